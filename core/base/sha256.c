@@ -1,0 +1,135 @@
+/* SHA-256 after FIPS 180-4, sections 4.1.2, 5.1.1 and 6.2. */
+#include "base/sha256.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static const uint32_t round_constants[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+static uint32_t rotate_right(uint32_t value, unsigned count)
+{
+    return value >> count | value << (32 - count);
+}
+
+static void compress_block(uint32_t state[8], const uint8_t block[64])
+{
+    uint32_t schedule[64];
+    for (unsigned t = 0; t < 16; t++)
+        schedule[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 |
+                      (uint32_t)block[4 * t + 2] << 8 | block[4 * t + 3];
+    for (unsigned t = 16; t < 64; t++) {
+        uint32_t early = schedule[t - 15], late = schedule[t - 2];
+        uint32_t small_0 = rotate_right(early, 7) ^ rotate_right(early, 18) ^ early >> 3;
+        uint32_t small_1 = rotate_right(late, 17) ^ rotate_right(late, 19) ^ late >> 10;
+        schedule[t] = small_1 + schedule[t - 7] + small_0 + schedule[t - 16];
+    }
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+    uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
+    for (unsigned t = 0; t < 64; t++) {
+        uint32_t big_1 = rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
+        uint32_t first = h + big_1 + ((e & f) ^ (~e & g)) + round_constants[t] + schedule[t];
+        uint32_t big_0 = rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
+        uint32_t second = big_0 + ((a & b) ^ (a & c) ^ (b & c));
+        h = g, g = f, f = e, e = d + first;
+        d = c, c = b, b = a, a = first + second;
+    }
+    state[0] += a, state[1] += b, state[2] += c, state[3] += d;
+    state[4] += e, state[5] += f, state[6] += g, state[7] += h;
+}
+
+void dipp_sha256_init(dipp_sha256 *hash)
+{
+    *hash = (dipp_sha256){
+        .state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+}
+
+void dipp_sha256_update(dipp_sha256 *hash, const void *data, size_t bytes)
+{
+    const uint8_t *next = data;
+    size_t waiting = hash->total_bytes % 64;
+    hash->total_bytes += bytes;
+    if (waiting && bytes) {
+        size_t taken = 64 - waiting < bytes ? 64 - waiting : bytes;
+        memcpy(hash->block + waiting, next, taken);
+        next += taken, bytes -= taken;
+        if (waiting + taken < 64)
+            return;
+        compress_block(hash->state, hash->block);
+    }
+    for (; bytes >= 64; next += 64, bytes -= 64)
+        compress_block(hash->state, next);
+    if (bytes)
+        memcpy(hash->block, next, bytes);
+}
+
+void dipp_sha256_final(dipp_sha256 *hash, uint8_t digest[DIPP_SHA256_BYTES])
+{
+    static const uint8_t padding[64] = {0x80};
+    uint64_t bits = hash->total_bytes * 8;
+    size_t waiting = hash->total_bytes % 64;
+    dipp_sha256_update(hash, padding, waiting < 56 ? 56 - waiting : 120 - waiting);
+    uint8_t length[8];
+    for (unsigned i = 0; i < 8; i++)
+        length[i] = (uint8_t)(bits >> (56 - 8 * i));
+    dipp_sha256_update(hash, length, sizeof length);
+    for (unsigned i = 0; i < 32; i++)
+        digest[i] = (uint8_t)(hash->state[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+void dipp_sha256_final_hex(dipp_sha256 *hash, char out[DIPP_SHA256_HEX_BYTES])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t digest[DIPP_SHA256_BYTES];
+    dipp_sha256_final(hash, digest);
+    for (unsigned i = 0; i < DIPP_SHA256_BYTES; i++) {
+        out[2 * i] = digits[digest[i] >> 4];
+        out[2 * i + 1] = digits[digest[i] & 15];
+    }
+    out[2 * DIPP_SHA256_BYTES] = 0;
+}
+
+void dipp_sha256_hex(const void *data, size_t bytes, char out[DIPP_SHA256_HEX_BYTES])
+{
+    dipp_sha256 hash;
+    dipp_sha256_init(&hash);
+    dipp_sha256_update(&hash, data, bytes);
+    dipp_sha256_final_hex(&hash, out);
+}
+
+dipp_status dipp_sha256_file(const char *path, char out[DIPP_SHA256_HEX_BYTES], dipp_error *error)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return dipp_fail(error, errno == ENOENT ? DIPP_E_NOT_FOUND : DIPP_E_IO, "%s: cannot open to hash: %s", path,
+                         strerror(errno));
+    dipp_sha256 hash;
+    dipp_sha256_init(&hash);
+    uint8_t buffer[32768];
+    for (;;) {
+        ssize_t got = read(descriptor, buffer, sizeof buffer);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            int reason = errno;
+            close(descriptor);
+            return dipp_fail(error, DIPP_E_IO, "%s: cannot read after %llu bytes: %s", path,
+                             (unsigned long long)hash.total_bytes, strerror(reason));
+        }
+        if (got == 0)
+            break;
+        dipp_sha256_update(&hash, buffer, (size_t)got);
+    }
+    close(descriptor);
+    dipp_sha256_final_hex(&hash, out);
+    return DIPP_OK;
+}
