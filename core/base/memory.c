@@ -41,9 +41,10 @@ void *dipp_allocate(size_t bytes)
 
 void *dipp_allocate_zeroed(size_t count, size_t size)
 {
-    if (!count || !size)
-        count = size = 1;
-    return must_fail() ? NULL : calloc(count, size);
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes) || must_fail())
+        return NULL;
+    return calloc(1, bytes ? bytes : 1);
 }
 
 void *dipp_allocate_aligned(size_t bytes, size_t alignment)

@@ -1,0 +1,75 @@
+/* Reading weights: one interface over a safetensors file, a sharded index, or a folder that holds either.
+ *
+ * Files are mapped, not read: opening costs the header, and a tensor's pages come in when it is touched.
+ * Page: docs/weights.md. */
+#ifndef DIPP_WEIGHTS_WEIGHTS_H
+#define DIPP_WEIGHTS_WEIGHTS_H
+
+#include "weights/number.h"
+
+#include <dipp/status.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { DIPP_WEIGHT_MAX_RANK = 8 };
+
+typedef struct dipp_weights dipp_weights;
+
+/* One stored tensor; everything it points to lives as long as the dipp_weights. */
+typedef struct dipp_weight_tensor {
+    const char *name;
+    const char *file; /* for messages: the path of the file it is in */
+    dipp_weight_dtype dtype;
+    uint32_t rank;                        /* 0: a scalar, one element */
+    uint64_t shape[DIPP_WEIGHT_MAX_RANK]; /* row-major, outermost first; entries from rank on are 0 */
+    uint64_t count;                       /* elements */
+    uint64_t bytes;                       /* count times the size of dtype, checked against the file */
+    const void *data;                     /* little-endian, of any alignment; not NULL, also when count is 0 */
+} dipp_weight_tensor;
+
+/* Opens path: a .safetensors file, an index (*.json) with its shards beside it, or a folder. In a folder the first of
+ * model.safetensors.index.json, diffusion_pytorch_model.safetensors.index.json, model.safetensors,
+ * diffusion_pytorch_model.safetensors, pytorch_lora_weights.safetensors counts.
+ * Every header is checked in full before it is believed: DIPP_E_FORMAT names file, tensor, expected and found;
+ * DIPP_E_UNSUPPORTED a dtype that dipp does not read; DIPP_E_NOT_FOUND a missing file; DIPP_E_IO; DIPP_E_MEMORY.
+ * [any thread] */
+dipp_status dipp_weights_open(const char *path, dipp_weights **weights, dipp_error *error);
+
+/* The same for the content of one safetensors file in memory, which must outlive the result. label stands for the path
+ * in messages. [any thread] */
+dipp_status dipp_weights_open_memory(const void *data, size_t bytes, const char *label, dipp_weights **weights,
+                                     dipp_error *error);
+
+void dipp_weights_destroy(dipp_weights **weights);
+
+/* The tensors in the byte order of their names. Reading an open dipp_weights is [any thread]. */
+size_t dipp_weights_count(const dipp_weights *weights);
+const dipp_weight_tensor *dipp_weights_at(const dipp_weights *weights, size_t index);
+
+/* NULL when there is none of that name. */
+const dipp_weight_tensor *dipp_weights_find(const dipp_weights *weights, const char *name);
+
+/* The value of __metadata__[key]; NULL when there is none. Of several shards the first that has the key counts. */
+const char *dipp_weights_metadata(const dipp_weights *weights, const char *key);
+size_t dipp_weights_metadata_count(const dipp_weights *weights);
+void dipp_weights_metadata_at(const dipp_weights *weights, size_t index, const char **key, const char **value);
+
+/* The safetensors files behind it (hash these for the run's rows). */
+size_t dipp_weights_file_count(const dipp_weights *weights);
+const char *dipp_weights_file(const dipp_weights *weights, size_t index);
+
+/* Converts a whole float tensor to out[count]. DIPP_E_INVALID when the dtype is an integer or count is not the
+ * tensor's. */
+dipp_status dipp_weight_tensor_to_f32(const dipp_weight_tensor *tensor, float *out, uint64_t count, dipp_error *error);
+
+/* Finds name, checks that its shape is shape[rank], and converts it to out. DIPP_E_NOT_FOUND (with the nearest name
+ * there is), DIPP_E_INVALID for a shape or dtype that differs; out is untouched then. */
+dipp_status dipp_weights_load_f32(const dipp_weights *weights, const char *name, uint32_t rank, const uint64_t *shape,
+                                  float *out, dipp_error *error);
+
+/* "[2, 3]" for messages. Returns out. */
+enum { DIPP_SHAPE_TEXT_BYTES = 24 * DIPP_WEIGHT_MAX_RANK };
+char *dipp_weight_shape_text(uint32_t rank, const uint64_t *shape, char out[DIPP_SHAPE_TEXT_BYTES]);
+
+#endif
