@@ -43,6 +43,7 @@ typedef struct dipp_backend_options {
     uint32_t threads;      /* 0: one per available core */
     dipp_dtype unused;     /* must be 0 */
     const char *precision; /* "auto", "f32", "bf16", "f64"; NULL means auto. Unsupported: DIPP_E_UNSUPPORTED */
+    size_t memory_limit;   /* null back-end: allocate returns NULL beyond so many bytes; 0 is no limit */
 } dipp_backend_options;
 
 struct dipp_backend {

@@ -1,0 +1,72 @@
+/* Back-ends by name, and the parts that all of them share. */
+#include "backend/options.h"
+
+#include <string.h>
+
+dipp_backend_options dipp_backend_options_of(const dipp_backend_options *options)
+{
+    dipp_backend_options result = {0};
+    if (options) {
+        size_t size = options->struct_size;
+        memcpy(&result, options, size && size < sizeof result ? size : sizeof result);
+    }
+    result.struct_size = sizeof result;
+    if (!result.precision)
+        result.precision = "auto";
+    return result;
+}
+
+const char *dipp_backend_no_kernel(dipp_op op)
+{
+#define NO_KERNEL(upper, name, outputs) "no kernel for op '" name "' (leaves and views have none)",
+    static const char *const sentences[DIPP_OP_COUNT] = {DIPP_OP_TABLE(NO_KERNEL)};
+#undef NO_KERNEL
+    return (unsigned)op < DIPP_OP_COUNT ? sentences[op] : "an op that is not in the op table";
+}
+
+static dipp_status create_cpu(const dipp_backend_options *options, dipp_backend **out, dipp_error *error)
+{
+#ifdef HAVE_CPU_BACKEND
+    return dipp_cpu_backend_create(options, out, error);
+#else
+    return dipp_fail(error, DIPP_E_UNSUPPORTED,
+                     "back-end 'cpu' is not in this build: oneDNN was not found or -Dcpu_backend=disabled was given; "
+                     "install oneDNN (libdnnl-dev) and configure with -Dcpu_backend=enabled, or use 'reference'");
+#endif
+}
+
+/* cpu where it exists and can do what is asked, else reference; when neither can, what cpu said. */
+static dipp_status create_auto(const dipp_backend_options *options, dipp_backend **out, dipp_error *error)
+{
+    dipp_status status = create_cpu(options, out, error);
+    if (status != DIPP_E_UNSUPPORTED)
+        return status;
+    return dipp_reference_backend_create(options, out, NULL) == DIPP_OK ? DIPP_OK : status;
+}
+
+dipp_status dipp_backend_create(const char *name, const dipp_backend_options *options, dipp_backend **out,
+                                dipp_error *error)
+{
+    if (!name || !strcmp(name, "auto"))
+        return create_auto(options, out, error);
+    if (!strcmp(name, "reference"))
+        return dipp_reference_backend_create(options, out, error);
+    if (!strcmp(name, "cpu"))
+        return create_cpu(options, out, error);
+    if (!strcmp(name, "null"))
+        return dipp_null_backend_create(options, out, error);
+    if (!strcmp(name, "cuda"))
+        return dipp_fail(error, DIPP_E_UNSUPPORTED,
+                         "back-end 'cuda' is not in this build: it is compiled where the CUDA toolkit is installed, "
+                         "with -Dcuda_backend=enabled; use 'cpu' or 'reference' here");
+    return dipp_fail(error, DIPP_E_UNSUPPORTED, "back-end '%s' is unknown; expected auto, cpu, reference, cuda or null",
+                     name);
+}
+
+void dipp_backend_destroy(dipp_backend **backend)
+{
+    if (!backend || !*backend)
+        return;
+    (*backend)->destroy(*backend);
+    *backend = NULL;
+}
