@@ -15,12 +15,12 @@
     DIPP_OP(LEAF, "leaf", 1)       /* input, constant, parameter, gradient, optimizer state */                         \
     DIPP_OP(RESHAPE, "reshape", 1) /* in x:f/i; out the same storage under another shape (also stop_gradient) */       \
     /* copies and shape */                                                                                             \
-    DIPP_OP(CAST, "cast", 1)               /* in x:f/i; out f: round to nearest even */                                \
-    DIPP_OP(PERMUTE, "permute", 1)         /* out.dims[k] = in.dims[permutation[k]] */                                 \
-    DIPP_OP(CONCAT, "concat", 1)           /* in 1..8 parts; along axis */                                             \
-    DIPP_OP(SLICE, "slice", 1)             /* along axis from start, length out.dims[axis] */                          \
-    DIPP_OP(PAD, "pad", 1)                 /* zeros; in sits at start along axis of out */                             \
-    DIPP_OP(BROADCAST, "broadcast_to", 1)  /* in dims equal out's or 1, ranks aligned right */                         \
+    DIPP_OP(CAST, "cast", 1)              /* in x:f/i; out f: round to nearest even */                                 \
+    DIPP_OP(PERMUTE, "permute", 1)        /* out.dims[k] = in.dims[permutation[k]] */                                  \
+    DIPP_OP(CONCAT, "concat", 1)          /* in 1..8 parts; along axis */                                              \
+    DIPP_OP(SLICE, "slice", 1)            /* along axis from start, length out.dims[axis] */                           \
+    DIPP_OP(PAD, "pad", 1)                /* zeros; in sits at start along axis of out */                              \
+    DIPP_OP(BROADCAST, "broadcast_to", 1) /* in dims equal out's or 1, ranks aligned right */                          \
     /* elementwise, two inputs of one dtype, broadcast right-aligned */                                                \
     DIPP_OP(ADD, "add", 1)                                                                                             \
     DIPP_OP(SUB, "sub", 1)                                                                                             \
@@ -55,38 +55,47 @@
     /* reductions */                                                                                                   \
     DIPP_OP(SUM, "sum", 1) /* in x:f; out w: over axes_mask; out's shape has those dims removed or 1 */                \
     /* linear algebra. accumulate: out += result (out is then a parameter gradient) */                                 \
-    DIPP_OP(MATMUL, "matmul", 1) /* in a, b of one dtype; out c or w; transpose_a, transpose_b on the last two axes;   \
-                                    leading dims equal, or b of rank 2 (then a's leading dims fold into rows) */       \
+    DIPP_OP(MATMUL, "matmul",                                                                                          \
+            1) /* in a, b of one dtype; out c or w; transpose_a, transpose_b on the last two axes;   \
+                                    leading dims equal, or b of rank 2 (then a's leading dims fold into rows) */                 \
     DIPP_OP(LINEAR, "linear", 1) /* in x [..., I], w [O, I], bias[x] [O]:f; out [..., O] = x w^T + bias */             \
-    DIPP_OP(LINEAR_BACKWARD_WEIGHT, "linear_backward_weight", 1) /* in x [..., I], dy [..., O]; out w [O, I] = dy^T x  \
-                                                                    over all rows; accumulate */                       \
-    DIPP_OP(INVERSE, "inverse", 1)             /* in w [..., d, d], d <= 16; partial pivoting */                       \
-    DIPP_OP(SOFTMAX, "softmax", 1)             /* last axis; statistics wide */                                        \
+    DIPP_OP(LINEAR_BACKWARD_WEIGHT, "linear_backward_weight",                                                          \
+            1)                                       /* in x [..., I], dy [..., O]; out w [O, I] = dy^T x  \
+                                                                    over all rows; accumulate */           \
+    DIPP_OP(INVERSE, "inverse", 1)                   /* in w [..., d, d], d <= 16; partial pivoting */                 \
+    DIPP_OP(SOFTMAX, "softmax", 1)                   /* last axis; statistics wide */                                  \
     DIPP_OP(SOFTMAX_BACKWARD, "softmax_backward", 1) /* in y, dy; out y (dy - sum(y dy)) */                            \
     /* fused blocks */                                                                                                 \
-    DIPP_OP(ATTENTION, "attention", 2) /* in q [B,N,C], k [B,M,C], v [B,M,C], key_bias[x] w [B,M]; heads, alpha =      \
-                                          scale, causal; out o [B,N,C]:c, logsumexp w [B,heads,N] */                   \
-    DIPP_OP(ATTENTION_BACKWARD, "attention_backward", 3) /* in q, k, v, key_bias[x], o, logsumexp, do; out dq, dk, dv  \
-                                                            :c */                                                      \
-    DIPP_OP(LAYER_NORM, "layer_norm", 2) /* in x:f [B,...,C], gain[x], bias[x] ([C] or [B,C]):f; alpha = epsilon,      \
-                                            plus_one; out y:c, stats w [rows, 2] = mean, 1/sqrt(var + epsilon) */      \
-    DIPP_OP(LAYER_NORM_BACKWARD, "layer_norm_backward", 3) /* in x, gain[x], stats, dy:c; out dx (dtype of x), dgain w,\
-                                                              dbias w (shape of gain; unused without gain) */          \
+    DIPP_OP(ATTENTION, "attention",                                                                                    \
+            2) /* in q [B,N,C], k [B,M,C], v [B,M,C], key_bias[x] w [B,M]; heads, alpha =      \
+                                          scale, causal; out o [B,N,C]:c, logsumexp w [B,heads,N] */                       \
+    DIPP_OP(ATTENTION_BACKWARD, "attention_backward",                                                                  \
+            3) /* in q, k, v, key_bias[x], o, logsumexp, do; out dq, dk, dv  \
+                                                            :c */                                         \
+    DIPP_OP(LAYER_NORM, "layer_norm",                                                                                  \
+            2) /* in x:f [B,...,C], gain[x], bias[x] ([C] or [B,C]):f; alpha = epsilon,      \
+                                            plus_one; out y:c, stats w [rows, 2] = mean, 1/sqrt(var + epsilon) */                         \
+    DIPP_OP(LAYER_NORM_BACKWARD, "layer_norm_backward",                                                                \
+            3)                         /* in x, gain[x], stats, dy:c; out dx (dtype of x), dgain w,\
+                                                              dbias w (shape of gain; unused without gain) */                   \
     DIPP_OP(GATED_ADD, "gated_add", 1) /* in x:f [B,...,C], gate [B,C]:f, h:f; out dtype of x = x + gate h */          \
-    DIPP_OP(GATED_ADD_BACKWARD, "gated_add_backward", 2) /* in gate, h, dy:f; out dh (dtype of h) = gate dy,           \
+    DIPP_OP(GATED_ADD_BACKWARD, "gated_add_backward",                                                                  \
+            2)                         /* in gate, h, dy:f; out dh (dtype of h) = gate dy,           \
                                                             dgate w [B,C] = sum over tokens of h dy */                 \
-    DIPP_OP(EMBEDDING, "embedding", 1)                   /* in table [V,C]:f, ids i [...]; out [...,C] of table's dtype;  \
-                                                            an id outside [0,V) reads as row 0 */                      \
-    DIPP_OP(EMBEDDING_BACKWARD, "embedding_backward", 1) /* in ids, dy; out w [V,C]; fixed order of sums; accumulate */\
+    DIPP_OP(EMBEDDING, "embedding", 1) /* in table [V,C]:f, ids i [...]; out [...,C] of table's dtype;  \
+                                                            an id outside [0,V) reads as row 0 */              \
+    DIPP_OP(EMBEDDING_BACKWARD, "embedding_backward",                                                                  \
+            1)                       /* in ids, dy; out w [V,C]; fixed order of sums; accumulate */                    \
     DIPP_OP(SINUSOID, "sinusoid", 1) /* in t w [N]; out w [N, width]; alpha = max period, sin_first */                 \
     /* random numbers */                                                                                               \
     DIPP_OP(PHILOX_NORMAL, "philox_normal", 1)   /* in key i [6]; out w [N,...]: core/base/philox_math.h */            \
     DIPP_OP(PHILOX_UNIFORM, "philox_uniform", 1) /* the same, in (0,1) */                                              \
     /* training state: these write to their leaf inputs in place, over elements [start, start+count) of a block */     \
     DIPP_OP(ACCUMULATE, "accumulate", 1) /* in x:f; out w (a parameter gradient) += x */                               \
-    DIPP_OP(GRAD_NORM, "grad_norm", 1)   /* in gradient block w [P]; out w [2] = l2 norm, 1 when finite else 0; fixed  \
-                                            order, summed in double */                                                 \
-    DIPP_OP(OPTIMIZER_STEP, "optimizer_step", 0) /* in grad_norm [2], scalars w [DIPP_OPT_SCALARS], master, gradient,  \
+    DIPP_OP(GRAD_NORM, "grad_norm", 1) /* in gradient block w [P]; out w [2] = l2 norm, 1 when finite else 0; fixed  \
+                                            order, summed in double */ \
+    DIPP_OP(OPTIMIZER_STEP, "optimizer_step",                                                                          \
+            0) /* in grad_norm [2], scalars w [DIPP_OPT_SCALARS], master, gradient,  \
                                    m, v, ema[x], compute copy[x] (c; absent when compute is wide); attributes start,   \
                                    count, decay, optimizer; see below */
 

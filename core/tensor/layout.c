@@ -1,0 +1,231 @@
+#include "tensor/layout.h"
+
+#include "base/arena.h"
+#include "base/memory.h"
+#include "tensor/graph.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct dipp_layout {
+    dipp_arena *arena;
+    const char *name;
+    dipp_layout_entry *entries;
+    size_t count, capacity;
+    uint32_t *buckets; /* open hash of names: index + 1, 0 empty */
+    size_t bucket_count;
+    dipp_layout_range ranges[2]; /* with decay, without */
+    int64_t elements, parameters;
+    bool sealed;
+};
+
+dipp_status dipp_layout_create(const char *name, dipp_layout **out, dipp_error *error)
+{
+    dipp_layout *layout = dipp_allocate_zeroed(1, sizeof *layout);
+    if (layout)
+        layout->arena = dipp_arena_create(0);
+    if (!layout || !layout->arena || !(layout->name = dipp_arena_string(layout->arena, name))) {
+        dipp_layout_destroy(&layout);
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the parameter layout \"%s\"", name);
+    }
+    *out = layout;
+    return DIPP_OK;
+}
+
+void dipp_layout_destroy(dipp_layout **layout)
+{
+    if (!layout || !*layout)
+        return;
+    dipp_arena_destroy(&(*layout)->arena);
+    dipp_release((*layout)->entries);
+    dipp_release((*layout)->buckets);
+    dipp_release(*layout);
+    *layout = NULL;
+}
+
+static uint64_t hash_name(const char *name)
+{
+    uint64_t hash = 1469598103934665603u; /* FNV-1a */
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 1099511628211u;
+    return hash;
+}
+
+static bool find_name(const dipp_layout *layout, const char *name, uint32_t *index)
+{
+    if (!layout->bucket_count)
+        return false;
+    for (size_t at = hash_name(name) & (layout->bucket_count - 1);; at = (at + 1) & (layout->bucket_count - 1)) {
+        if (!layout->buckets[at])
+            return false;
+        if (!strcmp(layout->entries[layout->buckets[at] - 1].name, name)) {
+            *index = layout->buckets[at] - 1;
+            return true;
+        }
+    }
+}
+
+static bool grow_buckets(dipp_layout *layout)
+{
+    size_t wanted = layout->bucket_count ? layout->bucket_count * 2 : 64;
+    uint32_t *buckets = dipp_allocate_zeroed(wanted, sizeof *buckets);
+    if (!buckets)
+        return false;
+    for (size_t i = 0; i < layout->count; i++) {
+        size_t at = hash_name(layout->entries[i].name) & (wanted - 1);
+        while (buckets[at])
+            at = (at + 1) & (wanted - 1);
+        buckets[at] = (uint32_t)i + 1;
+    }
+    dipp_release(layout->buckets);
+    layout->buckets = buckets;
+    layout->bucket_count = wanted;
+    return true;
+}
+
+static const char *const *copy_aliases(dipp_arena *arena, const char *const *aliases, const char *prefix)
+{
+    size_t count = 0;
+    while (aliases[count])
+        count++;
+    const char **copy = dipp_arena_allocate_zeroed(arena, count + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < count; i++) {
+        char full[512];
+        snprintf(full, sizeof full, "%s%s", prefix, aliases[i]);
+        if (!(copy[i] = dipp_arena_string(arena, full)))
+            return NULL;
+    }
+    return copy;
+}
+
+dipp_status dipp_layout_declare(dipp_layout *layout, const char *name, dipp_shape shape,
+                                const dipp_param_options *options, const char *prefix, uint32_t *index,
+                                dipp_error *error)
+{
+    static const dipp_param_options zeros = {0};
+    if (!options)
+        options = &zeros;
+    if (find_name(layout, name, index)) {
+        const dipp_layout_entry *known = &layout->entries[*index];
+        if (known->shape.rank == shape.rank &&
+            !memcmp(known->shape.dims, shape.dims, shape.rank * sizeof shape.dims[0]))
+            return DIPP_OK;
+        char had[128], wants[128];
+        dipp_shape_text(&known->shape, had, sizeof had);
+        dipp_shape_text(&shape, wants, sizeof wants);
+        return dipp_fail(error, DIPP_E_INVALID, "parameter \"%s\" of %s was declared %s and is now declared %s", name,
+                         layout->name, had, wants);
+    }
+    if (layout->sealed)
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "parameter \"%s\" is declared after the parameters of %s were laid out: every recording must "
+                         "declare the same parameters",
+                         name, layout->name);
+    dipp_layout_entry entry = {.shape = shape, .init = options->init, .value = options->value, .flags = options->flags};
+    entry.elements = dipp_shape_elements(&shape);
+    if (shape.rank < 2)
+        entry.flags |= DIPP_PARAM_NO_DECAY;
+    bool fits = dipp_grow((void **)&layout->entries, &layout->capacity, layout->count + 1, sizeof *layout->entries) &&
+                ((layout->count + 1) * 2 < layout->bucket_count || grow_buckets(layout));
+    if (fits)
+        fits = (entry.name = dipp_arena_string(layout->arena, name)) != NULL;
+    if (fits && options->aliases)
+        fits = (entry.aliases = copy_aliases(layout->arena, options->aliases, prefix)) != NULL;
+    if (fits && options->init == DIPP_INIT_DATA) {
+        double *data = dipp_arena_allocate(layout->arena, (size_t)entry.elements * sizeof *data);
+        if ((fits = data != NULL))
+            memcpy(data, options->data, (size_t)entry.elements * sizeof *data);
+        entry.data = data;
+    }
+    if (!fits)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory to declare parameter \"%s\"", name);
+    size_t at = hash_name(name) & (layout->bucket_count - 1);
+    while (layout->buckets[at])
+        at = (at + 1) & (layout->bucket_count - 1);
+    layout->entries[layout->count] = entry;
+    *index = (uint32_t)layout->count++;
+    layout->buckets[at] = *index + 1;
+    layout->parameters += entry.elements;
+    return DIPP_OK;
+}
+
+/* Which of the three groups of a block an entry belongs to. */
+static int group_of(const dipp_layout_entry *entry)
+{
+    if (entry->flags & DIPP_PARAM_FROZEN)
+        return 2;
+    return entry->flags & DIPP_PARAM_NO_DECAY ? 1 : 0;
+}
+
+void dipp_layout_seal(dipp_layout *layout)
+{
+    if (layout->sealed)
+        return;
+    int64_t offset = 0;
+    for (int group = 0; group < 3; group++) {
+        int64_t start = offset;
+        for (size_t i = 0; i < layout->count; i++) {
+            if (group_of(&layout->entries[i]) != group)
+                continue;
+            layout->entries[i].offset = offset;
+            offset += (layout->entries[i].elements + DIPP_LAYOUT_ALIGNMENT - 1) / DIPP_LAYOUT_ALIGNMENT *
+                      DIPP_LAYOUT_ALIGNMENT;
+        }
+        if (group < 2)
+            layout->ranges[group] = (dipp_layout_range){start, offset - start, group == 0};
+    }
+    layout->elements = offset;
+    layout->sealed = true;
+}
+
+bool dipp_layout_sealed(const dipp_layout *layout)
+{
+    return layout->sealed;
+}
+
+const char *dipp_layout_name(const dipp_layout *layout)
+{
+    return layout->name;
+}
+
+uint32_t dipp_layout_count(const dipp_layout *layout)
+{
+    return (uint32_t)layout->count;
+}
+
+const dipp_layout_entry *dipp_layout_entry_at(const dipp_layout *layout, uint32_t index)
+{
+    return &layout->entries[index];
+}
+
+bool dipp_layout_find(const dipp_layout *layout, const char *name, uint32_t *index)
+{
+    if (find_name(layout, name, index))
+        return true;
+    for (size_t i = 0; i < layout->count; i++)
+        for (const char *const *alias = layout->entries[i].aliases; alias && *alias; alias++)
+            if (!strcmp(*alias, name)) {
+                *index = (uint32_t)i;
+                return true;
+            }
+    return false;
+}
+
+int64_t dipp_layout_elements(const dipp_layout *layout)
+{
+    return layout->elements;
+}
+
+int64_t dipp_layout_parameters(const dipp_layout *layout)
+{
+    return layout->parameters;
+}
+
+uint32_t dipp_layout_ranges(const dipp_layout *layout, dipp_layout_range out[2])
+{
+    uint32_t count = 0;
+    for (int group = 0; group < 2; group++)
+        if (layout->ranges[group].count)
+            out[count++] = layout->ranges[group];
+    return count;
+}

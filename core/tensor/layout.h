@@ -1,0 +1,53 @@
+/* The layout of a parameter set: names, shapes, initial values and where each tensor lies in the set's contiguous blocks.
+ * Several recordings share one layout, and several parameter sets (theta, EMA, TA, reference) have the same layout: a
+ * program is code, a set is a binding. Declared while recording, then sealed, which fixes the offsets. */
+#ifndef DIPP_TENSOR_LAYOUT_H
+#define DIPP_TENSOR_LAYOUT_H
+
+#include <dipp/tensor.h>
+
+/* Every tensor starts on such a boundary, so that blocks can be cut for 8-bit states and for several devices. */
+enum { DIPP_LAYOUT_ALIGNMENT = 256 };
+
+typedef struct dipp_layout_entry {
+    const char *name;
+    const char *const *aliases; /* NULL-terminated full names, or NULL */
+    dipp_shape shape;
+    int64_t elements;
+    int64_t offset; /* elements into each block; valid once sealed */
+    dipp_init init;
+    double value;
+    const double *data; /* DIPP_INIT_DATA */
+    uint32_t flags;     /* DIPP_PARAM_* */
+} dipp_layout_entry;
+
+/* A run of elements that are updated alike. */
+typedef struct dipp_layout_range {
+    int64_t start, count;
+    bool decay;
+} dipp_layout_range;
+
+typedef struct dipp_layout dipp_layout;
+
+dipp_status dipp_layout_create(const char *name, dipp_layout **out, dipp_error *error);
+void dipp_layout_destroy(dipp_layout **layout);
+
+/* Finds or adds an entry; the shape must agree with an earlier declaration. Adding after sealing is an error. */
+dipp_status dipp_layout_declare(dipp_layout *layout, const char *name, dipp_shape shape,
+                                const dipp_param_options *options, const char *prefix, uint32_t *index,
+                                dipp_error *error);
+
+/* Assigns offsets: trainable with decay, trainable without, frozen; declaration order within each. Idempotent. */
+void dipp_layout_seal(dipp_layout *layout);
+bool dipp_layout_sealed(const dipp_layout *layout);
+
+const char *dipp_layout_name(const dipp_layout *layout);
+uint32_t dipp_layout_count(const dipp_layout *layout);
+const dipp_layout_entry *dipp_layout_entry_at(const dipp_layout *layout, uint32_t index);
+bool dipp_layout_find(const dipp_layout *layout, const char *name, uint32_t *index); /* names, then aliases */
+int64_t dipp_layout_elements(const dipp_layout *layout);   /* of a block, padding included; sealed */
+int64_t dipp_layout_parameters(const dipp_layout *layout); /* without padding */
+/* Up to two ranges of trainable elements (with decay, without); returns how many. */
+uint32_t dipp_layout_ranges(const dipp_layout *layout, dipp_layout_range out[2]);
+
+#endif
