@@ -1,0 +1,87 @@
+#include "diffusion/denoise.h"
+
+#include <math.h>
+#include <stdio.h>
+
+double dipp_network_time(dipp_parameterisation parameterisation, double t, double alpha, double sigma)
+{
+    return parameterisation == DIPP_PREDICTS_EDM ? 0.25 * log(sigma / alpha) : t;
+}
+
+dipp_level dipp_level_inputs(dipp_graph *g, const char *name, int64_t batch)
+{
+    char text[3][96];
+    static const char *const parts[3] = {"t", "alpha", "sigma"};
+    for (int i = 0; i < 3; i++)
+        snprintf(text[i], sizeof text[i], "%s.%s", name, parts[i]);
+    return (dipp_level){.t = dipp_input(g, text[0], DIPP_WIDE, DIPP_SHAPE(batch)),
+                        .alpha = dipp_input(g, text[1], DIPP_WIDE, DIPP_SHAPE(batch)),
+                        .sigma = dipp_input(g, text[2], DIPP_WIDE, DIPP_SHAPE(batch))};
+}
+
+static dipp_tensor square(dipp_graph *g, dipp_tensor x)
+{
+    return dipp_mul(g, x, x);
+}
+
+/* EDM preconditioning (Karras et al. 2022, table 1) in terms of y = x_t/alpha and r = sigma/alpha:
+ * c_in = 1/sqrt(r^2+d^2), c_skip = d^2/(r^2+d^2), c_out = r d/sqrt(r^2+d^2), d = sigma_data. */
+static dipp_tensor denoise_edm(const dipp_network *network, dipp_graph *g, dipp_params p, dipp_tensor x_t,
+                               dipp_level level, dipp_condition c)
+{
+    double d = network->sigma_data;
+    dipp_tensor r = dipp_div(g, level.sigma, level.alpha);
+    dipp_tensor total = dipp_scale_add(g, square(g, r), 1.0, d * d);
+    dipp_tensor root = dipp_sqrt(g, total);
+    dipp_tensor c_in = dipp_div(g, dipp_div(g, dipp_scale_add(g, r, 0.0, 1.0), root), level.alpha);
+    dipp_tensor f = dipp_cast(
+        g, network->predict(network->self, g, p, dipp_mul(g, x_t, dipp_per_sample(g, c_in, x_t)), level, c), DIPP_WIDE);
+    dipp_tensor c_out = dipp_scale_add(g, dipp_div(g, r, root), d, 0.0);
+    dipp_tensor c_skip =
+        dipp_div(g, dipp_scale_add(g, dipp_scale_add(g, r, 0.0, 1.0), d * d, 0.0), dipp_mul(g, total, level.alpha));
+    return dipp_add(g, dipp_mul(g, x_t, dipp_per_sample(g, c_skip, x_t)),
+                    dipp_mul(g, f, dipp_per_sample(g, c_out, x_t)));
+}
+
+dipp_tensor dipp_denoise(const dipp_network *network, dipp_graph *g, dipp_params p, dipp_tensor x_t, dipp_level level,
+                         dipp_condition c)
+{
+    if (dipp_graph_failed(g))
+        return DIPP_NONE;
+    if (network->parameterisation == DIPP_PREDICTS_EDM)
+        return denoise_edm(network, g, p, x_t, level, c);
+    dipp_tensor y = dipp_cast(g, network->predict(network->self, g, p, x_t, level, c), DIPP_WIDE);
+    dipp_tensor alpha = dipp_per_sample(g, level.alpha, x_t), sigma = dipp_per_sample(g, level.sigma, x_t);
+    switch (network->parameterisation) {
+    case DIPP_PREDICTS_X0:
+    case DIPP_PREDICTS_EDM: return y;
+    case DIPP_PREDICTS_EPS: return dipp_div(g, dipp_sub(g, x_t, dipp_mul(g, sigma, y)), alpha);
+    case DIPP_PREDICTS_SCORE: return dipp_div(g, dipp_add(g, x_t, dipp_mul(g, square(g, sigma), y)), alpha);
+    case DIPP_PREDICTS_V:
+        /* x_t = a x0 + s e, v = a e - s x0: x0 = (a x_t - s v) / (a^2 + s^2) */
+        return dipp_div(g, dipp_sub(g, dipp_mul(g, alpha, x_t), dipp_mul(g, sigma, y)),
+                        dipp_add(g, square(g, alpha), square(g, sigma)));
+    case DIPP_PREDICTS_FLOW:
+        /* u = e - x0: x0 = (x_t - s u) / (a + s) */
+        return dipp_div(g, dipp_sub(g, x_t, dipp_mul(g, sigma, y)), dipp_add(g, alpha, sigma));
+    }
+    return y;
+}
+
+dipp_tensor dipp_score_of(dipp_graph *g, dipp_tensor x0, dipp_tensor x_t, dipp_level level)
+{
+    dipp_tensor alpha = dipp_per_sample(g, level.alpha, x_t), sigma = dipp_per_sample(g, level.sigma, x_t);
+    return dipp_div(g, dipp_sub(g, dipp_mul(g, alpha, x0), x_t), square(g, sigma));
+}
+
+dipp_tensor dipp_eps_of(dipp_graph *g, dipp_tensor x0, dipp_tensor x_t, dipp_level level)
+{
+    dipp_tensor alpha = dipp_per_sample(g, level.alpha, x_t), sigma = dipp_per_sample(g, level.sigma, x_t);
+    return dipp_div(g, dipp_sub(g, x_t, dipp_mul(g, alpha, x0)), sigma);
+}
+
+dipp_tensor dipp_add_noise(dipp_graph *g, dipp_tensor x0, dipp_tensor eps, dipp_level level)
+{
+    return dipp_add(g, dipp_mul(g, x0, dipp_per_sample(g, level.alpha, x0)),
+                    dipp_mul(g, eps, dipp_per_sample(g, level.sigma, x0)));
+}
