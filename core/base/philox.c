@@ -84,7 +84,12 @@ static bool supported_portable(void)
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
-DEFINE_PATH(avx512, __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,prefer-vector-width=512"))))
+#if defined(__clang__)
+#define AVX512_TARGET "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma"
+#else
+#define AVX512_TARGET "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,prefer-vector-width=512"
+#endif
+DEFINE_PATH(avx512, __attribute__((target(AVX512_TARGET))))
 DEFINE_PATH(avx2, __attribute__((target("avx2,fma"))))
 
 static bool supported_avx512(void)
