@@ -6,6 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
 static const uint32_t round_constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -21,7 +26,7 @@ static uint32_t rotate_right(uint32_t value, unsigned count)
     return value >> count | value << (32 - count);
 }
 
-static void compress_block(uint32_t state[8], const uint8_t block[64])
+static void compress_portable(uint32_t state[8], const uint8_t *block)
 {
     uint32_t schedule[64];
     for (unsigned t = 0; t < 16; t++)
@@ -47,9 +52,81 @@ static void compress_block(uint32_t state[8], const uint8_t block[64])
     state[4] += e, state[5] += f, state[6] += g, state[7] += h;
 }
 
+static void compress_blocks_portable(uint32_t state[8], const uint8_t *data, size_t blocks)
+{
+    for (; blocks; data += 64, blocks--)
+        compress_portable(state, data);
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+/* The SHA instructions do two rounds at a time on the state kept as the words (a b e f) and (c d g h), highest first;
+ * ten times as fast as portable C, which matters for weights of gigabytes. Four registers hold the last 16 words of
+ * the schedule. Instruction semantics: Intel SDM volume 2, SHA256RNDS2, SHA256MSG1, SHA256MSG2. */
+__attribute__((target("sha,sse4.1,ssse3"))) static void compress_blocks_sha(uint32_t state[8], const uint8_t *data,
+                                                                            size_t blocks)
+{
+    const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    __m128i abef = _mm_set_epi32((int)state[0], (int)state[1], (int)state[4], (int)state[5]);
+    __m128i cdgh = _mm_set_epi32((int)state[2], (int)state[3], (int)state[6], (int)state[7]);
+    for (; blocks; data += 64, blocks--) {
+        const __m128i abef_before = abef, cdgh_before = cdgh;
+        __m128i words[4];
+        for (int group = 0; group < 16; group++) {
+            __m128i *now = &words[group % 4];
+            if (group < 4) {
+                *now =
+                    _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)(data + 16 * group)), big_endian);
+            } else { /* *now holds words t-16; the others t-12, t-8 and t-4 */
+                const __m128i t_12 = words[(group + 1) % 4], t_8 = words[(group + 2) % 4], t_4 = words[(group + 3) % 4];
+                __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(*now, t_12), _mm_alignr_epi8(t_4, t_8, 4));
+                *now = _mm_sha256msg2_epu32(sum, t_4);
+            }
+            const void *constants = round_constants + 4 * group;
+            __m128i rounds = _mm_add_epi32(*now, _mm_loadu_si128((const __m128i *)constants));
+            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, rounds); /* the old abef become cdgh: the names swap twice */
+            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(rounds, 0x0e));
+        }
+        abef = _mm_add_epi32(abef, abef_before);
+        cdgh = _mm_add_epi32(cdgh, cdgh_before);
+    }
+    state[0] = (uint32_t)_mm_extract_epi32(abef, 3), state[1] = (uint32_t)_mm_extract_epi32(abef, 2);
+    state[4] = (uint32_t)_mm_extract_epi32(abef, 1), state[5] = (uint32_t)_mm_extract_epi32(abef, 0);
+    state[2] = (uint32_t)_mm_extract_epi32(cdgh, 3), state[3] = (uint32_t)_mm_extract_epi32(cdgh, 2);
+    state[6] = (uint32_t)_mm_extract_epi32(cdgh, 1), state[7] = (uint32_t)_mm_extract_epi32(cdgh, 0);
+}
+
+static bool supported_sha(void)
+{
+    unsigned a, b = 0, c, d;
+    return __builtin_cpu_supports("sse4.1") && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 29 & 1);
+}
+#endif
+
+static bool supported_portable(void)
+{
+    return true;
+}
+
+const dipp_sha256_path dipp_sha256_paths[] = {
+#if defined(__x86_64__) && defined(__GNUC__)
+    {"sha", supported_sha, compress_blocks_sha},
+#endif
+    {"portable", supported_portable, compress_blocks_portable},
+};
+const size_t dipp_sha256_path_count = sizeof dipp_sha256_paths / sizeof *dipp_sha256_paths;
+
+static const dipp_sha256_path *best_path(void)
+{
+    const dipp_sha256_path *path = dipp_sha256_paths;
+    while (!path->supported())
+        path++;
+    return path;
+}
+
 void dipp_sha256_init(dipp_sha256 *hash)
 {
     *hash = (dipp_sha256){
+        .path = best_path(),
         .state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
 }
 
@@ -64,10 +141,10 @@ void dipp_sha256_update(dipp_sha256 *hash, const void *data, size_t bytes)
         next += taken, bytes -= taken;
         if (waiting + taken < 64)
             return;
-        compress_block(hash->state, hash->block);
+        hash->path->compress(hash->state, hash->block, 1);
     }
-    for (; bytes >= 64; next += 64, bytes -= 64)
-        compress_block(hash->state, next);
+    hash->path->compress(hash->state, next, bytes / 64);
+    next += bytes / 64 * 64, bytes %= 64;
     if (bytes)
         memcpy(hash->block, next, bytes);
 }

@@ -4,12 +4,25 @@
 
 #include <dipp/status.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum { DIPP_SHA256_BYTES = 32, DIPP_SHA256_HEX_BYTES = 65 };
 
+/* The instruction-set paths, best first and the portable one last; all give the same digest, and the test compares
+ * them. compress folds blocks of 64 bytes into the state. init takes the first that this CPU supports. */
+typedef struct dipp_sha256_path {
+    const char *name;
+    bool (*supported)(void);
+    void (*compress)(uint32_t state[8], const uint8_t *data, size_t blocks);
+} dipp_sha256_path;
+
+extern const dipp_sha256_path dipp_sha256_paths[];
+extern const size_t dipp_sha256_path_count;
+
 typedef struct dipp_sha256 {
+    const dipp_sha256_path *path;
     uint32_t state[8];
     uint64_t total_bytes;
     uint8_t block[64]; /* the first total_bytes % 64 are waiting */

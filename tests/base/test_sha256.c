@@ -45,6 +45,29 @@ static void pieces_of_any_size_give_one_digest(void **state)
     }
 }
 
+static void instruction_sets_agree(void **state)
+{
+    (void)state;
+    static uint8_t data[64 * 33 + 1];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * i >> 3);
+    const dipp_sha256_path *portable = &dipp_sha256_paths[dipp_sha256_path_count - 1];
+    assert_true(portable->supported());
+    for (size_t p = 0; p < dipp_sha256_path_count; p++) {
+        if (!dipp_sha256_paths[p].supported()) {
+            print_message("this CPU lacks %s; not compared\n", dipp_sha256_paths[p].name);
+            continue;
+        }
+        for (size_t blocks = 0; blocks <= 33; blocks++) {
+            uint32_t expected[8] = {1, 2, 3, 4, 0xfffffff5, 6, 7, 0x80000000}, found[8];
+            memcpy(found, expected, sizeof found);
+            portable->compress(expected, data + 1, blocks);
+            dipp_sha256_paths[p].compress(found, data + 1, blocks);
+            assert_memory_equal(found, expected, sizeof found);
+        }
+    }
+}
+
 static void a_file_is_hashed_and_a_missing_one_named(void **state)
 {
     (void)state;
@@ -70,6 +93,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_examples),
         cmocka_unit_test(pieces_of_any_size_give_one_digest),
+        cmocka_unit_test(instruction_sets_agree),
         cmocka_unit_test(a_file_is_hashed_and_a_missing_one_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
