@@ -132,10 +132,12 @@ void dipp_sha256_init(dipp_sha256 *hash)
 
 void dipp_sha256_update(dipp_sha256 *hash, const void *data, size_t bytes)
 {
+    if (!bytes)
+        return; /* data may be NULL */
     const uint8_t *next = data;
     size_t waiting = hash->total_bytes % 64;
     hash->total_bytes += bytes;
-    if (waiting && bytes) {
+    if (waiting) {
         size_t taken = 64 - waiting < bytes ? 64 - waiting : bytes;
         memcpy(hash->block + waiting, next, taken);
         next += taken, bytes -= taken;
