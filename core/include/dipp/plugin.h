@@ -90,9 +90,9 @@ typedef struct dipp_condition {
 } dipp_condition;
 
 /* Text as a recording gets it: tokens int32 [N, L] and mask wide [N, L] (1 valid, 0 padding). */
-typedef struct dipp_text {
+typedef struct dipp_prompt {
     dipp_tensor tokens, mask;
-} dipp_text;
+} dipp_prompt;
 
 /* Space in which a reference or generator works. */
 typedef struct dipp_space {
@@ -125,7 +125,7 @@ typedef struct dipp_reference {
     dipp_status (*tokenize)(void *self, const char *const *texts, uint32_t count, int32_t *tokens, float *mask,
                             dipp_error *error);
     /* Optional: tokens -> condition. p is a parameter set of its own, frozen unless the reference is being pretrained. */
-    dipp_condition (*encode_text)(void *self, dipp_graph *g, dipp_params p, dipp_text text);
+    dipp_condition (*encode_text)(void *self, dipp_graph *g, dipp_params p, dipp_prompt text);
 
     /* Optional: x0 -> pictures, not clamped; NULL is the identity. p is the frozen decoder's parameter set. */
     dipp_tensor (*decode)(void *self, dipp_graph *g, dipp_params p, dipp_tensor x0);
@@ -187,7 +187,7 @@ typedef struct dipp_reward {
     dipp_status (*tokenize)(void *self, const char *const *texts, uint32_t count, int32_t *tokens, float *mask,
                             dipp_error *error); /* optional */
     /* samples -> scores [N], wide. p: its own parameter set (frozen in ALIGN and EVALUATE, trained in TRAIN). */
-    dipp_tensor (*record)(void *self, dipp_graph *g, dipp_params p, dipp_tensor samples, dipp_text text,
+    dipp_tensor (*record)(void *self, dipp_graph *g, dipp_params p, dipp_tensor samples, dipp_prompt text,
                           dipp_reward_mode mode);
     /* Opaque rewards: samples on the host [count, sample...] and their prompts -> scores[count]; gradient (same size as
      * samples) may be NULL; *has_gradient tells whether it was filled. */

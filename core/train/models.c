@@ -1,0 +1,388 @@
+#include "train/models.h"
+
+#include "base/memory.h"
+#include "train/streams.h"
+
+#include <stdio.h>
+#include <string.h>
+
+dipp_network dipp_reference_network(const dipp_models *models)
+{
+    return (dipp_network){models->reference->predict, models->reference_self, models->space.parameterisation,
+                          models->space.sigma_data};
+}
+
+dipp_network dipp_ta_network(const dipp_models *models)
+{
+    return (dipp_network){models->ta->predict, models->ta_self, models->ta_space.parameterisation,
+                          models->ta_space.sigma_data};
+}
+
+dipp_shape dipp_batch_shape(const dipp_models *models, int64_t batch)
+{
+    dipp_shape shape = {.rank = models->space.sample.rank + 1, .dims = {batch}};
+    for (uint32_t i = 0; i < models->space.sample.rank; i++)
+        shape.dims[i + 1] = models->space.sample.dims[i];
+    return shape;
+}
+
+dipp_prompt dipp_text_inputs(const dipp_models *models, dipp_graph *g, const char *prefix, int64_t batch)
+{
+    if (!models->space.token_length)
+        return (dipp_prompt){0};
+    char tokens[64], mask[64];
+    snprintf(tokens, sizeof tokens, "%stokens", prefix);
+    snprintf(mask, sizeof mask, "%smask", prefix);
+    dipp_shape shape = DIPP_SHAPE(batch, models->space.token_length);
+    return (dipp_prompt){dipp_input(g, tokens, DIPP_INT32, shape), dipp_input(g, mask, DIPP_WIDE, shape)};
+}
+
+dipp_condition dipp_encode_text(const dipp_models *models, dipp_graph *g, dipp_params p, dipp_prompt text)
+{
+    if (!models->space.token_length)
+        return (dipp_condition){0};
+    return models->reference->encode_text(models->reference_self, g, p, text);
+}
+
+/* The condition of one sample, recorded and thrown away: its parts' dtypes and shapes. */
+static uint32_t condition_of_one(const dipp_models *models, dipp_dtype dtypes[4], dipp_shape shapes[4])
+{
+    dipp_graph *g = NULL;
+    uint32_t count = 0;
+    if (!models->space.token_length || dipp_graph_create("condition", &g, NULL) != DIPP_OK)
+        return 0;
+    dipp_params p = dipp_graph_slot(g, "text", models->text_layout, false);
+    dipp_condition c = dipp_encode_text(models, g, p, dipp_text_inputs(models, g, "", 1));
+    for (; count < c.count && count < 4; count++) {
+        dtypes[count] = dipp_dtype_of(g, c.parts[count]);
+        shapes[count] = dipp_shape_of(g, c.parts[count]);
+    }
+    dipp_graph_destroy(&g);
+    return count;
+}
+
+void dipp_condition_part(const dipp_models *models, uint32_t i, int64_t batch, dipp_dtype *dtype, dipp_shape *shape)
+{
+    dipp_dtype dtypes[4] = {0};
+    dipp_shape shapes[4] = {0};
+    condition_of_one(models, dtypes, shapes);
+    *dtype = dtypes[i];
+    *shape = shapes[i];
+    shape->dims[0] = batch;
+}
+
+dipp_condition dipp_condition_inputs(const dipp_models *models, dipp_graph *g, const char *name, int64_t batch)
+{
+    dipp_condition c = {.count = models->condition_parts};
+    for (uint32_t i = 0; i < c.count; i++) {
+        char text[64];
+        dipp_dtype dtype;
+        dipp_shape shape;
+        snprintf(text, sizeof text, "%s.%u", name, i);
+        dipp_condition_part(models, i, batch, &dtype, &shape);
+        c.parts[i] = dipp_input(g, text, dtype, shape);
+    }
+    return c;
+}
+
+/* [batch] of one number. */
+static dipp_tensor constant_level(dipp_graph *g, int64_t batch, double value)
+{
+    return dipp_broadcast_to(g, dipp_constant(g, DIPP_SHAPE(1), &value), DIPP_SHAPE(batch));
+}
+
+static dipp_level fixed_level(const dipp_models *models, dipp_graph *g, int64_t batch, double t, double *alpha,
+                              double *sigma)
+{
+    dipp_schedule_at(&models->schedule, t, alpha, sigma);
+    double network_time = dipp_network_time(models->generator_info.parameterisation, t, *alpha, *sigma);
+    return (dipp_level){constant_level(g, batch, network_time), constant_level(g, batch, *alpha),
+                        constant_level(g, batch, *sigma)};
+}
+
+/* One step: x0 = D(sigma_init z, t_init). K steps: the denoised picture is noised again at ratios falling geometrically
+ * from sigma_init, with fresh noise, and denoised, as consistency models sample. */
+dipp_tensor dipp_record_generator(const dipp_models *models, dipp_graph *g, dipp_params p, dipp_condition c,
+                                  int64_t batch)
+{
+    const dipp_generator_info *info = &models->generator_info;
+    dipp_shape shape = dipp_batch_shape(models, batch);
+    dipp_tensor z = dipp_philox_normal(g, dipp_input(g, "z_key", DIPP_INT32, DIPP_SHAPE(6)), shape);
+    if (info->takes_noise)
+        return dipp_cast(g, models->generator->generate(models->generator_self, g, p, z, (dipp_level){0}, c),
+                         DIPP_WIDE);
+    dipp_network network = {models->generator->generate, models->generator_self, info->parameterisation,
+                            info->sigma_data};
+    dipp_tensor x0 = DIPP_NONE;
+    for (uint32_t k = 0; k < models->generator_steps; k++) {
+        double ratio = info->sigma_init, alpha, sigma;
+        for (uint32_t i = 0; i < k; i++)
+            ratio *= 0.4;
+        dipp_level level =
+            fixed_level(models, g, batch, dipp_schedule_time_of(&models->schedule, ratio), &alpha, &sigma);
+        dipp_tensor x = info->unit_noise ? z : dipp_scale_add(g, z, sigma, 0.0);
+        if (k > 0) {
+            char name[32];
+            snprintf(name, sizeof name, "z_key.%u", k);
+            z = dipp_philox_normal(g, dipp_input(g, name, DIPP_INT32, DIPP_SHAPE(6)), shape);
+            x = dipp_add_noise(g, x0, z, level);
+        }
+        x0 = dipp_denoise(&network, g, p, x, level, c);
+    }
+    return x0;
+}
+
+dipp_tensor dipp_record_pictures(const dipp_models *models, dipp_graph *g, dipp_params decoder, dipp_tensor x0,
+                                 int clamp)
+{
+    dipp_tensor pictures =
+        models->reference->decode ? models->reference->decode(models->reference_self, g, decoder, x0) : x0;
+    if (!models->space.images || clamp == 0)
+        return pictures;
+    return dipp_clamp(g, pictures, 0.0, 1.0, clamp == 1 ? DIPP_CLAMP_HARD : DIPP_CLAMP_STRAIGHT_THROUGH);
+}
+
+/* ---- Creation ---- */
+
+static dipp_status create_reward(dipp_models *models, const dipp_model_choice *choice, const dipp_host *host,
+                                 dipp_error *error)
+{
+    dipp_reward_model *reward = &models->rewards[models->reward_count];
+    *reward = (dipp_reward_model){.plugin = choice->plugin, .vtable = choice->plugin->vtable};
+    dipp_status status = reward->vtable->create(choice->parameters, host, &reward->self, error);
+    if (status == DIPP_OK) {
+        models->reward_count++; /* from here on destroy knows it */
+        reward->info.struct_size = sizeof reward->info;
+        status = reward->vtable->info(reward->self, &reward->info, error);
+    }
+    if (status == DIPP_OK && reward->info.images != models->space.images)
+        return dipp_fail(error, DIPP_E_INVALID, "reward %s scores %s, but the reference gives %s", choice->plugin->name,
+                         reward->info.images ? "pictures" : "vectors", models->space.images ? "pictures" : "vectors");
+    if (status == DIPP_OK && (reward->info.opaque || !reward->vtable->record))
+        return dipp_fail(error, DIPP_E_UNSUPPORTED,
+                         "reward %s cannot be differentiated (it has no recording), and alignment needs its gradient",
+                         choice->plugin->name);
+    if (status != DIPP_OK)
+        dipp_error_context(error, "reward %s", choice->plugin->name);
+    return status;
+}
+
+static dipp_status create_instances(dipp_models *models, const dipp_models_options *options, dipp_error *error)
+{
+    models->reference = options->reference.plugin->vtable;
+    dipp_status status =
+        models->reference->create(options->reference.parameters, options->host, &models->reference_self, error);
+    models->space.struct_size = sizeof models->space;
+    if (status == DIPP_OK)
+        status = models->reference->space(models->reference_self, &models->space, error);
+    if (status != DIPP_OK)
+        return dipp_error_context(error, "reference %s", options->reference.plugin->name);
+    models->schedule = models->space.schedule;
+    if (models->schedule.kind == DIPP_SCHEDULE_ANY) {
+        if (!options->schedule)
+            return dipp_fail(error, DIPP_E_INVALID,
+                             "reference %s works with any noise schedule: name one (schedule: {name: ve})",
+                             options->reference.plugin->name);
+        models->schedule = *options->schedule;
+    }
+    models->ta = models->reference;
+    models->ta_self = models->reference_self;
+    models->ta_space = models->space;
+    if (options->ta.plugin) {
+        models->own_ta = true;
+        models->ta = options->ta.plugin->vtable;
+        models->ta_self = NULL;
+        status = models->ta->create(options->ta.parameters, options->host, &models->ta_self, error);
+        if (status == DIPP_OK)
+            status = models->ta->space(models->ta_self, &models->ta_space, error);
+        if (status != DIPP_OK)
+            return dipp_error_context(error, "TA %s", options->ta.plugin->name);
+        if (!dipp_same_shape(&models->ta_space.sample, &models->space.sample))
+            return dipp_fail(error, DIPP_E_INVALID, "the TA %s and the reference %s work in different spaces",
+                             options->ta.plugin->name, options->reference.plugin->name);
+    }
+    if (options->generator.plugin) {
+        models->generator = options->generator.plugin->vtable;
+        status =
+            models->generator->create(options->generator.parameters, options->host, &models->generator_self, error);
+        models->generator_info.struct_size = sizeof models->generator_info;
+        if (status == DIPP_OK)
+            status = models->generator->info(models->generator_self, &models->generator_info, error);
+        if (status != DIPP_OK)
+            return dipp_error_context(error, "generator %s", options->generator.plugin->name);
+        if (!dipp_same_shape(&models->generator_info.sample, &models->space.sample)) {
+            char a[96], b[96];
+            return dipp_fail(error, DIPP_E_INVALID, "the generator makes samples %s, the reference knows %s",
+                             dipp_shape_text(&models->generator_info.sample, a, sizeof a),
+                             dipp_shape_text(&models->space.sample, b, sizeof b));
+        }
+    }
+    for (uint32_t i = 0; i < options->reward_count && status == DIPP_OK; i++)
+        status = create_reward(models, &options->rewards[i], options->host, error);
+    return status;
+}
+
+/* Records every network once with one sample, so that the layouts know all parameters. */
+static dipp_status declare(dipp_models *models, dipp_error *error)
+{
+    dipp_graph *g;
+    dipp_dtype dtypes[4];
+    dipp_shape shapes[4];
+    models->condition_parts = condition_of_one(models, dtypes, shapes);
+    if (models->space.token_length && !models->condition_parts)
+        return dipp_fail(error, DIPP_E_PLUGIN, "the reference takes text, but encode_text gives no condition");
+    dipp_status status = dipp_graph_create("declaration", &g, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_params reference = dipp_graph_slot(g, "reference", models->reference_layout, false);
+    dipp_params ta = models->own_ta ? dipp_graph_slot(g, "ta", models->ta_layout, false) : reference;
+    dipp_params decoder = dipp_graph_slot(g, "decoder", models->decoder_layout, false);
+    dipp_condition c = dipp_condition_inputs(models, g, "condition", 1);
+    dipp_tensor x = dipp_input(g, "x_t", DIPP_WIDE, dipp_batch_shape(models, 1));
+    dipp_level level = dipp_level_inputs(g, "level", 1);
+    dipp_network network = dipp_reference_network(models), ta_network = dipp_ta_network(models);
+    dipp_tensor x0 = dipp_denoise(&network, g, reference, x, level, c);
+    if (models->own_ta)
+        dipp_denoise(&ta_network, g, ta, x, level, c);
+    if (models->generator)
+        x0 = dipp_record_generator(models, g, dipp_graph_slot(g, "generator", models->generator_layout, false), c, 1);
+    dipp_tensor pictures = dipp_record_pictures(models, g, decoder, x0, 1);
+    for (uint32_t i = 0; i < models->reward_count && !dipp_graph_failed(g); i++) {
+        dipp_reward_model *reward = &models->rewards[i];
+        dipp_prompt text = {0};
+        if (reward->info.token_length) {
+            char name[64];
+            snprintf(name, sizeof name, "reward%u.tokens", i);
+            text.tokens = dipp_input(g, name, DIPP_INT32, DIPP_SHAPE(1, reward->info.token_length));
+            snprintf(name, sizeof name, "reward%u.mask", i);
+            text.mask = dipp_input(g, name, DIPP_WIDE, DIPP_SHAPE(1, reward->info.token_length));
+        }
+        dipp_tensor score = reward->vtable->record(reward->self, g, dipp_graph_slot(g, "reward", reward->layout, false),
+                                                   pictures, text, DIPP_REWARD_ALIGN);
+        dipp_shape shape = dipp_shape_of(g, score), one = DIPP_SHAPE(1);
+        if (!dipp_graph_failed(g) && !dipp_same_shape(&shape, &one)) {
+            char a[96];
+            dipp_graph_fail(g, "reward %s returns scores %s for one sample; [N] is expected", reward->plugin->name,
+                            dipp_shape_text(&shape, a, sizeof a));
+        }
+    }
+    status = dipp_graph_status(g, error);
+    dipp_graph_destroy(&g);
+    return status;
+}
+
+static dipp_status create_sets(dipp_models *models, const dipp_models_options *options, dipp_error *error)
+{
+    struct {
+        const char *name;
+        dipp_layout *layout;
+        bool trainable, wanted;
+        dipp_parameter_set **set;
+    } wanted[] = {
+        {"reference", models->reference_layout, options->train_reference, true, &models->reference_set},
+        {"text encoder", models->text_layout, options->train_reference, true, &models->text_set},
+        {"decoder", models->decoder_layout, false, true, &models->decoder_set},
+        {"reference average", models->reference_layout, false, options->train_reference, &models->reference_ema},
+        {"text encoder average", models->text_layout, false, options->train_reference, &models->text_ema},
+        {"TA", models->ta_layout, true, options->train_generator, &models->ta_set},
+        {"generator", models->generator_layout, options->train_generator, models->generator != NULL,
+         &models->generator_set},
+        {"generator average", models->generator_layout, false, options->train_generator, &models->generator_ema},
+    };
+    dipp_status status = DIPP_OK;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && status == DIPP_OK; i++)
+        if (wanted[i].wanted)
+            status = dipp_parameter_set_create(wanted[i].name, wanted[i].layout, models->backend, wanted[i].trainable,
+                                               wanted[i].set, error);
+    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
+        status = dipp_parameter_set_create(models->rewards[i].plugin->name, models->rewards[i].layout, models->backend,
+                                           false, &models->rewards[i].set, error);
+    return status;
+}
+
+dipp_status dipp_models_create(dipp_backend *backend, const dipp_models_options *options, dipp_models **out,
+                               dipp_error *error)
+{
+    dipp_models *models = dipp_allocate_zeroed(1, sizeof *models);
+    if (!models)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the models");
+    models->backend = backend;
+    models->generator_steps = options->generator_steps ? options->generator_steps : 1;
+    dipp_status status = create_instances(models, options, error);
+    struct {
+        const char *name;
+        dipp_layout **layout;
+    } layouts[] = {{"the reference", &models->reference_layout},
+                   {"the text encoder", &models->text_layout},
+                   {"the decoder", &models->decoder_layout},
+                   {"the generator", &models->generator_layout}};
+    for (size_t i = 0; i < 4 && status == DIPP_OK; i++)
+        status = dipp_layout_create(layouts[i].name, layouts[i].layout, error);
+    if (status == DIPP_OK && models->own_ta)
+        status = dipp_layout_create("the TA", &models->ta_layout, error);
+    else
+        models->ta_layout = models->reference_layout;
+    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
+        status = dipp_layout_create(models->rewards[i].plugin->name, &models->rewards[i].layout, error);
+    if (status == DIPP_OK)
+        status = declare(models, error);
+    if (status == DIPP_OK)
+        status = create_sets(models, options, error);
+    if (status != DIPP_OK)
+        dipp_models_destroy(&models);
+    *out = models;
+    return status;
+}
+
+void dipp_models_destroy(dipp_models **pointer)
+{
+    if (!pointer || !*pointer)
+        return;
+    dipp_models *models = *pointer;
+    dipp_parameter_set **sets[] = {&models->reference_set, &models->ta_set,        &models->text_set,
+                                   &models->decoder_set,   &models->generator_set, &models->generator_ema,
+                                   &models->reference_ema, &models->text_ema};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        dipp_parameter_set_destroy(sets[i]);
+    for (uint32_t i = 0; i < models->reward_count; i++) {
+        dipp_reward_model *reward = &models->rewards[i];
+        dipp_parameter_set_destroy(&reward->set);
+        dipp_layout_destroy(&reward->layout);
+        if (reward->self)
+            reward->vtable->destroy(reward->self);
+    }
+    if (models->own_ta) {
+        dipp_layout_destroy(&models->ta_layout);
+        if (models->ta_self)
+            models->ta->destroy(models->ta_self);
+    }
+    dipp_layout_destroy(&models->reference_layout);
+    dipp_layout_destroy(&models->text_layout);
+    dipp_layout_destroy(&models->decoder_layout);
+    dipp_layout_destroy(&models->generator_layout);
+    if (models->generator_self)
+        models->generator->destroy(models->generator_self);
+    if (models->reference_self)
+        models->reference->destroy(models->reference_self);
+    dipp_release(models);
+    *pointer = NULL;
+}
+
+dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_error *error)
+{
+    struct {
+        dipp_parameter_set *set;
+        uint32_t stream;
+    } sets[] = {
+        {models->reference_set, DIPP_STREAM_REFERENCE_INIT}, {models->text_set, DIPP_STREAM_TEXT_INIT},
+        {models->decoder_set, DIPP_STREAM_REFERENCE_INIT},   {models->reference_ema, DIPP_STREAM_REFERENCE_INIT},
+        {models->text_ema, DIPP_STREAM_TEXT_INIT},           {models->ta_set, DIPP_STREAM_REFERENCE_INIT},
+        {models->generator_set, DIPP_STREAM_GENERATOR_INIT}, {models->generator_ema, DIPP_STREAM_GENERATOR_INIT}};
+    dipp_status status = DIPP_OK;
+    for (size_t i = 0; i < sizeof sets / sizeof *sets && status == DIPP_OK; i++)
+        if (sets[i].set)
+            status = dipp_parameter_set_initialise(sets[i].set, seed, sets[i].stream, error);
+    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
+        status = dipp_parameter_set_initialise(models->rewards[i].set, seed, DIPP_STREAM_REWARD_INIT + i, error);
+    return status;
+}

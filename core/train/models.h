@@ -1,0 +1,105 @@
+/* The networks of a run: plugin instances, their layouts and their parameter sets, on one back-end.
+ *
+ * create -> declare (records each network once, so that layouts are known, then allocates) -> load or initialise. */
+#ifndef DIPP_TRAIN_MODELS_H
+#define DIPP_TRAIN_MODELS_H
+
+#include "diffusion/denoise.h"
+#include "tensor/program.h"
+
+enum { DIPP_MAX_REWARDS = 8 };
+
+typedef struct dipp_reward_model {
+    const dipp_plugin *plugin;
+    const dipp_reward *vtable;
+    void *self;
+    dipp_reward_info info;
+    dipp_layout *layout;
+    dipp_parameter_set *set; /* NULL when it has no parameters */
+} dipp_reward_model;
+
+typedef struct dipp_models {
+    dipp_backend *backend; /* not owned */
+    const dipp_reference *reference;
+    void *reference_self;
+    dipp_space space;
+    dipp_schedule schedule;   /* the space's, or the configured one where the space takes any */
+    const dipp_reference *ta; /* the reference's vtable and instance unless a TA of its own was asked for */
+    void *ta_self;
+    dipp_space ta_space;
+    bool own_ta;
+    const dipp_generator *generator; /* NULL when no generator takes part */
+    void *generator_self;
+    dipp_generator_info generator_info;
+    uint32_t generator_steps;
+
+    dipp_layout *reference_layout, *ta_layout, *text_layout, *decoder_layout, *generator_layout;
+    dipp_parameter_set *reference_set, *ta_set, *text_set, *decoder_set, *generator_set, *generator_ema, *reference_ema,
+        *text_ema;
+    uint32_t condition_parts; /* of encode_text; 0 without text */
+
+    dipp_reward_model rewards[DIPP_MAX_REWARDS];
+    uint32_t reward_count;
+} dipp_models;
+
+typedef struct dipp_model_choice {
+    const dipp_plugin *plugin;
+    const dipp_parameters *parameters;
+} dipp_model_choice;
+
+typedef struct dipp_models_options {
+    dipp_model_choice reference, generator,
+        ta; /* ta.plugin NULL: the reference's network; generator.plugin may be NULL */
+    dipp_model_choice rewards[DIPP_MAX_REWARDS];
+    uint32_t reward_count;
+    const dipp_schedule *schedule; /* used when the reference takes any; may be NULL otherwise */
+    uint32_t generator_steps;      /* 0 is 1 */
+    bool train_reference;          /* pretraining: the reference and its text encoder are trained and averaged */
+    bool train_generator;
+    const dipp_host *host;
+} dipp_models_options;
+
+/* Creates instances, checks that the spaces agree, declares every network and allocates zeroed parameter sets. */
+dipp_status dipp_models_create(dipp_backend *backend, const dipp_models_options *options, dipp_models **out,
+                               dipp_error *error);
+void dipp_models_destroy(dipp_models **models);
+
+/* Initial values of every set as declared, from the seed. */
+dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_error *error);
+
+/* Networks as functions, and the records shared by training and sampling. */
+dipp_network dipp_reference_network(const dipp_models *models);
+dipp_network dipp_ta_network(const dipp_models *models);
+
+/* Shape [batch, sample...]. */
+dipp_shape dipp_batch_shape(const dipp_models *models, int64_t batch);
+
+/* Text inputs "tokens" and "mask" of batch rows; none when the reference takes no text. */
+dipp_prompt dipp_text_inputs(const dipp_models *models, dipp_graph *g, const char *prefix, int64_t batch);
+/* encode_text through the slot p, or nothing without text. */
+dipp_condition dipp_encode_text(const dipp_models *models, dipp_graph *g, dipp_params p, dipp_prompt text);
+/* Condition parts as inputs NAME.0, NAME.1, ... of the shapes that encode_text gave for this batch. */
+dipp_condition dipp_condition_inputs(const dipp_models *models, dipp_graph *g, const char *name, int64_t batch);
+/* The dtype and shape of condition part i for a batch, as recorded at declaration. */
+void dipp_condition_part(const dipp_models *models, uint32_t i, int64_t batch, dipp_dtype *dtype, dipp_shape *shape);
+
+/* x0 of the generator: declares inputs "z_key" (and "z_key.K" of later steps), returns [batch, sample...]. */
+dipp_tensor dipp_record_generator(const dipp_models *models, dipp_graph *g, dipp_params p, dipp_condition c,
+                                  int64_t batch);
+
+/* Pictures of x0 as rewards and evaluation see them; clamp: 0 none, 1 hard, 2 straight-through. */
+dipp_tensor dipp_record_pictures(const dipp_models *models, dipp_graph *g, dipp_params decoder, dipp_tensor x0,
+                                 int clamp);
+
+/* ---- Weight files: safetensors with the parameters' names; a folder stands for the file NAME.safetensors in it ---- */
+
+/* Reads all tensors of the layouts (count of them; sets NULL are skipped) from path. Missing tensors and wrong shapes are errors that
+ * list them; tensors the layouts do not know are ignored when ignore_unknown. sha256 may be NULL. */
+dipp_status dipp_weights_read_sets(const char *path, const char *name, dipp_parameter_set *const *sets, uint32_t count,
+                                   char *sha256, dipp_error *error);
+
+/* Writes the masters of the sets as one file, bf16 or f32, with the metadata pairs (key, value, ..., NULL). */
+dipp_status dipp_weights_write_sets(const char *path, const dipp_parameter_set *const *sets, uint32_t count, bool bf16,
+                                    const char *const *metadata, dipp_error *error);
+
+#endif
