@@ -1,0 +1,448 @@
+#include "train/align_programs.h"
+
+#include "base/memory.h"
+#include "base/philox.h"
+#include "train/streams.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Sums over an iteration that become its row of metrics. */
+typedef struct iteration {
+    double ta_loss, ta_norm, ta_bins[4], ta_counts[4];
+    double stats[DIPP_ALIGN_STATS], ikl, cfg_reward, scores[DIPP_MAX_REWARDS], norm;
+    bool applied;
+} iteration;
+
+/* ---- Host side of a micro-batch: prompts, noise keys, times ---- */
+
+static void write_key(dipp_executable *run, const char *name, uint64_t seed, uint32_t stream, int64_t step,
+                      uint32_t first)
+{
+    int32_t key[6] = {
+        (int32_t)(uint32_t)seed, (int32_t)(uint32_t)(seed >> 32), (int32_t)stream, (int32_t)step, (int32_t)first, 0};
+    dipp_executable_write(run, name, key, DIPP_HOST_I32, 6, NULL);
+}
+
+static void choose_prompts(dipp_align *align, uint32_t stream, int64_t step, uint32_t first)
+{
+    for (uint32_t i = 0; i < align->n; i++) {
+        double u = dipp_philox_uniform_double(align->settings.seed, stream, (uint32_t)step, first + i, 0);
+        align->rows[i] = (uint32_t)(u * align->prompts->count);
+    }
+}
+
+static void encode_prompts(dipp_align *align)
+{
+    if (!align->text)
+        return;
+    size_t length = align->prompts->reference.length;
+    dipp_token_rows(&align->prompts->reference, align->rows, align->n, align->tokens, align->mask);
+    dipp_executable_write(align->run_condition, "tokens", align->tokens, DIPP_HOST_I32, align->n * length, NULL);
+    dipp_executable_write(align->run_condition, "mask", align->mask, DIPP_HOST_F32, align->n * length, NULL);
+    uint32_t null_row = align->prompts->count;
+    dipp_token_rows(&align->prompts->reference, &null_row, 1, align->tokens, align->mask);
+    dipp_executable_write(align->run_condition, "null_tokens", align->tokens, DIPP_HOST_I32, length, NULL);
+    dipp_executable_write(align->run_condition, "null_mask", align->mask, DIPP_HOST_F32, length, NULL);
+    dipp_execute(align->run_condition, 0);
+}
+
+static void draw_levels(dipp_align *align, const dipp_time_sampler *sampler, dipp_parameterisation parameterisation,
+                        uint32_t stream, int64_t step, uint32_t first)
+{
+    dipp_host_levels *levels = &align->levels;
+    for (uint32_t i = 0; i < align->n; i++) {
+        double u = dipp_philox_uniform_double(align->settings.seed, stream, (uint32_t)step, first + i, 0);
+        dipp_time_draw draw = dipp_time_draw_at(sampler, dipp_time_law_draw(sampler, u));
+        levels->t[i] = draw.t;
+        levels->alpha[i] = draw.alpha;
+        levels->sigma[i] = draw.sigma;
+        levels->weight[i] = draw.weight / align->settings.batch;
+        levels->network_t[i] = dipp_network_time(parameterisation, draw.t, draw.alpha, draw.sigma);
+    }
+}
+
+static void write_levels(dipp_align *align, dipp_executable *run)
+{
+    dipp_executable_write(run, "level.t", align->levels.network_t, DIPP_HOST_F64, align->n, NULL);
+    dipp_executable_write(run, "level.alpha", align->levels.alpha, DIPP_HOST_F64, align->n, NULL);
+    dipp_executable_write(run, "level.sigma", align->levels.sigma, DIPP_HOST_F64, align->n, NULL);
+    dipp_executable_write(run, "weight", align->levels.weight, DIPP_HOST_F64, align->n, NULL);
+}
+
+static void generate(dipp_align *align, uint32_t stream, int64_t step, uint32_t first)
+{
+    write_key(align->run_generate, "z_key", align->settings.seed, stream, step, first);
+    for (uint32_t k = 1; k < align->models->generator_steps; k++) {
+        char name[32];
+        snprintf(name, sizeof name, "z_key.%u", k);
+        write_key(align->run_generate, name, align->settings.seed, DIPP_STREAM_MULTI_STEP + k + 32 * stream, step,
+                  first);
+    }
+    dipp_execute(align->run_generate, 0);
+}
+
+/* lambda(t) of the TA's loss relative to the error of x0. */
+static double loss_weight(const dipp_align *align, double alpha, double sigma)
+{
+    double ratio = alpha / sigma, d = align->models->ta_space.sigma_data, r = sigma / alpha;
+    if (align->settings.ta_loss == DIPP_LOSS_DATA1)
+        return 1.0;
+    if (align->settings.ta_loss == DIPP_LOSS_EPS1)
+        return ratio * ratio;
+    switch (align->models->ta_space.parameterisation) {
+    case DIPP_PREDICTS_X0: return 1.0;
+    case DIPP_PREDICTS_EPS: return ratio * ratio;
+    case DIPP_PREDICTS_V: return (alpha * alpha / sigma + sigma) * (alpha * alpha / sigma + sigma);
+    case DIPP_PREDICTS_FLOW: return (ratio + 1.0) * (ratio + 1.0);
+    case DIPP_PREDICTS_SCORE: return ratio * ratio / (sigma * sigma);
+    case DIPP_PREDICTS_EDM: return (r * r + d * d) / (r * r * d * d);
+    }
+    return 1.0;
+}
+
+/* ---- The parts of an iteration ---- */
+
+/* One update of the TA on fresh samples of the generator. */
+static dipp_status teach(dipp_align *align, iteration *row, dipp_error *error)
+{
+    bool applied;
+    const uint64_t seed = align->settings.seed;
+    int64_t at = align->ta_steps++;
+    for (uint32_t first = 0; first < align->settings.batch; first += align->n) {
+        choose_prompts(align, DIPP_STREAM_TA_PROMPT, at, first);
+        encode_prompts(align);
+        generate(align, DIPP_STREAM_TA_Z, at, first);
+        draw_levels(align, &align->settings.ta_time, align->models->ta_space.parameterisation, DIPP_STREAM_TA_TIME, at,
+                    first);
+        for (uint32_t i = 0; i < align->n; i++)
+            align->levels.weight[i] =
+                loss_weight(align, align->levels.alpha[i], align->levels.sigma[i]) / align->settings.batch;
+        write_levels(align, align->run_teach);
+        write_key(align->run_teach, "eps_key", seed, DIPP_STREAM_TA_EPS, at, first);
+        dipp_execute(align->run_teach, 0);
+        dipp_executable_read(align->run_teach, "losses", align->per_sample, DIPP_HOST_F64, align->n, NULL);
+        for (uint32_t i = 0; i < align->n; i++) {
+            double level = log(align->levels.sigma[i] / align->levels.alpha[i]);
+            int bin = level < -1.5 ? 0 : level < -0.5 ? 1 : level < 0.5 ? 2 : 3;
+            row->ta_loss += align->per_sample[i];
+            row->ta_bins[bin] += align->per_sample[i] * align->settings.batch;
+            row->ta_counts[bin] += 1;
+        }
+    }
+    return dipp_updater_step(&align->ta_update, &row->ta_norm, &applied, error);
+}
+
+/* dL/dx0 of the IKL and of CFG; adds this micro-batch's estimate of the IKL and of the implicit reward. */
+static void diverge(dipp_align *align, uint32_t first, iteration *row)
+{
+    const dipp_align_settings *settings = &align->settings;
+    draw_levels(align, &settings->time, align->models->space.parameterisation, DIPP_STREAM_TIME, align->step, first);
+    if (settings->divergence.kind == DIPP_DIVERGENCE_DMD)
+        for (uint32_t i = 0; i < align->n; i++)
+            align->levels.weight[i] = 1.0 / settings->batch;
+    write_levels(align, align->run_diverge);
+    for (uint32_t i = 0; i < align->n; i++)
+        align->per_sample[i] = dipp_network_time(align->models->ta_space.parameterisation, align->levels.t[i],
+                                                 align->levels.alpha[i], align->levels.sigma[i]);
+    dipp_executable_write(align->run_diverge, "ta_t", align->per_sample, DIPP_HOST_F64, align->n, NULL);
+    if (settings->divergence.guided)
+        dipp_executable_write(align->run_diverge, "omega", &settings->cfg_omega, DIPP_HOST_F64, 1, NULL);
+    write_key(align->run_diverge, "eps_key", settings->seed, DIPP_STREAM_EPS, align->step, first);
+    dipp_execute(align->run_diverge, 0);
+    dipp_executable_read(align->run_diverge, "squared_score", align->per_sample, DIPP_HOST_F64, align->n, NULL);
+    if (settings->divergence.guided)
+        dipp_executable_read(align->run_diverge, "squared_score_null", align->per_sample2, DIPP_HOST_F64, align->n,
+                             NULL);
+    for (uint32_t i = 0; i < align->n; i++) {
+        double factor = dipp_ikl_factor(align->ikl_table, align->levels.t[i]) / settings->batch;
+        row->ikl += factor * align->per_sample[i];
+        if (settings->divergence.guided)
+            row->cfg_reward += factor * (align->per_sample2[i] - align->per_sample[i]);
+    }
+}
+
+static double reward_scale(const dipp_align *align, uint32_t i)
+{
+    const dipp_align_reward *reward = &align->settings.rewards[i];
+    bool on = align->step >= reward->start && (!reward->end || align->step < reward->end);
+    return on ? reward->scale : 0.0;
+}
+
+static void score(dipp_align *align, iteration *row)
+{
+    for (uint32_t r = 0; r < align->models->reward_count; r++) {
+        dipp_executable *run = align->run_reward[r];
+        const dipp_token_table *text = &align->prompts->rewards[r];
+        if (text->length) {
+            dipp_token_rows(text, align->rows, align->n, align->tokens, align->mask);
+            dipp_executable_write(run, "tokens", align->tokens, DIPP_HOST_I32, align->n * text->length, NULL);
+            dipp_executable_write(run, "mask", align->mask, DIPP_HOST_F32, align->n * text->length, NULL);
+        }
+        for (uint32_t i = 0; i < align->n; i++)
+            align->per_sample[i] = -reward_scale(align, r) / align->settings.batch;
+        dipp_executable_write(run, "seed", align->per_sample, DIPP_HOST_F64, align->n, NULL);
+        dipp_execute(run, 0);
+        dipp_executable_read(run, "scores", align->per_sample, DIPP_HOST_F64, align->n, NULL);
+        for (uint32_t i = 0; i < align->n; i++)
+            row->scores[r] += align->per_sample[i] / align->settings.batch;
+    }
+}
+
+static void combine(dipp_align *align, iteration *row)
+{
+    double stats[DIPP_ALIGN_STATS];
+    dipp_execute(align->run_combine, 0);
+    dipp_executable_read(align->run_combine, "stats", stats, DIPP_HOST_F64, DIPP_ALIGN_STATS, NULL);
+    for (int i = 0; i < DIPP_ALIGN_STATS; i++)
+        row->stats[i] += stats[i];
+}
+
+/* One iteration of Algorithm 1. */
+static dipp_status iterate(dipp_align *align, iteration *row, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    for (uint32_t k = 0; align->teach && k < align->settings.ta_updates && status == DIPP_OK; k++)
+        status = teach(align, row, error);
+    if (status != DIPP_OK)
+        return status;
+    for (uint32_t first = 0; first < align->settings.batch; first += align->n) {
+        choose_prompts(align, DIPP_STREAM_PROMPT, align->step, first);
+        encode_prompts(align);
+        generate(align, DIPP_STREAM_Z, align->step, first);
+        if (align->diverge)
+            diverge(align, first, row);
+        score(align, row);
+        combine(align, row);
+        dipp_execute(align->run_generate, 1); /* backward: dL/dx0 -> gradient of theta, summed over micro-batches */
+    }
+    return dipp_updater_step(&align->generator_update, &row->norm, &row->applied, error);
+}
+
+/* ---- Metrics ---- */
+
+typedef struct metric_list {
+    const char *names[48];
+    double values[48];
+    char texts[DIPP_MAX_REWARDS][80];
+    size_t count;
+} metric_list;
+
+static void add_metric(metric_list *list, const char *name, double value)
+{
+    list->names[list->count] = name;
+    list->values[list->count++] = value;
+}
+
+static double cosine(double dot, double aa, double bb)
+{
+    return aa > 0 && bb > 0 ? dot / sqrt(aa * bb) : 0.0;
+}
+
+static void report(dipp_align *align, const iteration *row, const dipp_align_observer *observer)
+{
+    static const char *const bins[4] = {"train/ta_loss_low", "train/ta_loss_mid_low", "train/ta_loss_mid_high",
+                                        "train/ta_loss_high"};
+    const dipp_models *models = align->models;
+    const double *s = row->stats;
+    metric_list list = {.count = 0};
+    double updates = align->settings.ta_updates ? align->settings.ta_updates : 1, total_reward = 0;
+    if (align->teach) {
+        add_metric(&list, "train/ta_loss", row->ta_loss / updates);
+        add_metric(&list, "train/ta_grad_norm", row->ta_norm);
+        for (int i = 0; i < 4; i++)
+            if (row->ta_counts[i] > 0)
+                add_metric(&list, bins[i], row->ta_bins[i] / row->ta_counts[i]);
+    }
+    if (align->diverge) {
+        add_metric(&list, "ikl", row->ikl);
+        add_metric(&list, "train/dx0_ikl", sqrt(s[0]));
+    }
+    if (align->settings.divergence.guided) {
+        add_metric(&list, "train/cfg_reward", row->cfg_reward);
+        add_metric(&list, "train/dx0_cfg", sqrt(s[1]));
+        add_metric(&list, "train/cos_ikl_cfg", cosine(s[3], s[0], s[1]));
+    }
+    for (uint32_t i = 0; i < models->reward_count; i++) {
+        snprintf(list.texts[i], sizeof list.texts[i], "train/reward.%s", models->rewards[i].plugin->name);
+        add_metric(&list, list.texts[i], row->scores[i]);
+        total_reward += reward_scale(align, i) * row->scores[i];
+    }
+    if (models->reward_count) {
+        add_metric(&list, "train/reward", total_reward);
+        add_metric(&list, "train/dx0_reward", sqrt(s[2]));
+        add_metric(&list, "train/cos_ikl_reward", cosine(s[4], s[0], s[2]));
+        if (s[0] > 0)
+            add_metric(&list, "train/ratio_reward_ikl", sqrt(s[2] / s[0]));
+    }
+    add_metric(&list, "train/grad_norm", row->norm);
+    add_metric(&list, "train/skipped", (double)align->skipped);
+    observer->metrics(observer->context, align->step, list.names, list.values, list.count);
+}
+
+/* ---- Doors ---- */
+
+static dipp_status check_settings(const dipp_align *align, dipp_error *error)
+{
+    const dipp_align_settings *settings = &align->settings;
+    if (!align->models->generator || !align->models->ta_set)
+        return dipp_fail(error, DIPP_E_INVALID, "alignment needs a generator and a TA");
+    if (!settings->batch || align->n > settings->batch || settings->batch % align->n)
+        return dipp_fail(error, DIPP_E_INVALID, "micro_batch %u does not divide batch %u", align->n, settings->batch);
+    if (settings->cfg_omega != 1.0 && settings->divergence.kind == DIPP_DIVERGENCE_NONE)
+        return dipp_fail(error, DIPP_E_INVALID, "cfg_omega %g needs a divergence: guidance acts through the reference",
+                         settings->cfg_omega);
+    if (settings->cfg_omega != 1.0 && !align->text)
+        return dipp_fail(error, DIPP_E_INVALID, "cfg_omega %g needs a reference that takes text or labels",
+                         settings->cfg_omega);
+    if (settings->divergence.kind == DIPP_DIVERGENCE_NONE)
+        return DIPP_OK;
+    dipp_status status = dipp_time_sampler_check(&settings->time, error);
+    return status == DIPP_OK ? dipp_time_sampler_check(&settings->ta_time, error) : status;
+}
+
+static bool allocate_scratch(dipp_align *align)
+{
+    size_t n = align->n, length = align->prompts->reference.length;
+    for (int i = 0; i < DIPP_MAX_REWARDS; i++)
+        if (align->prompts->rewards[i].length > length)
+            length = align->prompts->rewards[i].length;
+    double **arrays[] = {&align->levels.t,      &align->levels.network_t, &align->levels.alpha, &align->levels.sigma,
+                         &align->levels.weight, &align->per_sample,       &align->per_sample2};
+    bool good = true;
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        good = (*arrays[i] = dipp_allocate_zeroed(n, sizeof(double))) && good;
+    align->rows = dipp_allocate_zeroed(n, sizeof *align->rows);
+    align->tokens = dipp_allocate_zeroed(n * length + 1, sizeof *align->tokens);
+    align->mask = dipp_allocate_zeroed(n * length + 1, sizeof *align->mask);
+    return good && align->rows && align->tokens && align->mask;
+}
+
+dipp_status dipp_align_create(dipp_models *models, const dipp_prompt_table *prompts,
+                              const dipp_align_settings *settings, dipp_plan_report *report_out, dipp_align **out,
+                              dipp_error *error)
+{
+    dipp_align *align = dipp_allocate_zeroed(1, sizeof *align);
+    if (!align)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the alignment");
+    align->models = models;
+    align->prompts = prompts;
+    align->settings = *settings;
+    align->n = settings->micro_batch ? settings->micro_batch : settings->batch;
+    align->text = models->space.token_length > 0;
+    align->settings.divergence.guided = align->text && (settings->cfg_omega != 1.0 || settings->always_guided) &&
+                                        settings->divergence.kind != DIPP_DIVERGENCE_NONE;
+    align->settings.time.schedule = align->settings.ta_time.schedule = models->schedule;
+    dipp_status status = check_settings(align, error);
+    if (status == DIPP_OK && !allocate_scratch(align))
+        status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the alignment");
+    if (status == DIPP_OK && settings->divergence.kind != DIPP_DIVERGENCE_NONE)
+        status = dipp_ikl_table_create(&align->settings.time, &align->ikl_table, error);
+    if (status == DIPP_OK)
+        status = dipp_align_record(align, error);
+    if (status == DIPP_OK)
+        status = dipp_align_plan(align, report_out, error);
+    if (status == DIPP_OK)
+        status = dipp_align_bind(align, error);
+    if (status != DIPP_OK)
+        dipp_align_destroy(&align);
+    *out = align;
+    return status;
+}
+
+void dipp_align_destroy(dipp_align **pointer)
+{
+    if (!pointer || !*pointer)
+        return;
+    dipp_align *align = *pointer;
+    dipp_executable_destroy(&align->run_condition);
+    dipp_executable_destroy(&align->run_generate);
+    dipp_executable_destroy(&align->run_teach);
+    dipp_executable_destroy(&align->run_diverge);
+    dipp_executable_destroy(&align->run_combine);
+    dipp_program_destroy(&align->condition);
+    dipp_program_destroy(&align->generate);
+    dipp_program_destroy(&align->teach);
+    dipp_program_destroy(&align->diverge);
+    dipp_program_destroy(&align->combine);
+    for (int i = 0; i < DIPP_MAX_REWARDS; i++) {
+        dipp_executable_destroy(&align->run_reward[i]);
+        dipp_program_destroy(&align->reward[i]);
+    }
+    dipp_updater_destroy(&align->generator_update);
+    dipp_updater_destroy(&align->ta_update);
+    dipp_plan_destroy(&align->plan);
+    dipp_ikl_table_destroy(&align->ikl_table);
+    void *memory[] = {
+        align->levels.t,   align->levels.network_t, align->levels.alpha, align->levels.sigma, align->levels.weight,
+        align->per_sample, align->per_sample2,      align->rows,         align->tokens,       align->mask};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+        dipp_release(memory[i]);
+    dipp_release(align);
+    *pointer = NULL;
+}
+
+/* The TA alone, before the generator's first step: else the first gradients are pure guidance. */
+static dipp_status warm_up(dipp_align *align, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    iteration row = {0};
+    while (align->teach && align->ta_steps < align->settings.ta_warmup && status == DIPP_OK)
+        status = teach(align, &row, error);
+    return status;
+}
+
+dipp_status dipp_align_run(dipp_align *align, const dipp_align_observer *observer, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    if (align->step == 0) {
+        status = warm_up(align, error);
+        if (status == DIPP_OK && observer->after_step)
+            status = observer->after_step(observer->context, align, 0, error);
+    }
+    while (status == DIPP_OK && align->step < align->settings.steps) {
+        iteration row = {0};
+        status = iterate(align, &row, error);
+        if (status != DIPP_OK)
+            break;
+        align->skipped += !row.applied;
+        align->nonfinite = row.applied ? 0 : align->nonfinite + 1;
+        align->step++;
+        if (observer->metrics)
+            report(align, &row, observer);
+        if (align->settings.max_nonfinite && align->nonfinite >= align->settings.max_nonfinite)
+            return dipp_fail(
+                error, DIPP_E_NUMERIC,
+                "%lld updates in a row were not finite, the last at iteration %lld; try a smaller learning "
+                "rate, reward scale or cfg_omega",
+                (long long)align->nonfinite, (long long)align->step);
+        if (observer->after_step)
+            status = observer->after_step(observer->context, align, align->step, error);
+    }
+    return status;
+}
+
+int64_t dipp_align_step_count(const dipp_align *align)
+{
+    return align->step;
+}
+
+int64_t dipp_align_images_seen(const dipp_align *align)
+{
+    return align->step * (int64_t)align->settings.batch;
+}
+
+double dipp_align_flops(const dipp_align *align)
+{
+    double per_pass = 0, repeats = (double)align->settings.batch / align->n;
+    if (align->teach)
+        per_pass +=
+            align->settings.ta_updates * (dipp_program_flops(align->generate, 0) + dipp_program_flops(align->teach, 0));
+    per_pass += dipp_program_flops(align->generate, 0) + dipp_program_flops(align->generate, 1);
+    if (align->diverge)
+        per_pass += dipp_program_flops(align->diverge, 0);
+    for (uint32_t i = 0; i < align->models->reward_count; i++)
+        per_pass += dipp_program_flops(align->reward[i], 0);
+    return per_pass * repeats;
+}

@@ -1,0 +1,77 @@
+/* DI++ (method: Algorithm 1): the generator is moved by its rewards and by the integral KL to the reference, which an
+ * online TA estimates. The loop is in align.c on one screen; its programs are recorded in align_programs.c. */
+#ifndef DIPP_TRAIN_ALIGN_H
+#define DIPP_TRAIN_ALIGN_H
+
+#include "diffusion/divergence.h"
+#include "diffusion/time_law.h"
+#include "train/models.h"
+#include "train/optimizer.h"
+#include "train/prompts.h"
+
+/* How the denoising error ||D - x0||^2 of a term is weighed over noise levels. */
+typedef enum dipp_loss_weight {
+    DIPP_LOSS_NATIVE =
+        0,           /* 1 on the network's own prediction: EDM (s^2+d^2)/(s d)^2, eps a^2/s^2, v and flow likewise */
+    DIPP_LOSS_DATA1, /* 1 on x0 */
+    DIPP_LOSS_EPS1   /* 1 on eps */
+} dipp_loss_weight;
+
+typedef struct dipp_align_reward {
+    double scale;       /* alpha */
+    int64_t start, end; /* iterations [start, end); end 0: to the end */
+} dipp_align_reward;
+
+typedef struct dipp_align_settings {
+    uint64_t seed;
+    int64_t steps;
+    uint32_t batch, micro_batch;     /* micro_batch 0: the batch; must divide the batch */
+    double cfg_omega;                /* 1 is none */
+    bool always_guided;              /* record the guided reference although omega is 1 */
+    dipp_divergence_spec divergence; /* .guided is set by create */
+    dipp_time_sampler time;          /* schedule is set by create */
+    dipp_time_sampler ta_time;       /* law only */
+    dipp_loss_weight ta_loss;
+    uint32_t ta_updates; /* K_TA per iteration; 0 freezes the TA */
+    int64_t ta_warmup;   /* TA updates before the first iteration */
+    dipp_optimizer_settings optimizer, ta_optimizer;
+    dipp_average_settings average;
+    int clamp; /* of pictures before rewards: 0 none, 1 hard, 2 straight-through */
+    dipp_align_reward rewards[DIPP_MAX_REWARDS];
+    int64_t max_nonfinite; /* skipped updates in a row that stop the run; 0 never */
+    size_t memory_limit;   /* bytes for temporaries; 0 none */
+} dipp_align_settings;
+
+typedef struct dipp_align dipp_align;
+
+/* Called by the loop; any may be NULL. step counts finished iterations. */
+typedef struct dipp_align_observer {
+    void *context;
+    /* names[i] has values[i]; valid during the call */
+    void (*metrics)(void *context, int64_t step, const char *const *names, const double *values, size_t count);
+    /* After each iteration, and once before the first (step 0 of a fresh run). Anything but DIPP_OK ends the loop. */
+    dipp_status (*after_step)(void *context, dipp_align *align, int64_t step, dipp_error *error);
+} dipp_align_observer;
+
+/* Records all programs, plans the iteration and allocates it. models and prompts must outlive it; models' sets hold the
+ * starting weights and are trained in place. report may be NULL. */
+dipp_status dipp_align_create(dipp_models *models, const dipp_prompt_table *prompts,
+                              const dipp_align_settings *settings, dipp_plan_report *report, dipp_align **out,
+                              dipp_error *error);
+void dipp_align_destroy(dipp_align **align);
+
+/* Runs until settings.steps iterations are done. DIPP_E_NUMERIC when updates keep being skipped. */
+dipp_status dipp_align_run(dipp_align *align, const dipp_align_observer *observer, dipp_error *error);
+
+int64_t dipp_align_step_count(const dipp_align *align); /* finished iterations */
+int64_t dipp_align_images_seen(const dipp_align *align);
+
+/* Everything that is needed to go on bit for bit: generator, average, TA, both optimizers, counters. One safetensors file,
+ * written atomically; sha256 [65] may be NULL. Reading checks that it belongs to these settings' seed and shapes. */
+dipp_status dipp_align_save(const dipp_align *align, const char *path, char *sha256, dipp_error *error);
+dipp_status dipp_align_load(dipp_align *align, const char *path, dipp_error *error);
+
+/* Useful floating-point operations of one iteration. */
+double dipp_align_flops(const dipp_align *align);
+
+#endif

@@ -1,0 +1,362 @@
+/* What an iteration computes, recorded: each part of Algorithm 1 is a program of its own, split at x0, so that TA,
+ * reference and rewards never share a tape with the generator. */
+#include "train/align_programs.h"
+
+#include <stdio.h>
+
+static dipp_status begin(const char *name, dipp_graph **g, dipp_error *error)
+{
+    return dipp_graph_create(name, g, error);
+}
+
+/* tokens -> condition parts, and the null prompt's parts spread over the batch. */
+static dipp_status record_condition(dipp_align *align, dipp_error *error)
+{
+    dipp_models *models = align->models;
+    dipp_graph *g;
+    dipp_status status = begin("condition", &g, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_params text = dipp_graph_slot(g, "text", models->text_layout, false);
+    dipp_condition c = dipp_encode_text(models, g, text, dipp_text_inputs(models, g, "", align->n));
+    dipp_condition null = dipp_encode_text(models, g, text, dipp_text_inputs(models, g, "null_", 1));
+    for (uint32_t i = 0; i < c.count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "condition.%u", i);
+        dipp_output(g, name, c.parts[i]);
+        snprintf(name, sizeof name, "null.%u", i);
+        dipp_output(g, name, dipp_broadcast_to(g, null.parts[i], dipp_shape_of(g, c.parts[i])));
+    }
+    return dipp_program_create(&g, models->backend, &align->condition, error);
+}
+
+/* segment 0: z, c -> x0.  segment 1: dL/dx0 -> gradients of theta. */
+static dipp_status record_generate(dipp_align *align, dipp_error *error)
+{
+    dipp_models *models = align->models;
+    dipp_graph *g;
+    dipp_status status = begin("generate", &g, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_params theta = dipp_graph_slot(g, "generator", models->generator_layout, true);
+    dipp_condition c = dipp_condition_inputs(models, g, "condition", align->n);
+    dipp_tensor x0 = dipp_record_generator(models, g, theta, c, align->n);
+    dipp_output(g, "x0", x0);
+    dipp_graph_begin_segment(g);
+    dipp_tensor dx0 = dipp_input(g, "dx0", DIPP_WIDE, dipp_batch_shape(models, align->n));
+    dipp_gradients(g, 1, &x0, &dx0, 0, NULL, NULL);
+    return dipp_program_create(&g, models->backend, &align->generate, error);
+}
+
+/* Denoising score matching on the generator's samples: sum over the micro-batch of weight * mean|D_psi(x_t) - x0|^2;
+ * weight holds lambda(t)/batch. */
+static dipp_status record_teach(dipp_align *align, dipp_error *error)
+{
+    dipp_models *models = align->models;
+    dipp_graph *g;
+    dipp_status status = begin("teach", &g, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_params psi = dipp_graph_slot(g, "ta", models->ta_layout, true);
+    dipp_condition c = dipp_condition_inputs(models, g, "condition", align->n);
+    dipp_shape shape = dipp_batch_shape(models, align->n);
+    dipp_tensor x0 = dipp_input(g, "x0", DIPP_WIDE, shape);
+    dipp_tensor eps = dipp_philox_normal(g, dipp_input(g, "eps_key", DIPP_INT32, DIPP_SHAPE(6)), shape);
+    dipp_level level = dipp_level_inputs(g, "level", align->n);
+    dipp_tensor weight = dipp_input(g, "weight", DIPP_WIDE, DIPP_SHAPE(align->n));
+    dipp_network network = dipp_ta_network(models);
+    dipp_tensor error_x0 = dipp_sub(g, dipp_denoise(&network, g, psi, dipp_add_noise(g, x0, eps, level), level, c), x0);
+    dipp_tensor losses = dipp_mul(g, dipp_mean_per_sample(g, dipp_mul(g, error_x0, error_x0)), weight);
+    dipp_tensor loss = dipp_sum(g, losses, 1, false);
+    dipp_output(g, "losses", losses);
+    dipp_gradients(g, 1, &loss, NULL, 0, NULL, NULL);
+    return dipp_program_create(&g, models->backend, &align->teach, error);
+}
+
+static dipp_status record_diverge(dipp_align *align, dipp_error *error)
+{
+    dipp_models *models = align->models;
+    dipp_graph *g;
+    dipp_status status = begin("divergence", &g, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_network ta = dipp_ta_network(models), reference = dipp_reference_network(models);
+    dipp_shape shape = dipp_batch_shape(models, align->n);
+    dipp_divergence_inputs in = {.ta = &ta,
+                                 .reference = &reference,
+                                 .ta_params = dipp_graph_slot(g, "ta", models->ta_layout, false),
+                                 .reference_params = dipp_graph_slot(g, "reference", models->reference_layout, false),
+                                 .condition = dipp_condition_inputs(models, g, "condition", align->n),
+                                 .x0 = dipp_input(g, "x0", DIPP_WIDE, shape),
+                                 .eps =
+                                     dipp_philox_normal(g, dipp_input(g, "eps_key", DIPP_INT32, DIPP_SHAPE(6)), shape),
+                                 .level = dipp_level_inputs(g, "level", align->n),
+                                 .weight = dipp_input(g, "weight", DIPP_WIDE, DIPP_SHAPE(align->n)),
+                                 .omega = dipp_input(g, "omega", DIPP_WIDE, (dipp_shape){0})};
+    in.ta_level = in.level;
+    in.ta_level.t = dipp_input(g, "ta_t", DIPP_WIDE, DIPP_SHAPE(align->n));
+    if (align->settings.divergence.guided)
+        in.null_condition = dipp_condition_inputs(models, g, "null", align->n);
+    dipp_divergence_terms terms = dipp_record_divergence(g, &align->settings.divergence, &in);
+    dipp_output(g, "ikl", terms.ikl);
+    dipp_output(g, "squared_score", terms.squared_score);
+    if (align->settings.divergence.guided) {
+        dipp_output(g, "cfg", terms.cfg);
+        dipp_output(g, "squared_score_null", terms.squared_score_null);
+    }
+    return dipp_program_create(&g, models->backend, &align->diverge, error);
+}
+
+/* x0 -> decode -> clamp -> scores, and the gradient of sum(seed * scores) to x0; seed holds -alpha/batch. */
+static dipp_status record_reward(dipp_align *align, uint32_t i, dipp_error *error)
+{
+    dipp_models *models = align->models;
+    const dipp_reward_model *reward = &models->rewards[i];
+    dipp_graph *g;
+    dipp_status status = begin(reward->plugin->name, &g, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_params decoder = dipp_graph_slot(g, "decoder", models->decoder_layout, false);
+    dipp_params own = dipp_graph_slot(g, "reward", reward->layout, false);
+    dipp_tensor x0 = dipp_input(g, "x0", DIPP_WIDE, dipp_batch_shape(models, align->n));
+    dipp_tensor seed = dipp_input(g, "seed", DIPP_WIDE, DIPP_SHAPE(align->n));
+    dipp_prompt text = {0};
+    if (reward->info.token_length) {
+        dipp_shape shape = DIPP_SHAPE(align->n, reward->info.token_length);
+        text = (dipp_prompt){dipp_input(g, "tokens", DIPP_INT32, shape), dipp_input(g, "mask", DIPP_WIDE, shape)};
+    }
+    dipp_tensor pictures = dipp_record_pictures(models, g, decoder, x0, align->settings.clamp);
+    dipp_tensor scores =
+        dipp_cast(g, reward->vtable->record(reward->self, g, own, pictures, text, DIPP_REWARD_ALIGN), DIPP_WIDE);
+    dipp_tensor dx;
+    dipp_gradients(g, 1, &scores, &seed, 1, &x0, &dx);
+    dipp_output(g, "scores", scores);
+    dipp_output(g, "dx", dx);
+    return dipp_program_create(&g, models->backend, &align->reward[i], error);
+}
+
+static dipp_tensor dot(dipp_graph *g, dipp_tensor a, dipp_tensor b)
+{
+    if (!a.id || !b.id)
+        return dipp_constant(g, DIPP_SHAPE(1), &(double){0.0});
+    dipp_shape shape = dipp_shape_of(g, a);
+    return dipp_reshape(g, dipp_sum(g, dipp_mul(g, a, b), (1u << shape.rank) - 1, false), DIPP_SHAPE(1));
+}
+
+/* dL/dx0 = ikl + cfg + rewards, and what is logged about them. */
+static dipp_status record_combine(dipp_align *align, dipp_error *error)
+{
+    dipp_models *models = align->models;
+    dipp_graph *g;
+    dipp_status status = begin("combine", &g, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_shape shape = dipp_batch_shape(models, align->n);
+    dipp_tensor ikl = DIPP_NONE, cfg = DIPP_NONE, reward = DIPP_NONE;
+    if (align->diverge)
+        ikl = dipp_input(g, "ikl", DIPP_WIDE, shape);
+    if (align->diverge && align->settings.divergence.guided)
+        cfg = dipp_input(g, "cfg", DIPP_WIDE, shape);
+    for (uint32_t i = 0; i < models->reward_count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "reward.%u", i);
+        dipp_tensor part = dipp_input(g, name, DIPP_WIDE, shape);
+        reward = reward.id ? dipp_add(g, reward, part) : part;
+    }
+    dipp_tensor total = ikl;
+    if (cfg.id)
+        total = dipp_add(g, total, cfg);
+    if (reward.id)
+        total = total.id ? dipp_add(g, total, reward) : reward;
+    if (!total.id)
+        return dipp_graph_destroy(&g),
+               dipp_fail(error, DIPP_E_INVALID, "there is nothing to align by: divergence none and no rewards");
+    dipp_tensor stats[DIPP_ALIGN_STATS] = {dot(g, ikl, ikl), dot(g, cfg, cfg),    dot(g, reward, reward),
+                                           dot(g, ikl, cfg), dot(g, ikl, reward), dot(g, cfg, reward)};
+    dipp_output(g, "stats", dipp_concat(g, stats, DIPP_ALIGN_STATS, 0));
+    dipp_output(g, "dx0", total);
+    return dipp_program_create(&g, models->backend, &align->combine, error);
+}
+
+dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
+{
+    dipp_models *models = align->models;
+    const dipp_align_settings *settings = &align->settings;
+    dipp_status status = align->text ? record_condition(align, error) : DIPP_OK;
+    if (status == DIPP_OK)
+        status = record_generate(align, error);
+    if (status == DIPP_OK && settings->divergence.kind != DIPP_DIVERGENCE_NONE) {
+        status = record_teach(align, error);
+        if (status == DIPP_OK)
+            status = record_diverge(align, error);
+        if (status == DIPP_OK)
+            status = dipp_updater_record(&align->ta_update, "ta", models->ta_layout, models->backend,
+                                         &settings->ta_optimizer, false, error);
+    }
+    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
+        status = record_reward(align, i, error);
+    if (status == DIPP_OK)
+        status = record_combine(align, error);
+    if (status == DIPP_OK)
+        status = dipp_updater_record(&align->generator_update, "generator", models->generator_layout, models->backend,
+                                     &settings->optimizer, true, error);
+    align->generator_update.total = settings->steps;
+    align->generator_update.average_decay = dipp_average_decay(&settings->average, settings->batch);
+    align->ta_update.total = settings->ta_warmup + settings->steps * settings->ta_updates;
+    return status;
+}
+
+/* The order of an iteration; loops (K_TA, micro-batches) are counted once. */
+static dipp_status add_steps(dipp_align *align, dipp_error *error)
+{
+    dipp_program *order[16];
+    uint32_t segments[16] = {0}, count = 0;
+    if (align->teach) {
+        if (align->condition)
+            order[count++] = align->condition;
+        order[count++] = align->generate;
+        order[count++] = align->teach;
+        order[count++] = align->ta_update.program;
+    }
+    if (align->condition)
+        order[count++] = align->condition;
+    order[count++] = align->generate;
+    if (align->diverge)
+        order[count++] = align->diverge;
+    dipp_status status = DIPP_OK;
+    for (uint32_t i = 0; i < count && status == DIPP_OK; i++)
+        status = dipp_plan_step(align->plan, order[i], segments[i], error);
+    for (uint32_t i = 0; i < align->models->reward_count && status == DIPP_OK; i++)
+        status = dipp_plan_step(align->plan, align->reward[i], 0, error);
+    if (status == DIPP_OK)
+        status = dipp_plan_step(align->plan, align->combine, 0, error);
+    if (status == DIPP_OK)
+        status = dipp_plan_step(align->plan, align->generate, 1, error);
+    if (status == DIPP_OK)
+        status = dipp_plan_step(align->plan, align->generator_update.program, 0, error);
+    return status;
+}
+
+static dipp_status connect_condition(dipp_align *align, dipp_program *program, const char *name, dipp_buffer *parts,
+                                     dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    for (uint32_t i = 0; i < align->models->condition_parts && program && status == DIPP_OK; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%s.%u", name, i);
+        status = dipp_plan_connect(align->plan, program, text, parts[i], error);
+    }
+    return status;
+}
+
+static dipp_status add_condition_buffers(dipp_align *align, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    bool guided = align->diverge && align->settings.divergence.guided;
+    for (uint32_t i = 0; i < align->models->condition_parts && status == DIPP_OK; i++) {
+        dipp_dtype dtype;
+        dipp_shape shape;
+        dipp_condition_part(align->models, i, align->n, &dtype, &shape);
+        status = dipp_plan_buffer(align->plan, "condition", dtype, shape, false, &align->condition_parts[i], error);
+        if (status == DIPP_OK)
+            status = dipp_plan_buffer(align->plan, "null condition", dtype, shape, false, &align->null_parts[i], error);
+    }
+    if (status == DIPP_OK)
+        status = connect_condition(align, align->condition, "condition", align->condition_parts, error);
+    if (status == DIPP_OK)
+        status = connect_condition(align, align->condition, "null", align->null_parts, error);
+    if (status == DIPP_OK)
+        status = connect_condition(align, align->generate, "condition", align->condition_parts, error);
+    if (status == DIPP_OK)
+        status = connect_condition(align, align->teach, "condition", align->condition_parts, error);
+    if (status == DIPP_OK)
+        status = connect_condition(align, align->diverge, "condition", align->condition_parts, error);
+    if (status == DIPP_OK && guided)
+        status = connect_condition(align, align->diverge, "null", align->null_parts, error);
+    return status;
+}
+
+static dipp_status add_buffers(dipp_align *align, dipp_error *error)
+{
+    dipp_shape shape = dipp_batch_shape(align->models, align->n);
+    bool guided = align->settings.divergence.guided;
+    struct {
+        dipp_program *program;
+        const char *name;
+        dipp_buffer *buffer;
+    } links[] = {{align->generate, "x0", &align->x0},  {align->teach, "x0", &align->x0},
+                 {align->diverge, "x0", &align->x0},   {align->diverge, "ikl", &align->ikl},
+                 {align->combine, "dx0", &align->dx0}, {align->generate, "dx0", &align->dx0}};
+    dipp_buffer *buffers[] = {&align->x0, &align->dx0, &align->ikl, &align->cfg};
+    static const char *const names[] = {"x0", "dL/dx0", "dL/dx0 of the IKL", "dL/dx0 of CFG"};
+    dipp_status status = DIPP_OK;
+    for (int i = 0; i < 4 && status == DIPP_OK; i++)
+        status = dipp_plan_buffer(align->plan, names[i], DIPP_WIDE, shape, true, buffers[i], error);
+    for (size_t i = 0; i < sizeof links / sizeof *links && status == DIPP_OK; i++)
+        if (links[i].program)
+            status = dipp_plan_connect(align->plan, links[i].program, links[i].name, *links[i].buffer, error);
+    if (align->diverge && status == DIPP_OK)
+        status = dipp_plan_connect(align->plan, align->combine, "ikl", align->ikl, error);
+    if (align->diverge && guided && status == DIPP_OK)
+        status = dipp_plan_connect(align->plan, align->diverge, "cfg", align->cfg, error);
+    if (align->diverge && guided && status == DIPP_OK)
+        status = dipp_plan_connect(align->plan, align->combine, "cfg", align->cfg, error);
+    for (uint32_t i = 0; i < align->models->reward_count && status == DIPP_OK; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "reward.%u", i);
+        status = dipp_plan_buffer(align->plan, name, DIPP_WIDE, shape, true, &align->reward_dx[i], error);
+        if (status == DIPP_OK)
+            status = dipp_plan_connect(align->plan, align->reward[i], "x0", align->x0, error);
+        if (status == DIPP_OK)
+            status = dipp_plan_connect(align->plan, align->reward[i], "dx", align->reward_dx[i], error);
+        if (status == DIPP_OK)
+            status = dipp_plan_connect(align->plan, align->combine, name, align->reward_dx[i], error);
+    }
+    return status;
+}
+
+dipp_status dipp_align_plan(dipp_align *align, dipp_plan_report *report, dipp_error *error)
+{
+    dipp_status status = dipp_plan_create(align->models->backend, &align->plan, error);
+    if (status == DIPP_OK)
+        status = add_steps(align, error);
+    if (status == DIPP_OK)
+        status = add_condition_buffers(align, error);
+    if (status == DIPP_OK)
+        status = add_buffers(align, error);
+    if (status == DIPP_OK)
+        status = dipp_plan_solve(align->plan, align->settings.memory_limit, report, error);
+    if (status == DIPP_OK)
+        status = dipp_plan_allocate(align->plan, error);
+    return status;
+}
+
+dipp_status dipp_align_bind(dipp_align *align, dipp_error *error)
+{
+    dipp_models *models = align->models;
+    dipp_plan *plan = align->plan;
+    dipp_status status = DIPP_OK;
+    if (align->condition)
+        status = dipp_executable_create(plan, align->condition, &(dipp_binding){models->text_set, NULL}, 1,
+                                        &align->run_condition, error);
+    if (status == DIPP_OK)
+        status = dipp_executable_create(plan, align->generate, &(dipp_binding){models->generator_set, NULL}, 1,
+                                        &align->run_generate, error);
+    if (align->teach && status == DIPP_OK)
+        status = dipp_executable_create(plan, align->teach, &(dipp_binding){models->ta_set, NULL}, 1, &align->run_teach,
+                                        error);
+    if (align->teach && status == DIPP_OK)
+        status = dipp_updater_bind(&align->ta_update, plan, models->ta_set, NULL, error);
+    dipp_binding both[2] = {{models->ta_set, NULL}, {models->reference_set, NULL}};
+    if (align->diverge && status == DIPP_OK)
+        status = dipp_executable_create(plan, align->diverge, both, 2, &align->run_diverge, error);
+    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++) {
+        dipp_binding slots[2] = {{models->decoder_set, NULL}, {models->rewards[i].set, NULL}};
+        status = dipp_executable_create(plan, align->reward[i], slots, 2, &align->run_reward[i], error);
+    }
+    if (status == DIPP_OK)
+        status = dipp_executable_create(plan, align->combine, NULL, 0, &align->run_combine, error);
+    if (status == DIPP_OK)
+        status = dipp_updater_bind(&align->generator_update, plan, models->generator_set, models->generator_ema, error);
+    return status;
+}

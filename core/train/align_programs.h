@@ -1,0 +1,47 @@
+/* The programs of an iteration and the buffers between them; shared by align.c and align_programs.c. */
+#ifndef DIPP_TRAIN_ALIGN_PROGRAMS_H
+#define DIPP_TRAIN_ALIGN_PROGRAMS_H
+
+#include "train/align.h"
+
+typedef struct dipp_align_level {
+    dipp_buffer t, alpha, sigma, weight; /* each [n] */
+} dipp_align_level;
+
+/* Levels and weights of a batch on the host. */
+typedef struct dipp_host_levels {
+    double *t, *network_t, *alpha, *sigma, *weight; /* each [micro_batch] */
+} dipp_host_levels;
+
+enum { DIPP_ALIGN_STATS = 6 }; /* |ikl|^2 |cfg|^2 |reward|^2 ikl.cfg ikl.reward cfg.reward */
+
+struct dipp_align {
+    dipp_models *models;
+    const dipp_prompt_table *prompts;
+    dipp_align_settings settings;
+    uint32_t n; /* micro-batch */
+    bool text;
+    bool rewarded;
+
+    dipp_program *condition, *generate, *teach, *diverge, *combine, *reward[DIPP_MAX_REWARDS];
+    dipp_executable *run_condition, *run_generate, *run_teach, *run_diverge, *run_combine,
+        *run_reward[DIPP_MAX_REWARDS];
+    dipp_updater generator_update, ta_update;
+    dipp_plan *plan;
+    dipp_buffer condition_parts[4], null_parts[4], x0, dx0, ikl, cfg, reward_dx[DIPP_MAX_REWARDS];
+    dipp_ikl_table *ikl_table;
+
+    int64_t step, nonfinite, skipped, ta_steps;
+    /* host scratch, each [n] or [n, L] */
+    dipp_host_levels levels;
+    uint32_t *rows;
+    int32_t *tokens;
+    float *mask;
+    double *per_sample, *per_sample2;
+};
+
+dipp_status dipp_align_record(dipp_align *align, dipp_error *error);
+dipp_status dipp_align_plan(dipp_align *align, dipp_plan_report *report, dipp_error *error);
+dipp_status dipp_align_bind(dipp_align *align, dipp_error *error);
+
+#endif

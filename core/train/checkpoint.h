@@ -1,0 +1,29 @@
+/* Checkpoints: whole blocks of parameter sets and named numbers in one safetensors file, exact to the bit. */
+#ifndef DIPP_TRAIN_CHECKPOINT_H
+#define DIPP_TRAIN_CHECKPOINT_H
+
+#include "tensor/parameter_set.h"
+
+/* One block of one set under a name. */
+typedef struct dipp_checkpoint_block {
+    const char *name; /* "generator.master" */
+    dipp_parameter_set *set;
+    dipp_block block;
+} dipp_checkpoint_block;
+
+typedef struct dipp_checkpoint_counter {
+    const char *name;
+    int64_t *value;
+} dipp_checkpoint_counter;
+
+/* kind names what the file is ("dipp.align"); identity is compared on reading, e.g. seed and shapes as text. f32 sets are
+ * stored as F32, f64 sets as F64. sha256 [65] may be NULL. */
+dipp_status dipp_checkpoint_write(const char *path, const char *kind, const char *identity,
+                                  const dipp_checkpoint_block *blocks, uint32_t block_count,
+                                  const dipp_checkpoint_counter *counters, uint32_t counter_count, char *sha256,
+                                  dipp_error *error);
+dipp_status dipp_checkpoint_read(const char *path, const char *kind, const char *identity,
+                                 const dipp_checkpoint_block *blocks, uint32_t block_count,
+                                 const dipp_checkpoint_counter *counters, uint32_t counter_count, dipp_error *error);
+
+#endif
