@@ -422,8 +422,8 @@ dipp_status dipp_store_each_checkpoint(dipp_store *store, int64_t run_id, dipp_s
                                        dipp_error *error);
 
 /* Any reading SQL, e.g. on the views: each gets `columns` names and texts (NULL for SQL NULL; reals as SQLite prints
- * them). binds[0] goes to ?1 and so on, as text (numbers compare after +?1). A statement that writes, or several, is
- * DIPP_E_INVALID. */
+ * them). binds[0] goes to ?1 and so on, as text: write CAST(?1 AS INTEGER) for a number. A statement that writes, or
+ * several, is DIPP_E_INVALID. */
 typedef int (*dipp_store_row_fn)(void *user, int columns, const char *const *names, const char *const *values);
 dipp_status dipp_store_query(dipp_store *store, const char *sql, const char *const *binds, size_t bind_count,
                              dipp_store_row_fn each, void *user, dipp_error *error);

@@ -37,9 +37,10 @@ const char *text_of(dipp_store *store, const char *sql, char *out, size_t size);
 /* An experiment of one name and one YAML with one queued run. */
 void one_run(dipp_store *store, int64_t *experiment_id, int64_t *run_id);
 
-/* Experiment emoji-rewards. Arms cfg-only (baseline) and reward (trained on border) with seeds 0, 1, 2; arm hps (trained
- * on the hps scorer) with seed 0 and one NaN score; reward seed 3 failed. Four prompts, two noises each, evaluated at
- * steps 0, 100, 200, one diversity per evaluation, IKL logged by cfg-only and measured at evaluations by the others.
+/* Experiment emoji-rewards. Arms cfg-only (baseline) and reward (trained on border) with seeds 0, 1, 2; arm hps
+ * (trained on the hps scorer) with seed 0 and one NaN score; reward seed 3 failed. Four prompts, two noises each,
+ * evaluated at steps 0, 100, 200, one diversity per evaluation, IKL logged by cfg-only and measured at
+ * evaluations by the others.
  * Per picture:
  *   hps    = 0.2 + 0.01 prompt + 0.001 sample + 0.002 seed + gain, gain 0 at step 0, half of the final at step 100,
  *            finally cfg-only 0.02; reward 0.05 0.05 0.01 0.02 by prompt; hps 0.06
