@@ -1,0 +1,192 @@
+/* Prompt sets of the emoji world and of text files. */
+#include "data/prompts.h"
+
+#include "base/memory.h"
+#include "data/cldr.h"
+#include "data/world_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE_BYTES = 4096, PROMPTS_MAX = 1000000 };
+
+/* What a prompt says besides the pair: nothing, a size, a place, or small and a place (a large glyph has no room to be
+ * anywhere but in the middle). */
+typedef struct variant {
+    int size_class, place;
+} variant;
+
+enum { VARIANTS = 1 + DIPP_SIZE_CLASS_COUNT + 2 * DIPP_PLACE_COUNT };
+
+static variant variant_of(int index)
+{
+    if (index == 0)
+        return (variant){DIPP_NOT_NAMED, DIPP_NOT_NAMED};
+    if (index <= DIPP_SIZE_CLASS_COUNT)
+        return (variant){index - 1, DIPP_NOT_NAMED};
+    index -= 1 + DIPP_SIZE_CLASS_COUNT;
+    return index < DIPP_PLACE_COUNT ? (variant){DIPP_NOT_NAMED, index} : (variant){0, index - DIPP_PLACE_COUNT};
+}
+
+static dipp_status add_prompt(dipp_prompt_set *set, const char *text, dipp_prompt named, dipp_error *error)
+{
+    named.text = dipp_string_copy(text);
+    if (!named.text)
+        return dipp_fail(error, DIPP_E_MEMORY, "prompts: out of memory");
+    set->prompts[set->count++] = named;
+    return DIPP_OK;
+}
+
+dipp_status dipp_emoji_prompts(const dipp_emoji_world *world, dipp_prompt_split split, int count, uint64_t seed,
+                               dipp_prompt_set *out, dipp_error *error)
+{
+    int room = world->glyph_count * DIPP_BACKGROUND_COUNT, pairs = 0;
+    int *order = dipp_allocate((size_t)room * sizeof *order);
+    if (!order)
+        return dipp_fail(error, DIPP_E_MEMORY, "prompts: out of memory");
+    for (int i = 0; i < room; i++)
+        if (dipp_emoji_pair_held_out(world, i / DIPP_BACKGROUND_COUNT, i % DIPP_BACKGROUND_COUNT) ==
+            (split == DIPP_SPLIT_EVAL))
+            order[pairs++] = i;
+    if (count < 1 || count > pairs * VARIANTS) {
+        dipp_release(order);
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "prompts: %d wanted; expected 1 to %d (%d pairs of glyph and background in this split)", count,
+                         pairs * VARIANTS, pairs);
+    }
+    for (int i = pairs - 1; i > 0; i--) { /* Fisher-Yates */
+        uint32_t bits[4];
+        dipp_world_random(seed, (uint64_t)i, STREAM_PROMPT, (uint32_t)split, bits);
+        int j = world_pick(bits[0], i + 1), kept = order[i];
+        order[i] = order[j];
+        order[j] = kept;
+    }
+    dipp_prompt_set set = {.prompts = dipp_allocate_zeroed((size_t)count, sizeof *set.prompts)};
+    dipp_status status = set.prompts ? DIPP_OK : dipp_fail(error, DIPP_E_MEMORY, "prompts: out of memory");
+    for (int i = 0; i < count && status == DIPP_OK; i++) {
+        int pair = order[i % pairs], cycle = i / pairs;
+        /* From the second cycle on, each pair walks through the variants from a place of its own. */
+        variant said = variant_of(cycle == 0 ? 0 : 1 + (cycle - 1 + pair) % (VARIANTS - 1));
+        dipp_prompt named = {.glyph = pair / DIPP_BACKGROUND_COUNT,
+                             .background = pair % DIPP_BACKGROUND_COUNT,
+                             .size_class = said.size_class,
+                             .place = said.place};
+        char text[DIPP_CAPTION_BYTES];
+        status = dipp_scene_phrase(world->glyphs[named.glyph].name, named.background, said.size_class, said.place, text,
+                                   sizeof text, error);
+        if (status == DIPP_OK)
+            status = add_prompt(&set, text, named, error);
+    }
+    dipp_release(order);
+    if (status != DIPP_OK)
+        dipp_prompt_set_clear(&set);
+    else
+        *out = set;
+    return status;
+}
+
+static int is_utf8(const char *text)
+{
+    while (*text) {
+        const char *before = text;
+        uint32_t code_point = dipp_utf8_next(&text);
+        if (code_point == 0xFFFD && text - before == 1)
+            return 0;
+    }
+    return 1;
+}
+
+static dipp_status read_lines(FILE *file, const char *path, dipp_prompt_set *set, dipp_error *error)
+{
+    char line[LINE_BYTES + 1];
+    int room = 0;
+    for (int number = 1; fgets(line, sizeof line, file); number++) {
+        size_t length = strlen(line);
+        if (length == LINE_BYTES && line[length - 1] != '\n')
+            return dipp_fail(error, DIPP_E_FORMAT, "%s:%d: a line of more than %d bytes; expected one prompt a line",
+                             path, number, LINE_BYTES - 1);
+        char *from = line + strspn(line, " \t\r\n"), *end = line + length;
+        while (end > from && strchr(" \t\r\n", end[-1]))
+            end--;
+        *end = 0;
+        if (!is_utf8(from))
+            return dipp_fail(error, DIPP_E_FORMAT, "%s:%d: not UTF-8", path, number);
+        if (!*from)
+            continue;
+        if (set->count == PROMPTS_MAX)
+            return dipp_fail(error, DIPP_E_FORMAT, "%s:%d: more than %d prompts", path, number, PROMPTS_MAX);
+        if (set->count == room) {
+            room = room ? room * 2 : 256;
+            dipp_prompt *grown = dipp_reallocate(set->prompts, (size_t)room * sizeof *grown);
+            if (!grown)
+                return dipp_fail(error, DIPP_E_MEMORY, "%s: out of memory", path);
+            set->prompts = grown;
+        }
+        const dipp_prompt nothing = {NULL, DIPP_NOT_NAMED, DIPP_NOT_NAMED, DIPP_NOT_NAMED, DIPP_NOT_NAMED};
+        dipp_status status = add_prompt(set, from, nothing, error);
+        if (status != DIPP_OK)
+            return status;
+    }
+    if (ferror(file))
+        return dipp_fail(error, DIPP_E_IO, "%s: reading failed", path);
+    if (!set->count)
+        return dipp_fail(error, DIPP_E_FORMAT, "%s: no prompt in it; expected one a line", path);
+    return DIPP_OK;
+}
+
+dipp_status dipp_prompts_read(const char *path, dipp_prompt_set *out, dipp_error *error)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return dipp_fail(error, errno == ENOENT ? DIPP_E_NOT_FOUND : DIPP_E_IO, "%s: cannot open the prompts: %s", path,
+                         strerror(errno));
+    dipp_prompt_set set = {0};
+    dipp_status status = read_lines(file, path, &set, error);
+    fclose(file);
+    if (status != DIPP_OK)
+        dipp_prompt_set_clear(&set);
+    else
+        *out = set;
+    return status;
+}
+
+void dipp_prompt_set_clear(dipp_prompt_set *set)
+{
+    if (!set)
+        return;
+    for (int i = 0; i < set->count; i++)
+        dipp_release(set->prompts[i].text);
+    dipp_release(set->prompts);
+    *set = (dipp_prompt_set){0};
+}
+
+typedef struct phrase_list {
+    const char **phrases; /* NULL while counting */
+    size_t count;
+} phrase_list;
+
+static int take_phrase(void *user, const char *phrase)
+{
+    phrase_list *list = user;
+    if (list->phrases)
+        list->phrases[list->count] = phrase;
+    list->count++;
+    return 0;
+}
+
+dipp_status dipp_emoji_vocabulary(const dipp_emoji_world *world, int limit, dipp_word_vocabulary **vocabulary,
+                                  dipp_error *error)
+{
+    phrase_list list = {0};
+    dipp_emoji_world_words(world, take_phrase, &list);
+    list.phrases = dipp_allocate(list.count * sizeof *list.phrases);
+    if (!list.phrases)
+        return dipp_fail(error, DIPP_E_MEMORY, "vocabulary: out of memory");
+    list.count = 0;
+    dipp_emoji_world_words(world, take_phrase, &list);
+    dipp_status status = dipp_word_vocabulary_create(list.phrases, list.count, limit, vocabulary, error);
+    dipp_release(list.phrases);
+    return status;
+}

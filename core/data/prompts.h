@@ -1,0 +1,42 @@
+/* Prompt sets: from the emoji world, or from a text file with one prompt a line. A set owns its texts. */
+#ifndef DIPP_DATA_PROMPTS_H
+#define DIPP_DATA_PROMPTS_H
+
+#include "data/scene.h"
+#include "text/word_vocabulary.h"
+
+typedef enum dipp_prompt_split {
+    DIPP_SPLIT_TRAIN = 0, /* pairs of glyph and background that training scenes show */
+    DIPP_SPLIT_EVAL = 1   /* pairs that no training scene shows: unseen combinations of seen words */
+} dipp_prompt_split;
+
+/* What a prompt names, so that gold judges can say whether a picture obeys it; DIPP_NOT_NAMED for the rest. In prompts
+ * from a file nothing is known to be named. */
+typedef struct dipp_prompt {
+    char *text; /* UTF-8 */
+    int32_t glyph, background, size_class, place;
+} dipp_prompt;
+
+typedef struct dipp_prompt_set {
+    dipp_prompt *prompts;
+    int count;
+} dipp_prompt_set;
+
+/* `count` prompts, all different within the set, a function of (world, split, seed); a shorter set is a prefix of a
+ * longer one. Every prompt names glyph and background. EVAL takes the held-out pairs in a shuffled order, TRAIN the
+ * others: first every pair plainly ("a fox on a blue background"), then with a size, a place or both added.
+ * Errors: INVALID (count below 1 or above what the world has: 14 per pair; the text says how many), MEMORY. */
+dipp_status dipp_emoji_prompts(const dipp_emoji_world *world, dipp_prompt_split split, int count, uint64_t seed,
+                               dipp_prompt_set *set, dipp_error *error);
+
+/* Reads UTF-8 lines; line ends and surrounding blanks are cut, empty lines left out.
+ * Errors: NOT_FOUND, IO, FORMAT (not UTF-8, a line above 4095 bytes, no prompt at all, above a million; with the line), MEMORY. */
+dipp_status dipp_prompts_read(const char *path, dipp_prompt_set *set, dipp_error *error);
+
+void dipp_prompt_set_clear(dipp_prompt_set *set);
+
+/* The vocabulary of everything a world's captions and prompts can say. Errors as dipp_word_vocabulary_create. */
+dipp_status dipp_emoji_vocabulary(const dipp_emoji_world *world, int limit, dipp_word_vocabulary **vocabulary,
+                                  dipp_error *error);
+
+#endif
