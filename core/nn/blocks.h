@@ -1,0 +1,33 @@
+/* Pieces that the networks of this folder share. */
+#ifndef DIPP_NN_BLOCKS_H
+#define DIPP_NN_BLOCKS_H
+
+#include <dipp/nn.h>
+
+/* Names of the four projections of an attention layer, e.g. "to_q", "to_k", "to_v", "to_out.0". */
+typedef struct dipp_attention_names {
+    const char *query, *key, *value, *out;
+} dipp_attention_names;
+
+typedef struct dipp_attention_layer {
+    const dipp_attention_names *names;
+    uint32_t heads;
+    dipp_tensor key_bias; /* [N, M] wide, or none */
+    bool zero_out;        /* the output projection starts at zero */
+} dipp_attention_layer;
+
+/* Projections with bias, attention, output projection: x [N, T, C], context [N, M, D] -> [N, T, C], compute. */
+dipp_tensor dipp_nn_attention(dipp_graph *g, dipp_params p, const dipp_attention_layer *layer, dipp_tensor x,
+                              dipp_tensor context);
+
+/* mask [N, L] of ones and zeros -> (mask - 1) * 10000, wide: what is added to the logits of each key. */
+dipp_tensor dipp_nn_key_bias(dipp_graph *g, dipp_tensor mask);
+
+/* Layer norm with learned NAME.weight and NAME.bias [C]; compute. */
+dipp_tensor dipp_nn_layer_norm(dipp_graph *g, dipp_params p, const char *name, dipp_tensor x, double epsilon);
+
+/* Two linear layers with an activation between; parameters FIRST.* [inner, ...] and SECOND.* [outer, inner]. */
+dipp_tensor dipp_nn_mlp(dipp_graph *g, dipp_params p, const char *first, const char *second, dipp_tensor x,
+                        int64_t inner, int64_t outer, dipp_tensor (*activation)(dipp_graph *, dipp_tensor));
+
+#endif

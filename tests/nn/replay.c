@@ -1,0 +1,112 @@
+#include "replay.h"
+#include "fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define MUST(call)                                     \
+    do {                                               \
+        dipp_error error_ = {0};                       \
+        if ((call) != DIPP_OK)                         \
+            fail_msg("%s: %s", #call, error_.message); \
+    } while (0)
+
+void replay_begin(replay *r, const char *name)
+{
+    memset(r, 0, sizeof *r);
+    MUST(dipp_layout_create(name, &r->layout, &error_));
+    MUST(dipp_graph_create(name, &r->graph, &error_));
+    r->slot = dipp_graph_slot(r->graph, name, r->layout, true);
+}
+
+void replay_prepare(replay *r)
+{
+    dipp_backend_options options = {.struct_size = sizeof options, .threads = 1, .precision = "f64"};
+    MUST(dipp_graph_status(r->graph, &error_));
+    MUST(dipp_backend_create("reference", &options, &r->backend, &error_));
+    MUST(dipp_parameter_set_create("network", r->layout, r->backend, true, &r->set, &error_));
+    double *block = calloc((size_t)dipp_layout_elements(r->layout), sizeof *block);
+    assert_non_null(block);
+    for (uint32_t i = 0; i < dipp_layout_count(r->layout); ++i) {
+        const dipp_layout_entry *entry = dipp_layout_entry_at(r->layout, i);
+        fixture_weight(entry->name, entry->shape.rank, block + entry->offset, (size_t)entry->elements);
+    }
+    dipp_parameter_set_write(r->set, DIPP_BLOCK_MASTER, block, DIPP_HOST_F64);
+    free(block);
+    MUST(dipp_parameter_set_refresh(r->set, &error_));
+
+    MUST(dipp_program_create(&r->graph, r->backend, &r->program, &error_));
+    MUST(dipp_plan_create(r->backend, &r->plan, &error_));
+    MUST(dipp_plan_step(r->plan, r->program, 0, &error_));
+    dipp_plan_report report;
+    MUST(dipp_plan_solve(r->plan, 0, &report, &error_));
+    MUST(dipp_plan_allocate(r->plan, &error_));
+    dipp_binding binding = {.set = r->set};
+    MUST(dipp_executable_create(r->plan, r->program, &binding, 1, &r->executable, &error_));
+}
+
+void replay_write(replay *r, const char *input, const double *data, size_t count)
+{
+    MUST(dipp_executable_write(r->executable, input, data, DIPP_HOST_F64, count, &error_));
+}
+
+void replay_write_ids(replay *r, const char *input, const double *ids, size_t count)
+{
+    int32_t *whole = malloc(count * sizeof *whole);
+    assert_non_null(whole);
+    for (size_t i = 0; i < count; ++i)
+        whole[i] = (int32_t)ids[i];
+    MUST(dipp_executable_write(r->executable, input, whole, DIPP_HOST_I32, count, &error_));
+    free(whole);
+}
+
+void replay_run(replay *r)
+{
+    dipp_execute(r->executable, 0);
+}
+
+double *replay_read(replay *r, const char *output, size_t count)
+{
+    double *data = malloc(count * sizeof *data);
+    assert_non_null(data);
+    MUST(dipp_executable_read(r->executable, output, data, DIPP_HOST_F64, count, &error_));
+    return data;
+}
+
+double replay_probe_gradient(replay *r, const char *name)
+{
+    uint32_t index;
+    if (!dipp_layout_find(r->layout, name, &index))
+        fail_msg("the network has no parameter %s", name);
+    const dipp_layout_entry *entry = dipp_layout_entry_at(r->layout, index);
+    size_t count = (size_t)entry->elements;
+    double *block = malloc((size_t)dipp_layout_elements(r->layout) * sizeof *block);
+    double *probe = malloc(count * sizeof *probe);
+    assert_non_null(block);
+    assert_non_null(probe);
+    dipp_parameter_set_read(r->set, DIPP_BLOCK_GRADIENT, block, DIPP_HOST_F64);
+    char full[256];
+    snprintf(full, sizeof full, "probe.%s", name);
+    fixture_noise(full, 1.0, probe, count);
+    double sum = 0;
+    for (size_t i = 0; i < count; ++i)
+        sum += block[(size_t)entry->offset + i] * probe[i];
+    free(block);
+    free(probe);
+    return sum;
+}
+
+void replay_end(replay *r)
+{
+    dipp_executable_destroy(&r->executable);
+    dipp_plan_destroy(&r->plan);
+    dipp_program_destroy(&r->program);
+    dipp_parameter_set_destroy(&r->set);
+    dipp_backend_destroy(&r->backend);
+    dipp_graph_destroy(&r->graph);
+    dipp_layout_destroy(&r->layout);
+}

@@ -1,0 +1,30 @@
+/* Runs one recording with one parameter set on the f64 reference back-end: what tests of networks need of core/tensor. */
+#ifndef DIPP_TEST_NN_REPLAY_H
+#define DIPP_TEST_NN_REPLAY_H
+
+#include "tensor/program.h"
+
+typedef struct replay {
+    dipp_backend *backend;
+    dipp_layout *layout;
+    dipp_graph *graph; /* until replay_prepare */
+    dipp_params slot;
+    dipp_program *program;
+    dipp_plan *plan;
+    dipp_parameter_set *set;
+    dipp_executable *executable;
+} replay;
+
+/* A fresh graph with one trainable slot. Every function fails the running test with the library's message. */
+void replay_begin(replay *r, const char *name);
+/* Ends the recording; prepares the program, allocates, and gives every parameter its fixture_weight. */
+void replay_prepare(replay *r);
+void replay_write(replay *r, const char *input, const double *data, size_t count);
+void replay_write_ids(replay *r, const char *input, const double *ids, size_t count);
+void replay_run(replay *r);
+double *replay_read(replay *r, const char *output, size_t count); /* the caller frees */
+/* The gradient of one parameter, dotted with the noise named "probe." + name. */
+double replay_probe_gradient(replay *r, const char *name);
+void replay_end(replay *r);
+
+#endif
