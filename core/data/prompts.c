@@ -30,7 +30,7 @@ static variant variant_of(int index)
     return index < DIPP_PLACE_COUNT ? (variant){DIPP_NOT_NAMED, index} : (variant){0, index - DIPP_PLACE_COUNT};
 }
 
-static dipp_status add_prompt(dipp_prompt_set *set, const char *text, dipp_prompt named, dipp_error *error)
+static dipp_status add_prompt(dipp_prompt_set *set, const char *text, dipp_prompt_line named, dipp_error *error)
 {
     named.text = dipp_string_copy(text);
     if (!named.text)
@@ -69,10 +69,10 @@ dipp_status dipp_emoji_prompts(const dipp_emoji_world *world, dipp_prompt_split 
         int pair = order[i % pairs], cycle = i / pairs;
         /* From the second cycle on, each pair walks through the variants from a place of its own. */
         variant said = variant_of(cycle == 0 ? 0 : 1 + (cycle - 1 + pair) % (VARIANTS - 1));
-        dipp_prompt named = {.glyph = pair / DIPP_BACKGROUND_COUNT,
-                             .background = pair % DIPP_BACKGROUND_COUNT,
-                             .size_class = said.size_class,
-                             .place = said.place};
+        dipp_prompt_line named = {.glyph = pair / DIPP_BACKGROUND_COUNT,
+                                  .background = pair % DIPP_BACKGROUND_COUNT,
+                                  .size_class = said.size_class,
+                                  .place = said.place};
         char text[DIPP_CAPTION_BYTES];
         status = dipp_scene_phrase(world->glyphs[named.glyph].name, named.background, said.size_class, said.place, text,
                                    sizeof text, error);
@@ -119,12 +119,12 @@ static dipp_status read_lines(FILE *file, const char *path, dipp_prompt_set *set
             return dipp_fail(error, DIPP_E_FORMAT, "%s:%d: more than %d prompts", path, number, PROMPTS_MAX);
         if (set->count == room) {
             room = room ? room * 2 : 256;
-            dipp_prompt *grown = dipp_reallocate(set->prompts, (size_t)room * sizeof *grown);
+            dipp_prompt_line *grown = dipp_reallocate(set->prompts, (size_t)room * sizeof *grown);
             if (!grown)
                 return dipp_fail(error, DIPP_E_MEMORY, "%s: out of memory", path);
             set->prompts = grown;
         }
-        const dipp_prompt nothing = {NULL, DIPP_NOT_NAMED, DIPP_NOT_NAMED, DIPP_NOT_NAMED, DIPP_NOT_NAMED};
+        const dipp_prompt_line nothing = {NULL, DIPP_NOT_NAMED, DIPP_NOT_NAMED, DIPP_NOT_NAMED, DIPP_NOT_NAMED};
         dipp_status status = add_prompt(set, from, nothing, error);
         if (status != DIPP_OK)
             return status;

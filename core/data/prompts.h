@@ -12,13 +12,13 @@ typedef enum dipp_prompt_split {
 
 /* What a prompt names, so that gold judges can say whether a picture obeys it; DIPP_NOT_NAMED for the rest. In prompts
  * from a file nothing is known to be named. */
-typedef struct dipp_prompt {
+typedef struct dipp_prompt_line {
     char *text; /* UTF-8 */
     int32_t glyph, background, size_class, place;
-} dipp_prompt;
+} dipp_prompt_line;
 
 typedef struct dipp_prompt_set {
-    dipp_prompt *prompts;
+    dipp_prompt_line *prompts;
     int count;
 } dipp_prompt_set;
 

@@ -74,7 +74,7 @@ static void check_split(const dipp_emoji_world *world, dipp_prompt_split split)
     assert_int_equal(set.count, 200);
     int moved = 0;
     for (int i = 0; i < 200; i++) {
-        const dipp_prompt *prompt = &set.prompts[i];
+        const dipp_prompt_line *prompt = &set.prompts[i];
         assert_int_equal(dipp_emoji_pair_held_out(world, prompt->glyph, prompt->background), split == DIPP_SPLIT_EVAL);
         char expected[DIPP_CAPTION_BYTES];
         assert_int_equal(dipp_scene_phrase(dipp_emoji_world_glyph(world, prompt->glyph)->name, prompt->background,
