@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 double dipp_network_time(dipp_parameterisation parameterisation, double t, double alpha, double sigma)
 {
@@ -66,6 +67,35 @@ dipp_tensor dipp_denoise(const dipp_network *network, dipp_graph *g, dipp_params
         return dipp_div(g, dipp_sub(g, x_t, dipp_mul(g, sigma, y)), dipp_add(g, alpha, sigma));
     }
     return y;
+}
+
+bool dipp_loss_weight_by_name(const char *name, dipp_loss_weight *out)
+{
+    static const char *const names[] = {"native", "data1", "eps1"};
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(name, names[i])) {
+            *out = (dipp_loss_weight)i;
+            return true;
+        }
+    return false;
+}
+
+double dipp_loss_weight_at(dipp_loss_weight weight, const dipp_network *network, double alpha, double sigma)
+{
+    double ratio = alpha / sigma, r = sigma / alpha, d = network->sigma_data;
+    if (weight == DIPP_LOSS_DATA1)
+        return 1.0;
+    if (weight == DIPP_LOSS_EPS1)
+        return ratio * ratio;
+    switch (network->parameterisation) {
+    case DIPP_PREDICTS_X0: return 1.0;
+    case DIPP_PREDICTS_EPS: return ratio * ratio;
+    case DIPP_PREDICTS_V: return (alpha * ratio + sigma) * (alpha * ratio + sigma);
+    case DIPP_PREDICTS_FLOW: return (ratio + 1.0) * (ratio + 1.0);
+    case DIPP_PREDICTS_SCORE: return ratio * ratio / (sigma * sigma);
+    case DIPP_PREDICTS_EDM: return (r * r + d * d) / (r * r * d * d);
+    }
+    return 1.0;
 }
 
 dipp_tensor dipp_score_of(dipp_graph *g, dipp_tensor x0, dipp_tensor x_t, dipp_level level)

@@ -191,8 +191,10 @@ static void linear(const rule *r)
     dipp_graph *g = r->g;
     dipp_tensor x = in(r, 0), w = in(r, 1), dy = dipp_cast(g, r->dy, dipp_dtype_of(g, x));
     dipp_shape shape = dipp_shape_of(g, dy);
-    if (needed(r, 0))
-        give(r, 0, dipp_matmul(g, dy, w, NULL));
+    if (needed(r, 0)) { /* as rows, so that a single vector is a matrix too */
+        dipp_tensor rows = dipp_reshape(g, dy, DIPP_SHAPE(-1, shape.dims[shape.rank - 1]));
+        give(r, 0, dipp_reshape(g, dipp_matmul(g, rows, w, NULL), dipp_shape_of(g, x)));
+    }
     if (needed(r, 1)) {
         dipp_tensor inputs[2] = {x, dy};
         give(r, 1, dipp_append(g, DIPP_OP_LINEAR_BACKWARD_WEIGHT, inputs, 2, NULL, DIPP_WIDE, dipp_shape_of(g, w)));

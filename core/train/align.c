@@ -83,25 +83,6 @@ static void generate(dipp_align *align, uint32_t stream, int64_t step, uint32_t 
     dipp_execute(align->run_generate, 0);
 }
 
-/* lambda(t) of the TA's loss relative to the error of x0. */
-static double loss_weight(const dipp_align *align, double alpha, double sigma)
-{
-    double ratio = alpha / sigma, d = align->models->ta_space.sigma_data, r = sigma / alpha;
-    if (align->settings.ta_loss == DIPP_LOSS_DATA1)
-        return 1.0;
-    if (align->settings.ta_loss == DIPP_LOSS_EPS1)
-        return ratio * ratio;
-    switch (align->models->ta_space.parameterisation) {
-    case DIPP_PREDICTS_X0: return 1.0;
-    case DIPP_PREDICTS_EPS: return ratio * ratio;
-    case DIPP_PREDICTS_V: return (alpha * alpha / sigma + sigma) * (alpha * alpha / sigma + sigma);
-    case DIPP_PREDICTS_FLOW: return (ratio + 1.0) * (ratio + 1.0);
-    case DIPP_PREDICTS_SCORE: return ratio * ratio / (sigma * sigma);
-    case DIPP_PREDICTS_EDM: return (r * r + d * d) / (r * r * d * d);
-    }
-    return 1.0;
-}
-
 /* ---- The parts of an iteration ---- */
 
 /* One update of the TA on fresh samples of the generator. */
@@ -109,6 +90,7 @@ static dipp_status teach(dipp_align *align, iteration *row, dipp_error *error)
 {
     bool applied;
     const uint64_t seed = align->settings.seed;
+    const dipp_network ta = dipp_ta_network(align->models);
     int64_t at = align->ta_steps++;
     for (uint32_t first = 0; first < align->settings.batch; first += align->n) {
         choose_prompts(align, DIPP_STREAM_TA_PROMPT, at, first);
@@ -118,7 +100,8 @@ static dipp_status teach(dipp_align *align, iteration *row, dipp_error *error)
                     first);
         for (uint32_t i = 0; i < align->n; i++)
             align->levels.weight[i] =
-                loss_weight(align, align->levels.alpha[i], align->levels.sigma[i]) / align->settings.batch;
+                dipp_loss_weight_at(align->settings.ta_loss, &ta, align->levels.alpha[i], align->levels.sigma[i]) /
+                align->settings.batch;
         write_levels(align, align->run_teach);
         write_key(align->run_teach, "eps_key", seed, DIPP_STREAM_TA_EPS, at, first);
         dipp_execute(align->run_teach, 0);

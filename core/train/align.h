@@ -9,14 +9,6 @@
 #include "train/optimizer.h"
 #include "train/prompts.h"
 
-/* How the denoising error ||D - x0||^2 of a term is weighed over noise levels. */
-typedef enum dipp_loss_weight {
-    DIPP_LOSS_NATIVE =
-        0,           /* 1 on the network's own prediction: EDM (s^2+d^2)/(s d)^2, eps a^2/s^2, v and flow likewise */
-    DIPP_LOSS_DATA1, /* 1 on x0 */
-    DIPP_LOSS_EPS1   /* 1 on eps */
-} dipp_loss_weight;
-
 typedef struct dipp_align_reward {
     double scale;       /* alpha */
     int64_t start, end; /* iterations [start, end); end 0: to the end */

@@ -130,6 +130,8 @@ static dipp_status record_reward(dipp_align *align, uint32_t i, dipp_error *erro
         dipp_cast(g, reward->vtable->record(reward->self, g, own, pictures, text, DIPP_REWARD_ALIGN), DIPP_WIDE);
     dipp_tensor dx;
     dipp_gradients(g, 1, &scores, &seed, 1, &x0, &dx);
+    /* A score that is not finite must spoil the step even where its gradient is finite (log of a negative number). */
+    dx = dipp_add(g, dx, dipp_per_sample(g, dipp_scale_add(g, scores, 0.0, 0.0), dx));
     dipp_output(g, "scores", scores);
     dipp_output(g, "dx", dx);
     return dipp_program_create(&g, models->backend, &align->reward[i], error);

@@ -14,6 +14,7 @@ static dipp_status tokenise(dipp_token_table *table, uint32_t length, tokenizer 
         return DIPP_OK;
     if (!tokenize)
         return dipp_fail(error, DIPP_E_PLUGIN, "a plugin takes %u tokens but has no tokenize", length);
+    table->count = count;
     table->length = length;
     table->tokens = dipp_allocate_zeroed((size_t)(count + 1) * length, sizeof *table->tokens);
     table->mask = dipp_allocate_zeroed((size_t)(count + 1) * length, sizeof *table->mask);

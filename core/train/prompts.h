@@ -6,8 +6,9 @@
 #include "train/models.h"
 
 typedef struct dipp_token_table {
+    uint32_t count;  /* prompts; row `count` is the null prompt "" */
     uint32_t length; /* L; 0: no text */
-    int32_t *tokens; /* [count + 1, L]; the last row is the null prompt "" */
+    int32_t *tokens; /* [count + 1, L]; */
     float *mask;     /* [count + 1, L] */
 } dipp_token_table;
 

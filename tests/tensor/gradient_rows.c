@@ -290,6 +290,7 @@ const gradient_row gradient_rows[] = {
     {"matmul shared b^T", matmul_tb, .input_count = 2, .inputs = {UNIT(2, 2, 3, 4), UNIT(5, 4)}},
     {"inverse", inverse, .input_count = 1, .inputs = {UNIT(2, 3, 3)}},
     {"linear", linear, .parameters = true, .input_count = 1, .inputs = {UNIT(2, 3, 4)}},
+    {"linear of one row", linear, .parameters = true, .input_count = 1, .inputs = {UNIT(4)}},
     {"linear without bias", linear_without_bias, .parameters = true, .input_count = 1, .inputs = {UNIT(3, 4)}},
     {"linear shared", linear_shared, .parameters = true, .input_count = 1, .inputs = {UNIT(3, 4)}},
     {"parameters", parameter_used_plainly, .parameters = true, .input_count = 1, .inputs = {UNIT(2, 3, 4)}},

@@ -208,7 +208,7 @@ typedef struct dipp_layer_norm_options {
     size_t struct_size;
     double epsilon;     /* 0 means 1e-5 */
     dipp_tensor gain;   /* none, [C], or [B, C] for x [B, ..., C] */
-    dipp_tensor bias;   /* none (only when gain is none), or of gain's shape */
+    dipp_tensor bias;   /* none, or of gain's shape; a bias needs a gain */
     bool gain_plus_one; /* y = normalised * (1 + gain) + bias, as adaLN writes it */
 } dipp_layer_norm_options;
 

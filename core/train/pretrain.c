@@ -1,0 +1,326 @@
+#include "train/pretrain.h"
+
+#include "base/memory.h"
+#include "base/philox.h"
+#include "train/checkpoint.h"
+#include "train/streams.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct dipp_pretrain {
+    dipp_models *models;
+    dipp_sample_source source;
+    dipp_pretrain_settings settings;
+    uint32_t n;
+    dipp_program *program;
+    dipp_executable *run;
+    dipp_updater net_update, text_update;
+    bool text;
+    dipp_plan *plan;
+    int64_t step, nonfinite, skipped;
+    float *pictures, *mask;
+    const char **captions;
+    int32_t *tokens;
+    double *t, *alpha, *sigma, *weight, *losses;
+};
+
+/* Pictures and captions to the weighted denoising loss and its gradients; weight holds lambda(t)/batch. */
+static dipp_status record(dipp_pretrain *pretrain, dipp_error *error)
+{
+    dipp_models *models = pretrain->models;
+    int64_t n = pretrain->n;
+    dipp_graph *g;
+    dipp_status status = dipp_graph_create("pretrain", &g, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_params net = dipp_graph_slot(g, "reference", models->reference_layout, true);
+    dipp_params text = dipp_graph_slot(g, "text", models->text_layout, pretrain->text);
+    dipp_params decoder = dipp_graph_slot(g, "decoder", models->decoder_layout, false);
+    dipp_condition c = dipp_encode_text(models, g, text, dipp_text_inputs(models, g, "", n));
+    dipp_shape shape = dipp_batch_shape(models, n);
+    dipp_tensor pictures = dipp_input(g, "pictures", DIPP_WIDE, shape);
+    dipp_tensor x0 =
+        models->reference->encode ? models->reference->encode(models->reference_self, g, decoder, pictures) : pictures;
+    x0 = dipp_stop_gradient(g, dipp_cast(g, x0, DIPP_WIDE));
+    dipp_tensor eps = dipp_philox_normal(g, dipp_input(g, "eps_key", DIPP_INT32, DIPP_SHAPE(6)), shape);
+    dipp_level level = dipp_level_inputs(g, "level", n);
+    dipp_tensor weight = dipp_input(g, "weight", DIPP_WIDE, DIPP_SHAPE(n));
+    dipp_network network = dipp_reference_network(models);
+    dipp_tensor difference =
+        dipp_sub(g, dipp_denoise(&network, g, net, dipp_add_noise(g, x0, eps, level), level, c), x0);
+    dipp_tensor losses = dipp_mul(g, dipp_mean_per_sample(g, dipp_mul(g, difference, difference)), weight);
+    dipp_tensor loss = dipp_sum(g, losses, 1, false);
+    dipp_output(g, "losses", losses);
+    dipp_gradients(g, 1, &loss, NULL, 0, NULL, NULL);
+    return dipp_program_create(&g, models->backend, &pretrain->program, error);
+}
+
+static dipp_status plan(dipp_pretrain *pretrain, dipp_plan_report *report, dipp_error *error)
+{
+    dipp_models *models = pretrain->models;
+    const dipp_pretrain_settings *settings = &pretrain->settings;
+    dipp_status status = dipp_updater_record(&pretrain->net_update, "reference update", models->reference_layout,
+                                             models->backend, &settings->optimizer, true, error);
+    if (status == DIPP_OK && pretrain->text)
+        status = dipp_updater_record(&pretrain->text_update, "text update", models->text_layout, models->backend,
+                                     &settings->optimizer, true, error);
+    pretrain->net_update.total = pretrain->text_update.total = settings->steps;
+    pretrain->net_update.average_decay = pretrain->text_update.average_decay =
+        dipp_average_decay(&settings->average, settings->batch);
+    if (status == DIPP_OK)
+        status = dipp_plan_create(models->backend, &pretrain->plan, error);
+    if (status == DIPP_OK)
+        status = dipp_plan_step(pretrain->plan, pretrain->program, 0, error);
+    if (status == DIPP_OK)
+        status = dipp_plan_step(pretrain->plan, pretrain->net_update.program, 0, error);
+    if (status == DIPP_OK && pretrain->text)
+        status = dipp_plan_step(pretrain->plan, pretrain->text_update.program, 0, error);
+    if (status == DIPP_OK)
+        status = dipp_plan_solve(pretrain->plan, settings->memory_limit, report, error);
+    if (status == DIPP_OK)
+        status = dipp_plan_allocate(pretrain->plan, error);
+    dipp_binding slots[3] = {{models->reference_set, NULL}, {models->text_set, NULL}, {models->decoder_set, NULL}};
+    if (status == DIPP_OK)
+        status = dipp_executable_create(pretrain->plan, pretrain->program, slots, 3, &pretrain->run, error);
+    if (status == DIPP_OK)
+        status = dipp_updater_bind(&pretrain->net_update, pretrain->plan, models->reference_set, models->reference_ema,
+                                   error);
+    if (status == DIPP_OK && pretrain->text)
+        status = dipp_updater_bind(&pretrain->text_update, pretrain->plan, models->text_set, models->text_ema, error);
+    return status;
+}
+
+static bool allocate_scratch(dipp_pretrain *pretrain)
+{
+    size_t n = pretrain->n, floats = (size_t)dipp_shape_elements(&pretrain->models->space.sample);
+    size_t tokens = n * pretrain->models->space.token_length + 1;
+    double **numbers[] = {&pretrain->t, &pretrain->alpha, &pretrain->sigma, &pretrain->weight, &pretrain->losses};
+    bool good = true;
+    for (int i = 0; i < 5; i++)
+        good = (*numbers[i] = dipp_allocate_zeroed(n, sizeof(double))) && good;
+    pretrain->pictures = dipp_allocate_zeroed(n * floats, sizeof(float));
+    pretrain->captions = dipp_allocate_zeroed(n, sizeof(char *));
+    pretrain->tokens = dipp_allocate_zeroed(tokens, sizeof(int32_t));
+    pretrain->mask = dipp_allocate_zeroed(tokens, sizeof(float));
+    return good && pretrain->pictures && pretrain->captions && pretrain->tokens && pretrain->mask;
+}
+
+dipp_status dipp_pretrain_create(dipp_models *models, const dipp_sample_source *source,
+                                 const dipp_pretrain_settings *settings, dipp_plan_report *report, dipp_pretrain **out,
+                                 dipp_error *error)
+{
+    if (!models->reference_ema)
+        return dipp_fail(error, DIPP_E_INTERNAL, "the models were not created for pretraining");
+    dipp_pretrain *pretrain = dipp_allocate_zeroed(1, sizeof *pretrain);
+    if (!pretrain)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for pretraining");
+    pretrain->models = models;
+    pretrain->source = *source;
+    pretrain->settings = *settings;
+    pretrain->settings.time.schedule = models->schedule;
+    pretrain->n = settings->micro_batch ? settings->micro_batch : settings->batch;
+    pretrain->text = dipp_layout_count(models->text_layout) > 0;
+    dipp_status status = dipp_time_sampler_check(&pretrain->settings.time, error);
+    if (status == DIPP_OK && (!settings->batch || settings->batch % pretrain->n))
+        status =
+            dipp_fail(error, DIPP_E_INVALID, "micro_batch %u does not divide batch %u", pretrain->n, settings->batch);
+    if (status == DIPP_OK && !dipp_layout_count(models->reference_layout))
+        status = dipp_fail(error, DIPP_E_INVALID, "the reference has no parameters to train");
+    if (status == DIPP_OK && !allocate_scratch(pretrain))
+        status = dipp_fail(error, DIPP_E_MEMORY, "no memory for pretraining");
+    if (status == DIPP_OK)
+        status = record(pretrain, error);
+    if (status == DIPP_OK)
+        status = plan(pretrain, report, error);
+    if (status != DIPP_OK)
+        dipp_pretrain_destroy(&pretrain);
+    *out = pretrain;
+    return status;
+}
+
+void dipp_pretrain_destroy(dipp_pretrain **pointer)
+{
+    if (!pointer || !*pointer)
+        return;
+    dipp_pretrain *pretrain = *pointer;
+    dipp_executable_destroy(&pretrain->run);
+    dipp_program_destroy(&pretrain->program);
+    dipp_updater_destroy(&pretrain->net_update);
+    dipp_updater_destroy(&pretrain->text_update);
+    dipp_plan_destroy(&pretrain->plan);
+    void *memory[] = {pretrain->pictures, pretrain->mask,  pretrain->captions, pretrain->tokens, pretrain->t,
+                      pretrain->alpha,    pretrain->sigma, pretrain->weight,   pretrain->losses};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+        dipp_release(memory[i]);
+    dipp_release(pretrain);
+    *pointer = NULL;
+}
+
+static dipp_status load_samples(dipp_pretrain *pretrain, uint32_t first, dipp_error *error)
+{
+    const dipp_pretrain_settings *settings = &pretrain->settings;
+    dipp_models *models = pretrain->models;
+    uint64_t index = (uint64_t)pretrain->step * settings->batch + first;
+    uint32_t n = pretrain->n, length = models->space.token_length;
+    const dipp_network network = dipp_reference_network(models);
+    dipp_status status = pretrain->source.draw(pretrain->source.context, settings->seed, index, n, pretrain->pictures,
+                                               pretrain->captions, error);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t step = (uint32_t)pretrain->step, sample = first + i;
+        if (dipp_philox_uniform_double(settings->seed, DIPP_STREAM_DROPOUT, step, sample, 0) < settings->prompt_dropout)
+            pretrain->captions[i] = "";
+        double u = dipp_philox_uniform_double(settings->seed, DIPP_STREAM_DATA_TIME, step, sample, 0);
+        double t = dipp_time_law_draw(&settings->time, u);
+        dipp_schedule_at(&models->schedule, t, &pretrain->alpha[i], &pretrain->sigma[i]);
+        pretrain->t[i] = dipp_network_time(models->space.parameterisation, t, pretrain->alpha[i], pretrain->sigma[i]);
+        pretrain->weight[i] =
+            dipp_loss_weight_at(settings->loss, &network, pretrain->alpha[i], pretrain->sigma[i]) / settings->batch;
+    }
+    if (length && status == DIPP_OK) {
+        status = models->reference->tokenize(models->reference_self, pretrain->captions, n, pretrain->tokens,
+                                             pretrain->mask, error);
+        dipp_executable_write(pretrain->run, "tokens", pretrain->tokens, DIPP_HOST_I32, (size_t)n * length, NULL);
+        dipp_executable_write(pretrain->run, "mask", pretrain->mask, DIPP_HOST_F32, (size_t)n * length, NULL);
+    }
+    int32_t key[6] = {(int32_t)(uint32_t)settings->seed,
+                      (int32_t)(uint32_t)(settings->seed >> 32),
+                      DIPP_STREAM_DATA_EPS,
+                      (int32_t)pretrain->step,
+                      (int32_t)first,
+                      0};
+    dipp_executable_write(pretrain->run, "eps_key", key, DIPP_HOST_I32, 6, NULL);
+    dipp_executable_write(pretrain->run, "pictures", pretrain->pictures, DIPP_HOST_F32,
+                          n * (size_t)dipp_shape_elements(&models->space.sample), NULL);
+    dipp_executable_write(pretrain->run, "level.t", pretrain->t, DIPP_HOST_F64, n, NULL);
+    dipp_executable_write(pretrain->run, "level.alpha", pretrain->alpha, DIPP_HOST_F64, n, NULL);
+    dipp_executable_write(pretrain->run, "level.sigma", pretrain->sigma, DIPP_HOST_F64, n, NULL);
+    dipp_executable_write(pretrain->run, "weight", pretrain->weight, DIPP_HOST_F64, n, NULL);
+    return status;
+}
+
+/* One update on fresh samples. */
+static dipp_status iterate(dipp_pretrain *pretrain, double *loss, double *norm, bool *applied, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    *loss = 0;
+    for (uint32_t first = 0; first < pretrain->settings.batch && status == DIPP_OK; first += pretrain->n) {
+        status = load_samples(pretrain, first, error);
+        if (status != DIPP_OK)
+            return status;
+        dipp_execute(pretrain->run, 0);
+        dipp_executable_read(pretrain->run, "losses", pretrain->losses, DIPP_HOST_F64, pretrain->n, NULL);
+        for (uint32_t i = 0; i < pretrain->n; i++)
+            *loss += pretrain->losses[i];
+    }
+    if (status == DIPP_OK)
+        status = dipp_updater_step(&pretrain->net_update, norm, applied, error);
+    if (status == DIPP_OK && pretrain->text) {
+        double text_norm;
+        bool text_applied;
+        status = dipp_updater_step(&pretrain->text_update, &text_norm, &text_applied, error);
+        *norm = sqrt(*norm * *norm + text_norm * text_norm);
+    }
+    return status;
+}
+
+dipp_status dipp_pretrain_run(dipp_pretrain *pretrain, const dipp_pretrain_observer *observer, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    if (pretrain->step == 0 && observer->after_step)
+        status = observer->after_step(observer->context, pretrain, 0, error);
+    while (status == DIPP_OK && pretrain->step < pretrain->settings.steps) {
+        static const char *const names[] = {"train/loss", "train/grad_norm", "train/lr", "train/skipped"};
+        double values[4];
+        bool applied = false;
+        values[2] = dipp_learning_rate(&pretrain->settings.optimizer, pretrain->step, pretrain->settings.steps);
+        status = iterate(pretrain, &values[0], &values[1], &applied, error);
+        if (status != DIPP_OK)
+            break;
+        pretrain->skipped += !applied;
+        pretrain->nonfinite = applied ? 0 : pretrain->nonfinite + 1;
+        values[3] = (double)pretrain->skipped;
+        pretrain->step++;
+        if (observer->metrics)
+            observer->metrics(observer->context, pretrain->step, names, values, 4);
+        if (pretrain->settings.max_nonfinite && pretrain->nonfinite >= pretrain->settings.max_nonfinite)
+            return dipp_fail(
+                error, DIPP_E_NUMERIC,
+                "%lld updates in a row were not finite, the last at iteration %lld; try a smaller learning "
+                "rate",
+                (long long)pretrain->nonfinite, (long long)pretrain->step);
+        if (observer->after_step)
+            status = observer->after_step(observer->context, pretrain, pretrain->step, error);
+    }
+    return status;
+}
+
+int64_t dipp_pretrain_step_count(const dipp_pretrain *pretrain)
+{
+    return pretrain->step;
+}
+
+int64_t dipp_pretrain_images_seen(const dipp_pretrain *pretrain)
+{
+    return pretrain->step * (int64_t)pretrain->settings.batch;
+}
+
+double dipp_pretrain_flops(const dipp_pretrain *pretrain)
+{
+    return dipp_program_flops(pretrain->program, 0) * (double)(pretrain->settings.batch / pretrain->n);
+}
+
+/* ---- Checkpoints ---- */
+
+enum { MAX_BLOCKS = 8, COUNTERS = 6 };
+
+static uint32_t collect(const dipp_pretrain *pretrain, dipp_checkpoint_block *blocks)
+{
+    dipp_models *models = pretrain->models;
+    uint32_t count = 0;
+    blocks[count++] = (dipp_checkpoint_block){"reference.master", models->reference_set, DIPP_BLOCK_MASTER};
+    blocks[count++] = (dipp_checkpoint_block){"reference.moment1", models->reference_set, DIPP_BLOCK_MOMENT1};
+    blocks[count++] = (dipp_checkpoint_block){"reference.moment2", models->reference_set, DIPP_BLOCK_MOMENT2};
+    blocks[count++] = (dipp_checkpoint_block){"average.master", models->reference_ema, DIPP_BLOCK_MASTER};
+    if (pretrain->text) {
+        blocks[count++] = (dipp_checkpoint_block){"text.master", models->text_set, DIPP_BLOCK_MASTER};
+        blocks[count++] = (dipp_checkpoint_block){"text.moment1", models->text_set, DIPP_BLOCK_MOMENT1};
+        blocks[count++] = (dipp_checkpoint_block){"text.moment2", models->text_set, DIPP_BLOCK_MOMENT2};
+        blocks[count++] = (dipp_checkpoint_block){"text_average.master", models->text_ema, DIPP_BLOCK_MASTER};
+    }
+    return count;
+}
+
+static void counters_of(dipp_pretrain *pretrain, dipp_checkpoint_counter *counters, char *identity, size_t size)
+{
+    counters[0] = (dipp_checkpoint_counter){"step", &pretrain->step};
+    counters[1] = (dipp_checkpoint_counter){"skipped", &pretrain->skipped};
+    counters[2] = (dipp_checkpoint_counter){"net_updates", &pretrain->net_update.done};
+    counters[3] = (dipp_checkpoint_counter){"net_attempts", &pretrain->net_update.attempts};
+    counters[4] = (dipp_checkpoint_counter){"text_updates", &pretrain->text_update.done};
+    counters[5] = (dipp_checkpoint_counter){"text_attempts", &pretrain->text_update.attempts};
+    snprintf(identity, size, "seed %llu batch %u reference %lld", (unsigned long long)pretrain->settings.seed,
+             pretrain->settings.batch, (long long)dipp_layout_parameters(pretrain->models->reference_layout));
+}
+
+dipp_status dipp_pretrain_save(const dipp_pretrain *pretrain, const char *path, char *sha256, dipp_error *error)
+{
+    dipp_checkpoint_block blocks[MAX_BLOCKS];
+    dipp_checkpoint_counter counters[COUNTERS];
+    char identity[128];
+    dipp_pretrain copy = *pretrain; /* counters are read through pointers */
+    counters_of(&copy, counters, identity, sizeof identity);
+    return dipp_checkpoint_write(path, "dipp.pretrain", identity, blocks, collect(pretrain, blocks), counters, COUNTERS,
+                                 sha256, error);
+}
+
+dipp_status dipp_pretrain_load(dipp_pretrain *pretrain, const char *path, dipp_error *error)
+{
+    dipp_checkpoint_block blocks[MAX_BLOCKS];
+    dipp_checkpoint_counter counters[COUNTERS];
+    char identity[128];
+    counters_of(pretrain, counters, identity, sizeof identity);
+    return dipp_checkpoint_read(path, "dipp.pretrain", identity, blocks, collect(pretrain, blocks), counters, COUNTERS,
+                                error);
+}
