@@ -1,0 +1,255 @@
+#include "experiment/schema.h"
+#include "experiment/table.h"
+
+#include <math.h>
+#include <string.h>
+
+#define REQUIRED   DIPP_PARAMETER_REQUIRED
+#define OPTIONAL   DIPP_PARAMETER_OPTIONAL
+#define STRUCTURAL DIPP_PARAMETER_STRUCTURAL
+#define MANY       INFINITY
+
+/* key, type, default, minimum, maximum, unit, flags, help, then fields of dipp_row. Both limits 0: unlimited. */
+#define ROW(k, t, d, low, high, u, f, h, ...)                                     \
+    {                                                                             \
+        .parameter = {k, DIPP_TYPE_##t, d, low, high, NULL, u, f, h}, __VA_ARGS__ \
+    }
+#define CHOICE(k, c, d, f, h, ...)                                            \
+    {                                                                         \
+        .parameter = {k, DIPP_TYPE_ENUM, d, 0, 0, c, NULL, f, h}, __VA_ARGS__ \
+    }
+#define WHOLE(k, f, h)                                                             \
+    {                                                                              \
+        .parameter = {k, 0, NULL, 0, 0, NULL, NULL, f, h}, .kind = DIPP_ROW_MATRIX \
+    }
+#define PARAMETERS(k, pk, h, ...)                                                                                 \
+    {                                                                                                             \
+        .parameter = {k, 0, NULL, 0, 0, NULL, NULL, OPTIONAL, h}, .kind = DIPP_ROW_PARAMETERS, .plugin_kind = pk, \
+        __VA_ARGS__                                                                                               \
+    }
+
+static const char *const stages[] = {"align", "pretrain-generator", "pretrain", NULL};
+static const char *const devices[] = {"auto", "cpu", "reference", "cuda", NULL};
+static const char *const precisions[] = {"auto", "f32", "bf16", "f64", NULL};
+static const char *const schedules[] = {"ve", "vp", "vp_sd", "ou", "flow", "edm", NULL};
+static const char *const ta_starts[] = {"stage1", "reference", NULL};
+static const char *const divergences[] = {"ikl", "dmd", "none", NULL};
+static const char *const forms[] = {"score", "data", "eps", "v", "flow", NULL};
+static const char *const laws[] = {"uniform", "log_normal", "discrete_uniform", NULL};
+static const char *const optimizers[] = {"adamw", "sgd", NULL};
+static const char *const rate_schedules[] = {"constant", "linear", "cosine", NULL};
+static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
+
+#define GENERATING  "stage=align|pretrain-generator"
+#define PRETRAINING "stage=pretrain"
+
+#define PROMPTS(p, split)                                                                           \
+    ROW(p ".set", STRING, NULL, 0, 0, NULL, OPTIONAL, "Prompt set: a built-in name."),              \
+        ROW(p ".split", STRING, split, 0, 0, NULL, 0, "Part of the prompt set.", .when = p ".set"), \
+        ROW(p ".file", PATH, NULL, 0, 0, NULL, OPTIONAL, "Prompt file, one prompt per line.", .when = "!" p ".set")
+
+#define TIME(p, m, s, w)                                                                                             \
+    CHOICE(p ".law", laws, "log_normal", 0, "Law of the noise level.", .when = w),                                   \
+        ROW(p ".mean", FLOAT, m, -100, 100, "ln sigma", 0, "Mean of ln(sigma/alpha).", .when = p ".law=log_normal"), \
+        ROW(p ".std", FLOAT, s, 0, 100, "ln sigma", 0, "Standard deviation of ln(sigma/alpha).",                     \
+            .when = p ".law=log_normal"),                                                                            \
+        ROW(p ".min", FLOAT, NULL, 0, MANY, "t", OPTIONAL, "Least t; unset: the schedule's.", .when = p ".law"),     \
+        ROW(p ".max", FLOAT, NULL, 0, MANY, "t", OPTIONAL, "Largest t; unset: the schedule's.", .when = p ".law")
+
+#define OPTIMIZER(p, rate, first, w)                                                                              \
+    CHOICE(p ".name", optimizers, "adamw", STRUCTURAL, "Update rule.", .when = w),                                \
+        ROW(p ".lr", FLOAT, rate, 0, 1000, NULL, DIPP_PARAMETER_LIVE, "Learning rate at its height.", .when = w), \
+        ROW(p ".beta1", FLOAT, first, 0, 1, NULL, 0, "Decay of the first moment.", .when = p ".name=adamw"),      \
+        ROW(p ".beta2", FLOAT, "0.999", 0, 1, NULL, 0, "Decay of the second moment.", .when = p ".name=adamw"),   \
+        ROW(p ".epsilon", FLOAT, "1e-8", 0, 1, NULL, 0, "Added to the root of the second moment.",                \
+            .when = p ".name=adamw"),                                                                             \
+        ROW(p ".weight_decay", FLOAT, "0", 0, 1000, NULL, 0, "Decoupled weight decay.", .when = w),               \
+        ROW(p ".clip", FLOAT, "1", 0, MANY, NULL, 0, "Largest gradient norm; 0: no clipping.", .when = w),        \
+        ROW(p ".warmup", INT, "0", 0, MANY, "updates", 0, "Linear warm-up.", .when = w),                          \
+        CHOICE(p ".schedule", rate_schedules, "constant", 0, "Learning rate after warm-up.", .when = w),          \
+        ROW(p ".final", FLOAT, "0", 0, 1, NULL, 0, "Last learning rate as a share of lr.",                        \
+            .when = p ".schedule=linear|cosine")
+
+#define AVERAGE(p, w)                                                                                                \
+    ROW(p ".decay", FLOAT, NULL, 0, 1, NULL, OPTIONAL, "Decay per update; unset with half_life_images: no average.", \
+        .when = w),                                                                                                  \
+        ROW(p ".half_life_images", FLOAT, NULL, 0, MANY, "images", OPTIONAL, "Decay given as a half-life.",          \
+            .when = "!" p ".decay")
+
+#define LOOP(p, count, w)                                                                                           \
+    ROW(p ".steps", INT, count, 1, MANY, "iterations", 0, "Length of the run.", .when = w),                         \
+        ROW(p ".batch", INT, "64", 1, 1 << 20, "samples", STRUCTURAL, "Samples per iteration.", .when = w),         \
+        ROW(p ".micro_batch", INT, "0", 0, 1 << 20, "samples", STRUCTURAL, "Samples at a time; 0: what fits.",      \
+            .when = w),                                                                                             \
+        ROW(p ".checkpoint_every", INT, "100", 0, MANY, "iterations", 0, "Checkpoints; 0: only at the end.",        \
+            .when = w, .unkeyed = true),                                                                            \
+        ROW(p ".log_every", INT, "1", 1, MANY, "iterations", 0, "Rows of metrics.", .when = w, .unkeyed = true),    \
+        ROW(p ".max_nonfinite", INT, "10", 0, MANY, "iterations", 0, "Skipped updates in a row that stop the run.", \
+            .when = w)
+
+static const dipp_row table[] = {
+    ROW("name", STRING, NULL, 0, 0, NULL, REQUIRED, "Name of the experiment.", .kind = DIPP_ROW_MATRIX),
+    ROW("description", STRING, NULL, 0, 0, NULL, OPTIONAL, "What is asked.", .kind = DIPP_ROW_MATRIX),
+    WHOLE("extends", OPTIONAL, "A file, or a list of files, below this one; later wins, maps merge, lists replace."),
+    WHOLE("seeds", OPTIONAL, "A list of seeds, or how many (3: 0, 1, 2); default [0]."),
+    WHOLE("arms", OPTIONAL, "Name: what it changes, as dotted keys or maps."),
+    WHOLE("grid", OPTIONAL, "Dotted key: list of values; all combinations, the first key slowest."),
+    WHOLE("zip", OPTIONAL, "Dotted key: list of values; lists of one length, taken side by side."),
+    WHOLE("exclude", OPTIONAL, "List of maps (dotted key: value, or arm: name) of cells that do not run."),
+    ROW("baseline", STRING, NULL, 0, 0, NULL, OPTIONAL, "The arm that others are compared with.",
+        .kind = DIPP_ROW_MATRIX),
+
+    CHOICE("stage", stages, "align", 0,
+           "What is trained: the generator by DI++ with rewards, the same without, or the "
+           "reference by denoising."),
+    CHOICE("device", devices, "auto", 0, "Back-end.", .unkeyed = true),
+    CHOICE("precision", precisions, "auto", STRUCTURAL, "Compute dtype; auto: the fastest on this machine."),
+    ROW("threads", INT, "0", 0, 4096, NULL, 0, "Threads of the CPU back-end; 0: all cores.", .unkeyed = true),
+    ROW("output", PATH, NULL, 0, 0, NULL, OPTIONAL, "Database of results; unset: the program's default."),
+
+    PROMPTS("prompts", "train"),
+
+    ROW("reference.plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "Reference diffusion."),
+    ROW("reference.weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the reference."),
+    PARAMETERS("reference.params", DIPP_PLUGIN_REFERENCE, "Parameters of the reference plugin."),
+    ROW("reference.steps", INT, "20", 1, 10000, "steps", 0, "Sampler steps where the reference itself draws."),
+    ROW("reference.omega", FLOAT, "1", -1000, 1000, NULL, 0, "Guidance where the reference itself draws; 1: none."),
+
+    ROW("generator.plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "One-step generator.", .when = GENERATING),
+    ROW("generator.init", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights it starts from.", .when = GENERATING),
+    PARAMETERS("generator.params", DIPP_PLUGIN_GENERATOR, "Parameters of the generator plugin.", .when = GENERATING),
+    ROW("generator.steps", INT, "1", 1, 64, "steps", STRUCTURAL, "Generator steps.", .when = GENERATING),
+
+    CHOICE("schedule.name", schedules, NULL, OPTIONAL, "Noise schedule; unset: the reference's own."),
+    ROW("schedule.sigma_min", FLOAT, "0.002", 0, MANY, "sigma", 0, "Least noise.", .when = "schedule.name=ve|edm"),
+    ROW("schedule.sigma_max", FLOAT, "80", 0, MANY, "sigma", 0, "Most noise.", .when = "schedule.name=ve|edm"),
+    ROW("schedule.beta_min", FLOAT, "0.1", 0, MANY, NULL, 0, "beta(0).", .when = "schedule.name=vp"),
+    ROW("schedule.beta_max", FLOAT, "20", 0, MANY, NULL, 0, "beta(1).", .when = "schedule.name=vp"),
+    ROW("schedule.beta", FLOAT, "1", 0, MANY, NULL, 0, "Constant beta.", .when = "schedule.name=ou"),
+    ROW("schedule.beta_start", FLOAT, "0.00085", 0, 1, NULL, 0, "First beta.", .when = "schedule.name=vp_sd"),
+    ROW("schedule.beta_end", FLOAT, "0.012", 0, 1, NULL, 0, "Last beta.", .when = "schedule.name=vp_sd"),
+    ROW("schedule.steps", INT, "1000", 1, 100000, "steps", 0, "Discrete steps.", .when = "schedule.name=vp_sd"),
+    ROW("schedule.t_min", FLOAT, "0.001", 0, MANY, "t", 0, "Least t.", .when = "schedule.name=vp|ou|flow"),
+    ROW("schedule.t_max", FLOAT, "1", 0, MANY, "t", 0, "Largest t.", .when = "schedule.name=vp|ou|flow"),
+
+    LOOP("align", "1000", GENERATING),
+    ROW("align.cfg_omega", FLOAT, "1", -1000, 1000, NULL, DIPP_PARAMETER_LIVE,
+        "Classifier-free guidance of the reference; 1: none, the implicit reward scale is omega - 1.",
+        .when = GENERATING),
+    CHOICE("align.ta.init", ta_starts, "reference", 0, "Where the teaching assistant starts.", .when = GENERATING),
+    ROW("align.ta.warmup", INT, "0", 0, MANY, "updates", 0, "TA updates before the generator moves.",
+        .when = GENERATING),
+    ROW("align.ta.updates", INT, "1", 0, 1000, "per iteration", STRUCTURAL, "TA updates K_TA.", .when = GENERATING),
+    ROW("align.ta.plugin", STRING, NULL, 0, 0, NULL, OPTIONAL, "Network of the TA; unset: the reference's.",
+        .when = GENERATING),
+    PARAMETERS("align.ta.params", DIPP_PLUGIN_REFERENCE, "Parameters of the TA's plugin.", .when = "align.ta.plugin"),
+    OPTIMIZER("align.ta.optimizer", "1e-4", "0", GENERATING),
+    TIME("align.ta.time", "0", "1.4", GENERATING),
+    CHOICE("align.divergence.name", divergences, "ikl", STRUCTURAL, "Divergence to the reference.", .when = GENERATING),
+    CHOICE("align.divergence.form", forms, "score", 0, "Parameterisation that a weight preset of 1 refers to.",
+           .when = "align.divergence.name=ikl"),
+    ROW("align.divergence.weight", STRING, "score1", 0, 0, NULL, 0, "Weighting w(t) by name.",
+        .when = "align.divergence.name=ikl"),
+    ROW("align.divergence.samples", INT, "1", 1, 1024, "per sample", STRUCTURAL, "Noise levels per generated sample.",
+        .when = "align.divergence.name=ikl|dmd"),
+    TIME("align.time", "0.3", "1.2", GENERATING),
+    OPTIMIZER("align.optimizer", "5e-5", "0", GENERATING),
+    AVERAGE("align.ema", GENERATING),
+    CHOICE("align.clamp", clamps, "straight_through", STRUCTURAL, "Clamp of pictures before rewards.",
+           .when = GENERATING),
+
+    {.parameter = {"rewards", 0, NULL, 0, 0, NULL, NULL, OPTIONAL, "Rewards; [] is none."},
+     .kind = DIPP_ROW_RECORDS,
+     .when = GENERATING},
+    ROW("rewards[].plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "Reward plugin."),
+    ROW("rewards[].scale", FLOAT, "1", -1e9, 1e9, NULL, DIPP_PARAMETER_LIVE, "Weight alpha of this reward."),
+    ROW("rewards[].weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the reward."),
+    PARAMETERS("rewards[].params", DIPP_PLUGIN_REWARD, "Parameters of the reward plugin."),
+    ROW("rewards[].start", INT, "0", 0, MANY, "iterations", 0, "First iteration with this reward."),
+    ROW("rewards[].end", INT, NULL, 0, MANY, "iterations", OPTIONAL, "First iteration without it again."),
+
+    LOOP("pretrain", "10000", PRETRAINING),
+    ROW("pretrain.prompt_dropout", FLOAT, "0.1", 0, 1, NULL, 0, "Share of samples with the null prompt.",
+        .when = PRETRAINING),
+    TIME("pretrain.time", "0.3", "1.4", PRETRAINING),
+    OPTIMIZER("pretrain.optimizer", "1e-3", "0.9", PRETRAINING),
+    AVERAGE("pretrain.ema", PRETRAINING),
+
+    ROW("evaluate.every", INT, "0", 0, MANY, "iterations", 0, "Evaluations; 0: at the start and the end."),
+    PROMPTS("evaluate.prompts", "eval"),
+    ROW("evaluate.prompts.count", INT, "0", 0, MANY, "prompts", 0, "Prompts taken; 0: all."),
+    ROW("evaluate.samples", INT, "8", 1, 1 << 20, "per prompt", 0, "Pictures per prompt."),
+    ROW("evaluate.batch", INT, "0", 0, 1 << 20, "samples", 0, "Samples at a time; 0: what fits.", .unkeyed = true),
+    ROW("evaluate.metrics", STRING_LIST, "[]", 0, 0, NULL, 0, "Metrics by name."),
+    ROW("evaluate.use_ema", BOOL, "true", 0, 0, NULL, 0, "Evaluate the averaged weights where there are any."),
+    ROW("evaluate.reference_row", BOOL, "true", 0, 0, NULL, 0, "Evaluate the multi-step reference too."),
+};
+
+const dipp_row *dipp_experiment_table(size_t *count)
+{
+    *count = sizeof table / sizeof *table;
+    return table;
+}
+
+const dipp_row *dipp_experiment_row(const char *path)
+{
+    char key[128];
+    size_t length = 0;
+    for (const char *at = path; *at; at++) { /* [12] becomes [] */
+        if (length + 1 == sizeof key)
+            return NULL;
+        if (length && key[length - 1] == '[' && *at != ']')
+            continue;
+        key[length++] = *at;
+    }
+    key[length] = 0;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const char *row = table[i].parameter.key;
+        size_t bytes = strlen(row);
+        bool exact = !strcmp(row, key);
+        bool inside = table[i].kind == DIPP_ROW_PARAMETERS && !strncmp(row, key, bytes) && key[bytes] == '.';
+        bool section = !strncmp(row, key, length) && (row[length] == '.' || !strncmp(row + length, "[].", 3));
+        if (exact || inside || section)
+            return &table[i];
+    }
+    return NULL;
+}
+
+const char *dipp_parameter_type_name(dipp_parameter_type type)
+{
+    switch (type) {
+    case DIPP_TYPE_BOOL: return "bool";
+    case DIPP_TYPE_INT: return "int";
+    case DIPP_TYPE_FLOAT: return "float";
+    case DIPP_TYPE_ENUM: return "enum";
+    case DIPP_TYPE_STRING: return "string";
+    case DIPP_TYPE_PATH: return "path";
+    case DIPP_TYPE_FLOAT_LIST: return "float_list";
+    case DIPP_TYPE_INT_LIST: return "int_list";
+    case DIPP_TYPE_STRING_LIST: return "string_list";
+    }
+    return "special";
+}
+
+void dipp_experiment_table_write(dipp_text *out, const char *prefix)
+{
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const dipp_parameter *row = &table[i].parameter;
+        if (prefix && strncmp(row->key, prefix, strlen(prefix)))
+            continue;
+        dipp_text_printf(out, "%-32s ", row->key);
+        if (table[i].kind == DIPP_ROW_RECORDS)
+            dipp_text_printf(out, "a list of maps");
+        else if (table[i].kind == DIPP_ROW_PARAMETERS)
+            dipp_text_printf(out, "a map");
+        else if (row->type)
+            dipp_schema_write_expectation(out, row);
+        if (row->default_text)
+            dipp_text_printf(out, ", default %s", row->default_text);
+        else if (row->flags & REQUIRED)
+            dipp_text_printf(out, ", required");
+        if (table[i].when)
+            dipp_text_printf(out, "; when %s", table[i].when);
+        dipp_text_printf(out, "\n%-32s   %s\n", "", row->help);
+    }
+}
