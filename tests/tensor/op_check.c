@@ -111,7 +111,8 @@ static result_set expect(dipp_backend *backend, dipp_backend *oracle, const op_c
     return set;
 }
 
-/* Root mean square movement of result k under the roundings, per element, at least a quarter of its row's mean. */
+/* Root mean square movement of result k under the roundings, per element, at least the mean of its row: so few roundings
+ * tell too little about one number. */
 static double *movement(const op_case *c, const result_set *want, const result_set *moved, uint32_t k)
 {
     const dipp_operand *operand = result_operand(c, k);
@@ -129,7 +130,7 @@ static double *movement(const op_case *c, const result_set *want, const result_s
             mean += out[i] / (double)width;
         }
         for (int64_t i = row; i < row + width; i++)
-            out[i] = fmax(out[i], mean / 4);
+            out[i] = fmax(out[i], mean);
     }
     return out;
 }
@@ -150,7 +151,7 @@ static void fail(op_report *report, const op_case *c, const char *format, ...)
 {
     if (report->failures++)
         return;
-    int used = snprintf(report->failure, sizeof report->failure, "%s: ", c->label);
+    int used = snprintf(report->failure, sizeof report->failure, "%s: ", c->label + (c->label[0] == ' '));
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(report->failure + used, sizeof report->failure - (size_t)used, format, arguments);

@@ -45,18 +45,20 @@ static bool check_op(dipp_backend *backend, dipp_backend *oracle, dipp_op op)
 {
     op_case_list first = op_cases_generate(op, 0, false, oracle), second = op_cases_generate(op, 1, false, oracle);
     op_report report = {0};
+    printf("%-24s ", op_name(op)); /* first, so that a crash has a name */
+    fflush(stdout);
     for (size_t k = 0; k < first.count; k++)
         op_check(backend, oracle, first.cases[k], second.cases[k], &report);
     op_cases_free(&first);
     op_cases_free(&second);
     if (!report.cases) {
-        printf("FAIL %-24s has no case: an op without one does not exist\n", op_name(op));
+        printf("FAIL  no case: an op without one does not exist\n");
         return false;
     }
-    printf("%s %-24s %4zu cases, worst %.3f of the tolerance%s%s\n", report.failures ? "FAIL" : "ok  ", op_name(op),
-           report.cases, report.worst, report.worst > 0 ? " in " : "", report.worst_label);
+    printf("%s %4zu cases, worst %.3f of the tolerance%s%s\n", report.failures ? "FAIL" : "ok  ", report.cases,
+           report.worst, report.worst > 0 ? ": " : "", report.worst_label);
     if (report.failures)
-        printf("     %zu failures, the first:%s\n", report.failures, report.failure);
+        printf("    %zu failures, the first: %s\n", report.failures, report.failure);
     return !report.failures;
 }
 
