@@ -1,0 +1,33 @@
+/* The only door to oneDNN: matrix products whose shapes, strides and types are known beforehand. */
+#ifndef DIPP_BACKEND_CPU_ONEDNN_H
+#define DIPP_BACKEND_CPU_ONEDNN_H
+
+#include "backend/cpu/cpu.h"
+
+/* C[b] (+)= A[b] B[b] + bias; strides in elements. C is dense and row-major. Compared byte by byte: zero it first. */
+typedef struct dipp_cpu_product {
+    int64_t batch, m, n, k;
+    int64_t a_batch, a_row, a_col;      /* A [m, k] */
+    int64_t b_batch, b_row, b_col;      /* B [k, n]; b_batch 0 with batch > 1: shared by all */
+    int32_t ab_type, c_type, bias_type; /* dipp_cpu_type */
+    int32_t has_bias, accumulate, unused;
+} dipp_cpu_product;
+
+typedef struct dipp_cpu_matmul dipp_cpu_matmul;
+
+dipp_status dipp_cpu_onednn_create(int threads, dipp_cpu_onednn **out, dipp_error *error) DIPP_CPU_HIDDEN;
+void dipp_cpu_onednn_destroy(dipp_cpu_onednn **onednn) DIPP_CPU_HIDDEN;
+
+/* The instruction set oneDNN will use, e.g. "avx512_core_amx"; static text. */
+const char *dipp_cpu_onednn_isa(void) DIPP_CPU_HIDDEN;
+bool dipp_cpu_onednn_has_amx(void) DIPP_CPU_HIDDEN;
+bool dipp_cpu_onednn_has_bf16(void) DIPP_CPU_HIDDEN; /* products of bf16 at any speed */
+
+/* A product of this shape, made once and kept by onednn (same shape, same object). [one thread at a time] */
+dipp_status dipp_cpu_matmul_get(dipp_cpu_onednn *onednn, const dipp_cpu_product *product, dipp_cpu_matmul **out,
+                                dipp_error *error) DIPP_CPU_HIDDEN;
+size_t dipp_cpu_matmul_scratch(const dipp_cpu_matmul *matmul) DIPP_CPU_HIDDEN;
+void dipp_cpu_matmul_run(dipp_cpu_matmul *matmul, const void *a, const void *b, const void *bias, void *c,
+                         void *scratch) DIPP_CPU_HIDDEN;
+
+#endif
