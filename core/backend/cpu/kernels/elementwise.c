@@ -100,18 +100,9 @@ static inline float full_log(float x)
     return x == INFINITY || x != x ? x : value;
 }
 
-/* x Phi(x); the tail on the left is computed as such, not as 1 - 1. */
-static inline float normal_distribution(float x)
-{
-    float t = fabsf(x) * 0.707106781f;
-    float tail = t > 4.0f ? 0.0f : 0.5f * vector_exp(log_erfc(t));
-    float middle = 0.5f + 0.5f * vector_erf(x * 0.707106781f);
-    return t < 0.93f ? middle : (x < 0.0f ? tail : 1.0f - tail);
-}
-
 static inline float gelu_erf_slope(float x)
 {
-    return normal_distribution(x) + x * 0.398942280f * vector_exp(-0.5f * x * x);
+    return vector_normal_distribution(x) + x * 0.398942280f * vector_exp_of_negative(-0.5f * x * x);
 }
 
 static inline float gelu_tanh_gate(float x)
@@ -122,7 +113,7 @@ static inline float gelu_tanh_gate(float x)
 /* s(u) + v s(u) s(-u), the slope of x s(u(x)) when v = x u'(x); s(-u) without the cancellation of 1 - s(u). */
 static inline float gated_slope(float u, float v)
 {
-    float e = vector_exp(u < -80.0f ? 80.0f : -u), gate = 1.0f / (1.0f + e);
+    float e = vector_exp_limited(-u), gate = 1.0f / (1.0f + e);
     return gate + v * gate * (e * gate);
 }
 
@@ -154,7 +145,7 @@ UNARY(cosine, vector_sine((double)x, 1))
 UNARY(hyperbolic_tangent, vector_tanh(x))
 UNARY(sigmoid, vector_sigmoid(x))
 UNARY(silu, (x)*vector_sigmoid(x))
-UNARY(gelu_erf, (x)*normal_distribution(x))
+UNARY(gelu_erf, (x)*vector_normal_distribution(x))
 UNARY(gelu_tanh, (x)*gelu_tanh_gate(x))
 UNARY(quick_gelu, (x)*vector_sigmoid(1.702f * x))
 UNARY(round_even, rintf(x))

@@ -1,23 +1,68 @@
-/* C (+)= A B for the small f32 matrices of attention, held in the first cache levels. Rows of B and C are padded to
- * whole vectors; A may be walked in either direction. */
+/* C (+)= A B for the small f32 matrices of attention, held in the first cache levels, and transposition. Rows of B and
+ * C are padded to whole vectors; A may be walked in either direction. */
 #ifndef DIPP_BACKEND_CPU_SMALL_GEMM_H
 #define DIPP_BACKEND_CPU_SMALL_GEMM_H
 
 #include "backend/cpu/kernels/row.h"
 
 #if defined(__AVX512F__)
-enum { VECTOR = 16, ROWS = 8 };
+#define VECTOR 16
+#define ROWS   8
 #elif defined(__AVX2__)
-enum { VECTOR = 8, ROWS = 4 };
+#define VECTOR 8
+#define ROWS   4
 #else
-enum { VECTOR = 4, ROWS = 4 };
+#define VECTOR 4
+#define ROWS   4
 #endif
 
 typedef float vector __attribute__((vector_size(VECTOR * sizeof(float)), aligned(4), may_alias));
 
+/* In floats; the most that is added is VECTOR - 1. */
 static inline int64_t padded(int64_t n)
 {
     return (n + VECTOR - 1) / VECTOR * VECTOR;
+}
+
+#if VECTOR == 16
+#define LANES(f, s)                                                                                               \
+    f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s), f(8, s), f(9, s), f(10, s), f(11, s), \
+        f(12, s), f(13, s), f(14, s), f(15, s)
+#elif VECTOR == 8
+#define LANES(f, s) f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s)
+#else
+#define LANES(f, s) f(0, s), f(1, s), f(2, s), f(3, s)
+#endif
+#define UPPER(lane, s) ((lane) & (s) ? VECTOR + (lane) - (s) : (lane))
+#define LOWER(lane, s) ((lane) & (s) ? VECTOR + (lane) : (lane) + (s))
+
+/* Exchanges the off-diagonal squares of side s in every square of side 2 s. */
+#define EXCHANGE(rows, s)                                                             \
+    for (int i = 0; i < VECTOR; i++)                                                  \
+        if (!(i & (s))) {                                                             \
+            vector a = rows[i], b = rows[i + (s)];                                    \
+            rows[i] = __builtin_shuffle(a, b, (lane_numbers){LANES(UPPER, s)});       \
+            rows[i + (s)] = __builtin_shuffle(a, b, (lane_numbers){LANES(LOWER, s)}); \
+        }
+
+typedef int32_t lane_numbers __attribute__((vector_size(VECTOR * sizeof(int32_t))));
+
+/* out[c][r] = in[r][c] of one square of side VECTOR. */
+static inline void transpose_square(const float *in, int64_t in_row, float *out, int64_t out_row)
+{
+    vector rows[VECTOR];
+    for (int i = 0; i < VECTOR; i++)
+        rows[i] = *(const vector *)(in + i * in_row);
+    EXCHANGE(rows, 1)
+    EXCHANGE(rows, 2)
+#if VECTOR > 4
+    EXCHANGE(rows, 4)
+#endif
+#if VECTOR > 8
+    EXCHANGE(rows, 8)
+#endif
+    for (int i = 0; i < VECTOR; i++)
+        *(vector *)(out + i * out_row) = rows[i];
 }
 
 typedef struct small_gemm {

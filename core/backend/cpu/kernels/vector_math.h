@@ -7,51 +7,53 @@
 
 #include <math.h>
 
-/* 2^n for n in [-252, 254] in two factors, so that results below the normal range round once. */
-static inline float times_power_of_two(float x, int32_t n)
+/* Adding this rounds a float to an integer, nearest even, and leaves the integer in the low bits of the sum. */
+#define ROUNDING_SHIFT 0x1.8p+23f
+
+/* exp(x) / 2^n with n = round(x / log 2), for moderate x; *shifted gets n + ROUNDING_SHIFT. */
+static inline float exp_mantissa(float x, float *shifted)
 {
-    int32_t half = n >> 1;
-    return x * float_of_bits((uint32_t)(half + 127) << 23) * float_of_bits((uint32_t)(n - half + 127) << 23);
+    *shifted = x * 0x1.715476p+0f + ROUNDING_SHIFT;
+    float n = *shifted - ROUNDING_SHIFT;
+    float r = x - n * 0x1.62e400p-1f; /* log 2 in two parts, the first exact in the product */
+    r = r - n * 0x1.7f7d1cp-20f;
+    float p = 1.392692661e-03f;
+    p = p * r + 8.363773874e-03f;
+    p = p * r + 4.166655011e-02f;
+    p = p * r + 1.666657338e-01f;
+    p = p * r + 5.000000000e-01f;
+    return 1.0f + (r + p * (r * r));
 }
 
 static inline float vector_exp(float x)
 {
-    float limited = x > 89.0f ? 89.0f : (x < -104.0f ? -104.0f : x);
-    float n = rintf(limited * 0x1.715476p+0f);
-    float r = limited - n * 0x1.62e400p-1f; /* log 2 in two parts, the first exact in the product */
-    r = r - n * 0x1.7f7d1cp-20f;
-    float p = 1.392692661e-03f;
-    p = p * r + 8.363773874e-03f;
-    p = p * r + 4.166655011e-02f;
-    p = p * r + 1.666657338e-01f;
-    p = p * r + 5.000000000e-01f;
-    float value = 1.0f + (r + p * (r * r));
-    int32_t exponent = (int32_t)(n == n ? n : 0.0f);
-    float result = times_power_of_two(value, exponent);
-    return x == x ? result : x;
+    float limited = x > 89.0f ? 89.0f : (x < -104.0f ? -104.0f : x), shifted;
+    float value = exp_mantissa(limited, &shifted);
+    /* 2^n in two factors, so that results below the normal range round once. */
+    int32_t n = (int32_t)(bits_of_float(shifted) - bits_of_float(ROUNDING_SHIFT)), half = n >> 1;
+    return value * float_of_bits((uint32_t)(half + 127) << 23) * float_of_bits((uint32_t)(n - half + 127) << 23);
 }
 
-/* The same for arguments that are not positive and may be flushed to zero below -87: softmax. */
+/* The same with x held in [-87, 87], where one factor is enough: for sigmoids and distributions. */
+static inline float vector_exp_limited(float x)
+{
+    float limited = x > 87.0f ? 87.0f : (x < -87.0f ? -87.0f : x), shifted;
+    float value = exp_mantissa(limited, &shifted);
+    return value * float_of_bits((bits_of_float(shifted) << 23) + 0x3f800000u);
+}
+
+/* For arguments that are not above zero by more than rounding; 0 below -87: softmax. */
 static inline float vector_exp_of_negative(float x)
 {
-    float limited = x < -87.0f ? -87.0f : x;
-    float n = rintf(limited * 0x1.715476p+0f);
-    float r = limited - n * 0x1.62e400p-1f;
-    r = r - n * 0x1.7f7d1cp-20f;
-    float p = 1.392692661e-03f;
-    p = p * r + 8.363773874e-03f;
-    p = p * r + 4.166655011e-02f;
-    p = p * r + 1.666657338e-01f;
-    p = p * r + 5.000000000e-01f;
-    float value = 1.0f + (r + p * (r * r));
-    int32_t exponent = (int32_t)(n == n ? n : 0.0f);
-    float result = value * float_of_bits((uint32_t)(exponent + 127) << 23);
-    return x < -87.0f ? 0.0f : (x == x ? result : x);
+    float limited = x < -87.0f ? -87.0f : x, shifted;
+    float value = exp_mantissa(limited, &shifted);
+    float result = value * float_of_bits((bits_of_float(shifted) << 23) + 0x3f800000u);
+    return x < -87.0f ? 0.0f : result;
 }
 
 static inline float vector_sigmoid(float x)
 {
-    return 1.0f / (1.0f + vector_exp(-x));
+    return 1.0f / (1.0f + vector_exp_limited(-x));
 }
 
 static inline float vector_tanh(float x)
@@ -65,7 +67,7 @@ static inline float vector_tanh(float x)
     p = p * s + 1.333333164e-01f;
     p = p * s - 3.333333333e-01f;
     float near = x + x * (s * p);
-    float far = 1.0f - 2.0f / (vector_exp(2.0f * (t > 20.0f ? 20.0f : t)) + 1.0f);
+    float far = 1.0f - 2.0f / (vector_exp_limited(2.0f * (t > 20.0f ? 20.0f : t)) + 1.0f);
     far = copysignf(far, x);
     float result = t < 0.625f ? near : far;
     return x == x ? result : x;
@@ -86,9 +88,10 @@ static inline float log_erfc(float t)
     return p;
 }
 
-static inline float vector_erf(float x)
+/* erf(x) for |x| < 0.93. */
+static inline float erf_near_zero(float x)
 {
-    float t = fabsf(x), s = x * x;
+    float s = x * x;
     float p = 8.334718624e-05f;
     p = p * s - 8.134709335e-04f;
     p = p * s + 5.200368587e-03f;
@@ -96,9 +99,17 @@ static inline float vector_erf(float x)
     p = p * s + 1.128369152e-01f;
     p = p * s - 3.761263352e-01f;
     p = p * s + 1.283791671e-01f;
-    float near = x + x * p;
-    float far = copysignf(1.0f - vector_exp(log_erfc(t > 4.0f ? 4.0f : t)), x);
-    float result = t < 0.93f ? near : far;
+    return x + x * p;
+}
+
+/* The standard normal distribution function. The tail on the left is computed as such, not as 1 - 1. */
+static inline float vector_normal_distribution(float x)
+{
+    float y = x * 0.707106781f, t = fabsf(y);
+    float tail = 0.5f * vector_exp_limited(log_erfc(t > 4.0f ? 4.0f : t));
+    tail = t > 4.0f ? 0.0f : tail;
+    float far = x < 0.0f ? tail : 1.0f - tail;
+    float result = t < 0.93f ? 0.5f + 0.5f * erf_near_zero(y) : far;
     return x == x ? result : x;
 }
 
