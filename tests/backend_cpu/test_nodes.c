@@ -241,6 +241,7 @@ static void sums(runner *r)
 static void products(runner *r)
 {
     CASE(LINEAR, INPUTS(C(12, 64, 40), C(56, 40), C(56)), OUTPUTS(C(12, 64, 56)), );
+    CASE(LINEAR, INPUTS(C(20, 64, 40), C(56, 40), C(56)), OUTPUTS(C(20, 64, 56)), ); /* packs the weight */
     CASE(LINEAR, INPUTS(C(7, 33), C(5, 33), ABSENT), OUTPUTS(W(7, 5)), );
     CASE(LINEAR, INPUTS(C(7, 33), C(5, 33), W(5)), OUTPUTS(W(7, 5)), );
     CASE(LINEAR_BACKWARD_WEIGHT, INPUTS(C(12, 64, 40), C(12, 64, 56)), OUTPUTS(W(56, 40)), );

@@ -3,7 +3,8 @@
 #include "backend/cpu/onednn.h"
 #include "base/memory.h"
 
-enum { OPERANDS = 3 }; /* a, b, bias */
+/* OPERANDS: a, b, bias. From PACKED_ROWS on, packing a weight costs less than it saves. */
+enum { OPERANDS = 3, PACKED_ROWS = 1024 };
 
 typedef struct matmul_state {
     dipp_cpu_matmul *matmul;
@@ -126,6 +127,7 @@ dipp_status dipp_cpu_prepare_matmul(dipp_cpu_context *context, const dipp_node_v
     p.ab_type = a == b ? (int32_t)a : DIPP_CPU_F32;
     p.c_type = (int32_t)dipp_cpu_type_of(context, node->outputs[0].dtype);
     p.accumulate = node->attributes->accumulate;
+    p.packed = node->op == DIPP_OP_LINEAR && p.m >= PACKED_ROWS && !p.accumulate;
     size_t offset = 0;
     dipp_status status = DIPP_OK;
     for (int i = 0; i < OPERANDS && status == DIPP_OK; i++) {

@@ -18,10 +18,12 @@ struct dipp_cpu_matmul {
     dipp_cpu_matmul *next;
     dipp_cpu_product product;
     dnnl_primitive_t primitive;
-    dnnl_stream_t stream; /* the owner's */
-    size_t scratch_bytes;
+    dnnl_stream_t stream;               /* the owner's */
+    size_t scratch_bytes, packed_bytes; /* scratch holds the packed weight, then oneDNN's scratchpad */
     int argument_count;
     dnnl_exec_arg_t arguments[ARGUMENTS]; /* memory objects without memory; run sets where they point */
+    dnnl_primitive_t pack;                /* reorder of the weight, when it is packed */
+    dnnl_memory_t plain;                  /* the weight as the caller has it */
 };
 
 struct dipp_cpu_onednn {
@@ -83,6 +85,10 @@ static void destroy_matmul(dipp_cpu_matmul *matmul)
     for (int i = 0; i < ARGUMENTS; i++)
         if (matmul->arguments[i].memory)
             dnnl_memory_destroy(matmul->arguments[i].memory);
+    if (matmul->plain)
+        dnnl_memory_destroy(matmul->plain);
+    if (matmul->pack)
+        dnnl_primitive_destroy(matmul->pack);
     if (matmul->primitive)
         dnnl_primitive_destroy(matmul->primitive);
     dipp_release(matmul);
@@ -123,12 +129,9 @@ static dnnl_status_t describe(dnnl_memory_desc_t *out, const dipp_cpu_product *p
     return dnnl_memory_desc_init_by_strides(out, 3 - skip, dims + skip, data_type(type), strides + skip);
 }
 
-static dnnl_status_t create_descriptor(const dipp_cpu_product *p, dnnl_engine_t engine, dnnl_primitive_desc_t *out)
+static dnnl_status_t describe_matmul(const dipp_cpu_product *p, dnnl_matmul_desc_t *out)
 {
     dnnl_memory_desc_t a, b, c, bias;
-    dnnl_matmul_desc_t matmul;
-    dnnl_primitive_attr_t attributes = NULL;
-    dnnl_post_ops_t after = NULL;
     dnnl_status_t status = describe(&a, p, p->ab_type, p->m, p->k, p->a_batch, p->a_row, p->a_col, p->batch);
     if (status == dnnl_success)
         status = describe(&b, p, p->ab_type, p->k, p->n, p->b_batch, p->b_row, p->b_col, p->b_batch ? p->batch : 1);
@@ -137,7 +140,42 @@ static dnnl_status_t create_descriptor(const dipp_cpu_product *p, dnnl_engine_t 
     if (status == dnnl_success && p->has_bias)
         status = describe(&bias, p, p->bias_type, 1, p->n, p->n, p->n, 1, 1);
     if (status == dnnl_success)
-        status = dnnl_matmul_desc_init(&matmul, &a, &b, p->has_bias ? &bias : NULL, &c);
+        status = dnnl_matmul_desc_init(out, &a, &b, p->has_bias ? &bias : NULL, &c);
+    return status;
+}
+
+/* The weight [n, k] as the caller has it. */
+static dnnl_status_t describe_weight(const dipp_cpu_product *p, dnnl_memory_desc_t *out)
+{
+    dnnl_dims_t dims = {p->n, p->k};
+    return dnnl_memory_desc_init_by_tag(out, 2, dims, data_type(p->ab_type), dnnl_ab);
+}
+
+/* oneDNN's inner product with a weight in the layout of its choice: a tenth faster than its matmul on tall inputs. */
+static dnnl_status_t describe_packed(const dipp_cpu_product *p, dnnl_inner_product_desc_t *out)
+{
+    dnnl_memory_desc_t x, w, bias, y;
+    dnnl_dims_t x_dims = {p->m, p->k}, w_dims = {p->n, p->k}, y_dims = {p->m, p->n}, bias_dims = {p->n};
+    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&x, 2, x_dims, data_type(p->ab_type), dnnl_ab);
+    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&w, 2, w_dims, data_type(p->ab_type), dnnl_format_tag_any);
+    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&y, 2, y_dims, data_type(p->c_type), dnnl_ab);
+    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&bias, 1, bias_dims, data_type(p->bias_type), dnnl_a);
+    if (status == dnnl_success)
+        status =
+            dnnl_inner_product_forward_desc_init(out, dnnl_forward_inference, &x, &w, p->has_bias ? &bias : NULL, &y);
+    return status;
+}
+
+static dnnl_status_t create_descriptor(const dipp_cpu_product *p, dnnl_engine_t engine, dnnl_primitive_desc_t *out)
+{
+    dnnl_matmul_desc_t matmul;
+    dnnl_inner_product_desc_t inner;
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_post_ops_t after = NULL;
+    dnnl_status_t status = p->packed ? describe_packed(p, &inner) : describe_matmul(p, &matmul);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_create(&attributes);
     if (status == dnnl_success)
@@ -150,11 +188,33 @@ static dnnl_status_t create_descriptor(const dipp_cpu_product *p, dnnl_engine_t 
             status = dnnl_primitive_attr_set_post_ops(attributes, after);
     }
     if (status == dnnl_success)
-        status = dnnl_primitive_desc_create(out, &matmul, attributes, engine, NULL);
+        status = dnnl_primitive_desc_create(out, p->packed ? (const_dnnl_op_desc_t)&inner : &matmul, attributes, engine,
+                                            NULL);
     if (after)
         dnnl_post_ops_destroy(after);
     if (attributes)
         dnnl_primitive_attr_destroy(attributes);
+    return status;
+}
+
+/* The reorder that packs the weight; none when oneDNN likes it as it is. */
+static dnnl_status_t create_packing(dipp_cpu_matmul *matmul, const_dnnl_primitive_desc_t descriptor,
+                                    dnnl_engine_t engine)
+{
+    dnnl_memory_desc_t plain;
+    dnnl_primitive_desc_t reorder = NULL;
+    const dnnl_memory_desc_t *packed = dnnl_primitive_desc_query_md(descriptor, dnnl_query_weights_md, 0);
+    dnnl_status_t status = describe_weight(&matmul->product, &plain);
+    if (status != dnnl_success || dnnl_memory_desc_equal(&plain, packed))
+        return status;
+    matmul->packed_bytes = dipp_cpu_round_up(dnnl_memory_desc_get_size(packed));
+    status = dnnl_reorder_primitive_desc_create(&reorder, &plain, engine, packed, engine, NULL);
+    if (status == dnnl_success)
+        status = dnnl_primitive_create(&matmul->pack, reorder);
+    if (status == dnnl_success)
+        status = dnnl_memory_create(&matmul->plain, &plain, engine, DNNL_MEMORY_NONE);
+    if (reorder)
+        dnnl_primitive_desc_destroy(reorder);
     return status;
 }
 
@@ -190,6 +250,8 @@ static dnnl_status_t build(dipp_cpu_onednn *onednn, dipp_cpu_matmul *matmul)
     for (int i = 0; i < (matmul->product.has_bias ? 5 : 4) && status == dnnl_success; i++)
         status = add_argument(matmul, descriptor, onednn->engine, wanted[i].slot, wanted[i].name, wanted[i].query,
                               wanted[i].index);
+    if (status == dnnl_success && matmul->product.packed)
+        status = create_packing(matmul, descriptor, onednn->engine);
     matmul->stream = onednn->stream;
     dnnl_primitive_desc_destroy(descriptor);
     return status;
@@ -222,7 +284,7 @@ dipp_status dipp_cpu_matmul_get(dipp_cpu_onednn *onednn, const dipp_cpu_product 
 
 size_t dipp_cpu_matmul_scratch(const dipp_cpu_matmul *matmul)
 {
-    return matmul->scratch_bytes;
+    return matmul->packed_bytes + matmul->scratch_bytes;
 }
 
 void dipp_cpu_matmul_run(dipp_cpu_matmul *matmul, const void *a, const void *b, const void *bias, void *c,
@@ -230,11 +292,16 @@ void dipp_cpu_matmul_run(dipp_cpu_matmul *matmul, const void *a, const void *b, 
 {
     dnnl_exec_arg_t *arguments = matmul->arguments;
     dnnl_memory_set_data_handle(arguments[ARGUMENT_A].memory, (void *)a);
-    dnnl_memory_set_data_handle(arguments[ARGUMENT_B].memory, (void *)b);
+    dnnl_memory_set_data_handle(arguments[ARGUMENT_B].memory, matmul->pack ? scratch : (void *)b);
     dnnl_memory_set_data_handle(arguments[ARGUMENT_C].memory, c);
-    dnnl_memory_set_data_handle(arguments[ARGUMENT_SCRATCH].memory, scratch);
+    dnnl_memory_set_data_handle(arguments[ARGUMENT_SCRATCH].memory, (char *)scratch + matmul->packed_bytes);
     if (matmul->product.has_bias)
         dnnl_memory_set_data_handle(arguments[ARGUMENT_BIAS].memory, (void *)bias);
+    if (matmul->pack) {
+        dnnl_memory_set_data_handle(matmul->plain, (void *)b);
+        const dnnl_exec_arg_t pack[] = {{DNNL_ARG_FROM, matmul->plain}, {DNNL_ARG_TO, arguments[ARGUMENT_B].memory}};
+        dnnl_primitive_execute(matmul->pack, matmul->stream, 2, pack);
+    }
     /* A CPU stream runs at once; what could fail was checked when the primitive was made. */
     dnnl_primitive_execute(matmul->primitive, matmul->stream, matmul->argument_count, arguments);
 }

@@ -10,7 +10,9 @@ typedef struct dipp_cpu_product {
     int64_t a_batch, a_row, a_col;      /* A [m, k] */
     int64_t b_batch, b_row, b_col;      /* B [k, n]; b_batch 0 with batch > 1: shared by all */
     int32_t ab_type, c_type, bias_type; /* dipp_cpu_type */
-    int32_t has_bias, accumulate, unused;
+    int32_t has_bias, accumulate;
+    int32_t
+        packed; /* the weight is first packed into scratch: batch 1, A dense, B a dense matrix transposed, no accumulate */
 } dipp_cpu_product;
 
 typedef struct dipp_cpu_matmul dipp_cpu_matmul;
