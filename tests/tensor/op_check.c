@@ -182,7 +182,7 @@ static void judge(dipp_backend *backend, const op_case *c, double *const *held, 
     const precision_limits limits = limits_of(backend);
     const dipp_operand *operand = result_operand(c, k);
     int64_t count = op_elements(operand), not_finite = 0;
-    double factor = c->slack * (rounds_inside(backend, c->view.op) ? 4 : 4 + 2 * sqrt((double)c->terms));
+    double factor = c->slack * (rounds_inside(backend, c->view.op) ? 8 : 8 + 4 * sqrt((double)c->terms));
     double *step = movement(c, want, moved, k), *expected = new_numbers(count);
     memcpy(expected, want->numbers[k], (size_t)count * sizeof *expected);
     if (c->rule == OP_EXACT)
