@@ -50,7 +50,6 @@ static void layer_norm(const void *state, void *const *args, int thread, int64_t
             loaded = group;
         }
         const float *x = row_load(args[0], s->type[0], row * n, n, buffer);
-        float *y = row_target(args[3], s->out_type[0], row * n, buffer + 3 * n);
         float total = 0.0f, squares = 0.0f;
         _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++) total += x[i];
         float mean = total * inverse_width;
@@ -62,6 +61,9 @@ static void layer_norm(const void *state, void *const *args, int thread, int64_t
         float scale = 1.0f / sqrtf(squares * inverse_width + s->epsilon);
         if (stats)
             stats[2 * row] = mean, stats[2 * row + 1] = scale;
+        if (!args[3])
+            continue;
+        float *y = row_target(args[3], s->out_type[0], row * n, buffer + 3 * n);
         if (s->has_gain) {
             SIMD for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * scale * gain[i] + bias[i];
         } else {
