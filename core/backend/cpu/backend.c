@@ -225,13 +225,14 @@ static void destroy(dipp_backend *backend)
     dipp_release(context);
 }
 
+/* Never above what oneDNN may use, so that DNNL_MAX_CPU_ISA lowers both together. */
 static const dipp_cpu_level *best_level(void)
 {
 #ifdef DIPP_CPU_X86_LEVELS
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"))
+    if (dipp_cpu_onednn_has_avx512() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"))
         return &dipp_cpu_level_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (dipp_cpu_onednn_has_avx2() && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return &dipp_cpu_level_avx2;
 #endif
     return &dipp_cpu_level_baseline;
@@ -247,7 +248,7 @@ dipp_status dipp_cpu_backend_create(const dipp_backend_options *options_given, d
         return dipp_fail(error, DIPP_E_UNSUPPORTED,
                          "cpu back-end: precision '%s' is not available; choose auto, f32 or bf16", precision);
     bool bf16 = is_auto ? has_amx : !strcmp(precision, "bf16");
-    if (bf16 && !dipp_cpu_onednn_has_bf16())
+    if (bf16 && !dipp_cpu_onednn_has_avx512())
         return dipp_fail(error, DIPP_E_UNSUPPORTED, "cpu back-end: bf16 needs AVX-512, this CPU has %s; choose f32",
                          dipp_cpu_onednn_isa());
     dipp_cpu_context *context = dipp_allocate_zeroed(1, sizeof *context);

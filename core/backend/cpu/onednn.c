@@ -58,10 +58,20 @@ bool dipp_cpu_onednn_has_amx(void)
     return dnnl_get_effective_cpu_isa() == dnnl_cpu_isa_avx512_core_amx;
 }
 
-bool dipp_cpu_onednn_has_bf16(void)
+/* The enumerators are bit sets that grow with the instruction set. */
+static bool has_isa(dnnl_cpu_isa_t isa)
 {
-    /* The enumerators are bit sets that grow with the instruction set. */
-    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+    return (dnnl_get_effective_cpu_isa() & isa) == isa;
+}
+
+bool dipp_cpu_onednn_has_avx512(void)
+{
+    return has_isa(dnnl_cpu_isa_avx512_core);
+}
+
+bool dipp_cpu_onednn_has_avx2(void)
+{
+    return has_isa(dnnl_cpu_isa_avx2);
 }
 
 dipp_status dipp_cpu_onednn_create(int threads, dipp_cpu_onednn **out, dipp_error *error)

@@ -23,7 +23,8 @@ void dipp_cpu_onednn_destroy(dipp_cpu_onednn **onednn) DIPP_CPU_HIDDEN;
 /* The instruction set oneDNN will use, e.g. "avx512_core_amx"; static text. */
 const char *dipp_cpu_onednn_isa(void) DIPP_CPU_HIDDEN;
 bool dipp_cpu_onednn_has_amx(void) DIPP_CPU_HIDDEN;
-bool dipp_cpu_onednn_has_bf16(void) DIPP_CPU_HIDDEN; /* products of bf16 at any speed */
+bool dipp_cpu_onednn_has_avx512(void) DIPP_CPU_HIDDEN; /* then products of bf16 exist, at whatever speed */
+bool dipp_cpu_onednn_has_avx2(void) DIPP_CPU_HIDDEN;
 
 /* A product of this shape, made once and kept by onednn (same shape, same object). [one thread at a time] */
 dipp_status dipp_cpu_matmul_get(dipp_cpu_onednn *onednn, const dipp_cpu_product *product, dipp_cpu_matmul **out,

@@ -39,8 +39,9 @@ static void backward(const void *state, void *const *args, int thread, int64_t b
         const float *y = row_load(args[0], s->x_type, row * n, n, buffer);
         const float *dy = row_load(args[1], s->dy_type, row * n, n, buffer + n);
         float *dx = row_target(args[2], s->out_type, row * n, buffer + 2 * n);
-        float dot = 0.0f;
-        _Pragma("omp simd reduction(+ : dot)") for (int64_t i = 0; i < n; i++) dot += y[i] * dy[i];
+        double sum = 0.0; /* dy - dot cancels when dy is nearly constant */
+        _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; i++) sum += (double)y[i] * (double)dy[i];
+        float dot = (float)sum;
         SIMD for (int64_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - dot);
         row_store(args[2], s->out_type, row * n, n, dx);
     }
