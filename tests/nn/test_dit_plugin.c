@@ -171,7 +171,7 @@ static void prediction_follows_the_text_and_ignores_padding(void **state)
     replay_begin(&r, "dit");
     dipp_graph *g = r.graph;
     dipp_tensor x = dipp_input(g, "x", DIPP_WIDE, DIPP_SHAPE(N, 3, 8, 8));
-    dipp_text text = {.tokens = dipp_input(g, "tokens", DIPP_INT32, DIPP_SHAPE(N, L)),
+    dipp_prompt text = {.tokens = dipp_input(g, "tokens", DIPP_INT32, DIPP_SHAPE(N, L)),
                       .mask = dipp_input(g, "mask", DIPP_WIDE, DIPP_SHAPE(N, L))};
     dipp_condition c = reference->encode_text(i.self, g, dipp_scope(g, r.slot, "text"), text);
     assert_int_equal(c.count, 2);

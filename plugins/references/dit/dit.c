@@ -184,7 +184,7 @@ static dipp_status reference_tokenize(void *self, const char *const *texts, uint
     return DIPP_OK;
 }
 
-static dipp_condition reference_encode_text(void *self, dipp_graph *g, dipp_params p, dipp_text text)
+static dipp_condition reference_encode_text(void *self, dipp_graph *g, dipp_params p, dipp_prompt text)
 {
     const model *m = self;
     if (!m->vocabulary) {
