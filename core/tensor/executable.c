@@ -175,6 +175,14 @@ void dipp_execute_timed(dipp_executable *executable, uint32_t segment, dipp_ledg
         backend->end(backend);
 }
 
+void dipp_execute_maybe_timed(dipp_executable *executable, uint32_t segment, dipp_ledger *ledger)
+{
+    if (ledger)
+        dipp_execute_timed(executable, segment, ledger);
+    else
+        dipp_execute(executable, segment);
+}
+
 static dipp_status named(dipp_executable *executable, const char *name, size_t count, void **memory, dipp_dtype *dtype,
                          dipp_error *error)
 {

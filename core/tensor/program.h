@@ -91,6 +91,8 @@ typedef struct dipp_ledger {
     uint64_t calls[DIPP_OP_COUNT];
 } dipp_ledger;
 void dipp_execute_timed(dipp_executable *executable, uint32_t segment, dipp_ledger *ledger);
+/* dipp_execute, or dipp_execute_timed when ledger is not NULL. */
+void dipp_execute_maybe_timed(dipp_executable *executable, uint32_t segment, dipp_ledger *ledger);
 
 /* Host access to a named input or output of a program that is not connected to a buffer, or is. */
 dipp_status dipp_executable_write(dipp_executable *executable, const char *name, const void *host, dipp_host_type type,

@@ -45,7 +45,7 @@ static void encode_prompts(dipp_align *align)
     dipp_token_rows(&align->prompts->reference, &null_row, 1, align->tokens, align->mask);
     dipp_executable_write(align->run_condition, "null_tokens", align->tokens, DIPP_HOST_I32, length, NULL);
     dipp_executable_write(align->run_condition, "null_mask", align->mask, DIPP_HOST_F32, length, NULL);
-    dipp_execute(align->run_condition, 0);
+    dipp_execute_maybe_timed(align->run_condition, 0, align->settings.ledger);
 }
 
 static void draw_levels(dipp_align *align, const dipp_time_sampler *sampler, dipp_parameterisation parameterisation,
@@ -80,7 +80,7 @@ static void generate(dipp_align *align, uint32_t stream, int64_t step, uint32_t 
         write_key(align->run_generate, name, align->settings.seed, DIPP_STREAM_MULTI_STEP + k + 32 * stream, step,
                   first);
     }
-    dipp_execute(align->run_generate, 0);
+    dipp_execute_maybe_timed(align->run_generate, 0, align->settings.ledger);
 }
 
 /* ---- The parts of an iteration ---- */
@@ -104,7 +104,7 @@ static dipp_status teach(dipp_align *align, iteration *row, dipp_error *error)
                 align->settings.batch;
         write_levels(align, align->run_teach);
         write_key(align->run_teach, "eps_key", seed, DIPP_STREAM_TA_EPS, at, first);
-        dipp_execute(align->run_teach, 0);
+        dipp_execute_maybe_timed(align->run_teach, 0, align->settings.ledger);
         dipp_executable_read(align->run_teach, "losses", align->per_sample, DIPP_HOST_F64, align->n, NULL);
         for (uint32_t i = 0; i < align->n; i++) {
             double level = log(align->levels.sigma[i] / align->levels.alpha[i]);
@@ -133,7 +133,7 @@ static void diverge(dipp_align *align, uint32_t first, iteration *row)
     if (settings->divergence.guided)
         dipp_executable_write(align->run_diverge, "omega", &settings->cfg_omega, DIPP_HOST_F64, 1, NULL);
     write_key(align->run_diverge, "eps_key", settings->seed, DIPP_STREAM_EPS, align->step, first);
-    dipp_execute(align->run_diverge, 0);
+    dipp_execute_maybe_timed(align->run_diverge, 0, align->settings.ledger);
     dipp_executable_read(align->run_diverge, "squared_score", align->per_sample, DIPP_HOST_F64, align->n, NULL);
     if (settings->divergence.guided)
         dipp_executable_read(align->run_diverge, "squared_score_null", align->per_sample2, DIPP_HOST_F64, align->n,
@@ -166,7 +166,7 @@ static void score(dipp_align *align, iteration *row)
         for (uint32_t i = 0; i < align->n; i++)
             align->per_sample[i] = -reward_scale(align, r) / align->settings.batch;
         dipp_executable_write(run, "seed", align->per_sample, DIPP_HOST_F64, align->n, NULL);
-        dipp_execute(run, 0);
+        dipp_execute_maybe_timed(run, 0, align->settings.ledger);
         dipp_executable_read(run, "scores", align->per_sample, DIPP_HOST_F64, align->n, NULL);
         for (uint32_t i = 0; i < align->n; i++)
             row->scores[r] += align->per_sample[i] / align->settings.batch;
@@ -176,7 +176,7 @@ static void score(dipp_align *align, iteration *row)
 static void combine(dipp_align *align, iteration *row)
 {
     double stats[DIPP_ALIGN_STATS];
-    dipp_execute(align->run_combine, 0);
+    dipp_execute_maybe_timed(align->run_combine, 0, align->settings.ledger);
     dipp_executable_read(align->run_combine, "stats", stats, DIPP_HOST_F64, DIPP_ALIGN_STATS, NULL);
     for (int i = 0; i < DIPP_ALIGN_STATS; i++)
         row->stats[i] += stats[i];
@@ -198,7 +198,9 @@ static dipp_status iterate(dipp_align *align, iteration *row, dipp_error *error)
             diverge(align, first, row);
         score(align, row);
         combine(align, row);
-        dipp_execute(align->run_generate, 1); /* backward: dL/dx0 -> gradient of theta, summed over micro-batches */
+        dipp_execute_maybe_timed(
+            align->run_generate, 1,
+            align->settings.ledger); /* backward: dL/dx0 -> gradient of theta, summed over micro-batches */
     }
     return dipp_updater_step(&align->generator_update, &row->norm, &row->applied, error);
 }

@@ -32,6 +32,7 @@ typedef struct dipp_align_settings {
     dipp_align_reward rewards[DIPP_MAX_REWARDS];
     int64_t max_nonfinite; /* skipped updates in a row that stop the run; 0 never */
     size_t memory_limit;   /* bytes for temporaries; 0 none */
+    dipp_ledger *ledger;   /* when set, replays are timed op by op into it (slower) */
 } dipp_align_settings;
 
 typedef struct dipp_align dipp_align;

@@ -202,6 +202,7 @@ dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
     if (status == DIPP_OK)
         status = dipp_updater_record(&align->generator_update, "generator", models->generator_layout, models->backend,
                                      &settings->optimizer, true, error);
+    align->generator_update.ledger = align->ta_update.ledger = settings->ledger;
     align->generator_update.total = settings->steps;
     align->generator_update.average_decay = dipp_average_decay(&settings->average, settings->batch);
     align->ta_update.total = settings->ta_warmup + settings->steps * settings->ta_updates;

@@ -65,7 +65,7 @@ dipp_status dipp_updater_step(dipp_updater *updater, double *norm, bool *applied
         dipp_executable_write(updater->run, "scalars", scalars, DIPP_HOST_F64, DIPP_OPT_SCALARS, error);
     if (status != DIPP_OK)
         return status;
-    dipp_execute(updater->run, 0);
+    dipp_execute_maybe_timed(updater->run, 0, updater->ledger);
     updater->attempts++;
     status = dipp_executable_read(updater->run, "norm", result, DIPP_HOST_F64, 2, error);
     *norm = result[0];

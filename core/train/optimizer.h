@@ -31,6 +31,7 @@ typedef struct dipp_updater {
     dipp_optimizer_settings settings;
     double average_decay;
     int64_t done, total; /* updates that were applied, and planned (for the schedule) */
+    dipp_ledger *ledger; /* NULL, or where the op times go */
     int64_t attempts;    /* updates asked for, skipped ones included: drives the learning rate */
 } dipp_updater;
 

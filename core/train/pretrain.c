@@ -66,6 +66,7 @@ static dipp_status plan(dipp_pretrain *pretrain, dipp_plan_report *report, dipp_
     if (status == DIPP_OK && pretrain->text)
         status = dipp_updater_record(&pretrain->text_update, "text update", models->text_layout, models->backend,
                                      &settings->optimizer, true, error);
+    pretrain->net_update.ledger = pretrain->text_update.ledger = settings->ledger;
     pretrain->net_update.total = pretrain->text_update.total = settings->steps;
     pretrain->net_update.average_decay = pretrain->text_update.average_decay =
         dipp_average_decay(&settings->average, settings->batch);
@@ -209,7 +210,7 @@ static dipp_status iterate(dipp_pretrain *pretrain, double *loss, double *norm, 
         status = load_samples(pretrain, first, error);
         if (status != DIPP_OK)
             return status;
-        dipp_execute(pretrain->run, 0);
+        dipp_execute_maybe_timed(pretrain->run, 0, pretrain->settings.ledger);
         dipp_executable_read(pretrain->run, "losses", pretrain->losses, DIPP_HOST_F64, pretrain->n, NULL);
         for (uint32_t i = 0; i < pretrain->n; i++)
             *loss += pretrain->losses[i];

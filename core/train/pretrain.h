@@ -23,6 +23,7 @@ typedef struct dipp_pretrain_settings {
     dipp_average_settings average;
     int64_t max_nonfinite;
     size_t memory_limit;
+    dipp_ledger *ledger; /* when set, replays are timed op by op into it (slower) */
 } dipp_pretrain_settings;
 
 typedef struct dipp_pretrain dipp_pretrain;
