@@ -246,6 +246,18 @@ static void products(runner *r)
     CASE(LINEAR, INPUTS(C(7, 33), C(5, 33), W(5)), OUTPUTS(W(7, 5)), );
     CASE(LINEAR_BACKWARD_WEIGHT, INPUTS(C(12, 64, 40), C(12, 64, 56)), OUTPUTS(W(56, 40)), );
     CASE(LINEAR_BACKWARD_WEIGHT, INPUTS(C(12, 64, 40), W(12, 64, 56)), OUTPUTS(W(56, 40)), );
+    /* Results of odd sizes, wide and narrow. */
+    CASE(LINEAR_BACKWARD_WEIGHT, INPUTS(C(5, 64, 96), C(5, 64, 128)), OUTPUTS(W(128, 96)), );
+    CASE(LINEAR_BACKWARD_WEIGHT, INPUTS(C(333, 161), C(333, 77)), OUTPUTS(W(77, 161)), );
+    CASE(LINEAR_BACKWARD_WEIGHT, INPUTS(C(333, 50), C(333, 131)), OUTPUTS(W(131, 50)), .accumulate = false);
+    CASE(LINEAR_BACKWARD_WEIGHT, INPUTS(C(150, 7), C(150, 700)), OUTPUTS(W(700, 7)), );
+    compare(r, "backward weight, accumulating, mixed types",
+            (node_case){
+                .view = {.op = DIPP_OP_LINEAR_BACKWARD_WEIGHT, INPUTS(C(1000, 200), W(1000, 72)), OUTPUTS(W(72, 200))},
+                .attributes = {.accumulate = true},
+                .low = -1,
+                .high = 1,
+                .in_place = true});
     compare(r, "backward weight, accumulating",
             (node_case){
                 .view = {.op = DIPP_OP_LINEAR_BACKWARD_WEIGHT, INPUTS(C(1000, 40), C(1000, 24)), OUTPUTS(W(24, 40))},
