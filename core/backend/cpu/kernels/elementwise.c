@@ -11,7 +11,8 @@ typedef struct parameters {
     float alpha, beta;
 } parameters;
 
-/* One chunk. step[k] is 0 when operand k is a single number, else 1. */
+/* One chunk. step[k] is 0 when operand k is a single number, else 1. Only the last of two operands, or the only one, comes
+ * as a single number; others are repeated beforehand. */
 typedef void chunk_function(int64_t n, const float *const in[MAX_OPERANDS], const int step[MAX_OPERANDS], float *out,
                             parameters p);
 
@@ -21,7 +22,7 @@ typedef struct elementwise_state {
     int threads, operands, rank; /* rank counts the outer dims, innermost excluded */
     uint32_t argument[MAX_OPERANDS], out_argument;
     dipp_cpu_type type[MAX_OPERANDS], out_type;
-    int step[MAX_OPERANDS];
+    int step[MAX_OPERANDS], given_step[MAX_OPERANDS]; /* in memory; as the function gets it */
     int64_t inner, chunks, rows;
     int64_t dims[DIPP_MAX_RANK], strides[MAX_OPERANDS][DIPP_MAX_RANK];
 } elementwise_state;
@@ -49,25 +50,17 @@ typedef struct elementwise_state {
                      parameters p)                                                                             \
     {                                                                                                          \
         const float *as = in[0], *bs = in[1];                                                                  \
-        if (step[0] && step[1]) {                                                                              \
+        if (step[1]) {                                                                                         \
             SIMD for (int64_t i = 0; i < n; i++)                                                               \
             {                                                                                                  \
                 float a = as[i], b = bs[i];                                                                    \
                 out[i] = (expression);                                                                         \
             }                                                                                                  \
-        } else if (step[0]) {                                                                                  \
+        } else {                                                                                               \
             float b = bs[0];                                                                                   \
             SIMD for (int64_t i = 0; i < n; i++)                                                               \
             {                                                                                                  \
                 float a = as[i];                                                                               \
-                out[i] = (expression);                                                                         \
-            }                                                                                                  \
-        } else {                                                                                               \
-            float a = as[0];                                                                                   \
-            int64_t stride = step[1];                                                                          \
-            SIMD for (int64_t i = 0; i < n; i++)                                                               \
-            {                                                                                                  \
-                float b = bs[i * stride];                                                                      \
                 out[i] = (expression);                                                                         \
             }                                                                                                  \
         }                                                                                                      \
@@ -85,9 +78,11 @@ static void where(int64_t n, const float *const in[MAX_OPERANDS], const int step
                   parameters p)
 {
     const float *conditions = in[0], *as = in[1], *bs = in[2];
-    int64_t condition_step = step[0], a_step = step[1], b_step = step[2];
-    for (int64_t i = 0; i < n; i++)
-        out[i] = conditions[i * condition_step] != 0.0f ? as[i * a_step] : bs[i * b_step];
+    SIMD for (int64_t i = 0; i < n; i++)
+    {
+        float a = as[i], b = bs[i];
+        out[i] = conditions[i] != 0.0f ? a : b;
+    }
 }
 
 static inline float full_log(float x)
@@ -214,9 +209,17 @@ static void run_range(const void *state, void *const *args, int thread, int64_t 
         for (int k = 0; k < s->operands; k++)
             in[k] = row_load(args[s->argument[k]], s->type[k], base[k] + (s->step[k] ? start : 0), s->step[k] ? n : 1,
                              buffers[k]);
+        for (int k = 0; k < s->operands; k++) {
+            if (s->step[k] == s->given_step[k])
+                continue;
+            float value = in[k][0];
+            for (int64_t i = 0; i < n; i++)
+                buffers[k][i] = value;
+            in[k] = buffers[k];
+        }
         int64_t offset = row * s->inner + start;
         float *target = row_target(out, s->out_type, offset, result);
-        s->function(n, in, s->step, target, s->p);
+        s->function(n, in, s->given_step, target, s->p);
         row_store(out, s->out_type, offset, n, target);
         if (++chunk < s->chunks)
             continue;
@@ -322,6 +325,8 @@ dipp_status DIPP_CPU_AT_LEVEL(dipp_cpu_prepare_elementwise)(dipp_cpu_context *co
     if (node->op == DIPP_OP_SCALE_ADD && s->p.alpha == 1.0f && s->p.beta == 0.0f)
         s->function = copy;
     collapse(s, &result->shape, strides);
+    for (int k = 0; k < s->operands; k++)
+        s->given_step[k] = s->step[k] || s->operands == 3 || (s->operands == 2 && k == 0);
     out->run = run;
     return DIPP_OK;
 }
