@@ -66,7 +66,7 @@ void dipp_emoji_world_options_default(dipp_emoji_world_options *options)
 {
     *options = (dipp_emoji_world_options){
         .groups = "animal-,plant-,food-,drink,transport-,sky,musical-instrument,sport,game,household,tool",
-        .glyph_limit = 64,
+        .glyph_limit = 32,
         .minimum_distance = 0.27,
         .name_words_max = 1,
         .coverage_min = 0.2,
@@ -74,9 +74,10 @@ void dipp_emoji_world_options_default(dipp_emoji_world_options *options)
         .detail_max = 1,
         .visibility_min = 0.2,
         .keywords_max = 3,
-        .size_min = 0.7,
+        .size_min = 0.75,
         .size_max = 1.0,
-        .rotation_max = 0.2,
+        .rotation_max = 0.15,
+        .background_jitter = 0.05,
         .held_out = 0.1,
         .split_seed = 1,
         .mention_glyph = 0.85,

@@ -47,6 +47,19 @@ static uint32_t *count_readers(const dipp_graph *g)
     return readers;
 }
 
+/* Where compute and wide are stored alike a cast between them is the same storage. */
+static void alias_casts(dipp_graph *g, const dipp_backend *backend)
+{
+    for (size_t n = 0; backend->compute_is_wide && n < g->node_count; n++) {
+        dipp_node *node = &g->nodes[n];
+        if (node->op != DIPP_OP_CAST || g->values[node->inputs[0]].dtype == DIPP_INT32 ||
+            g->values[node->outputs[0]].is_output)
+            continue;
+        node->op = DIPP_OP_RESHAPE;
+        g->values[node->outputs[0]].view_of = node->inputs[0];
+    }
+}
+
 /* ACCUMULATE(P(...)) becomes P with accumulate set where the back-end's kernel adds to its output: one pass over the
  * gradient less. Only when P's result has no other reader. */
 static void fuse_accumulation(dipp_graph *g, dipp_backend *backend, const uint32_t *readers)
@@ -144,6 +157,7 @@ static dipp_status prepare_instruction(dipp_program *program, uint32_t n, dipp_e
 static dipp_status build(dipp_program *program, dipp_error *error)
 {
     dipp_graph *g = program->graph;
+    alias_casts(g, program->backend);
     uint32_t *readers = count_readers(g);
     bool *live = dipp_allocate_zeroed(g->node_count + 1, sizeof *live);
     program->read = dipp_allocate_zeroed(g->value_count, sizeof *program->read);

@@ -18,6 +18,10 @@ static int build_world(void **state)
     dipp_error error = {0};
     dipp_emoji_world_options options;
     dipp_emoji_world_options_default(&options);
+    options.glyph_limit = 64; /* the larger world that these tests were worked out for */
+    options.size_min = 0.7;
+    options.rotation_max = 0.2;
+    options.background_jitter = 0;
     dipp_emoji_world *world = NULL;
     if (dipp_emoji_world_create(&options, &world, &error) != DIPP_OK) {
         print_error("%s\n", error.message);
