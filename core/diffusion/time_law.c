@@ -156,21 +156,25 @@ enum { IKL_POINTS = 4096 };
 
 struct dipp_ikl_table {
     dipp_time_sampler sampler;
-    double first, last;            /* range of the law in t */
-    double cumulative[IKL_POINTS]; /* W at evenly spaced quantiles of the law */
+    double time[IKL_POINTS];       /* increasing, over the law's range */
+    double cumulative[IKL_POINTS]; /* W at these times */
 };
 
-/* Points are evenly spaced in the law's own quantile, where the integrands are flat. */
-static double table_time(const dipp_ikl_table *table, int i)
+/* Evenly spaced in t, or in ln(sigma/alpha) as far as 8 standard deviations: a weight such as data1 has its mass in the
+ * law's upper tail, which points at even quantiles would miss. */
+static double table_time(const dipp_time_sampler *sampler, int i)
 {
-    double edge = 0.5 / IKL_POINTS;
-    return dipp_time_law_draw(&table->sampler, edge + (1.0 - 2.0 * edge) * (double)i / (IKL_POINTS - 1));
+    const dipp_time_law *law = &sampler->law;
+    double part = (double)i / (IKL_POINTS - 1);
+    if (law->kind != DIPP_TIME_LOG_NORMAL)
+        return law->min + part * (law->max - law->min);
+    return dipp_schedule_time_of(&sampler->schedule, exp(law->mean + law->std * (16.0 * part - 8.0)));
 }
 
-/* w(t) dt per unit of quantile: w/density for dt, w for the law. */
-static double weight_per_quantile(const dipp_time_sampler *sampler, double t)
+/* w(t) per dt: the measure's density is multiplied out again. */
+static double weight_density(const dipp_time_sampler *sampler, double t)
 {
-    return dipp_time_draw_at(sampler, t).weight;
+    return dipp_time_draw_at(sampler, t).weight * dipp_time_law_density(sampler, t);
 }
 
 dipp_status dipp_ikl_table_create(const dipp_time_sampler *sampler, dipp_ikl_table **out, dipp_error *error)
@@ -179,13 +183,11 @@ dipp_status dipp_ikl_table_create(const dipp_time_sampler *sampler, dipp_ikl_tab
     if (!table)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for the table of the IKL");
     table->sampler = *sampler;
-    table->first = table_time(table, 0);
-    table->last = table_time(table, IKL_POINTS - 1);
-    double step = (1.0 - 1.0 / IKL_POINTS) / (IKL_POINTS - 1), previous = weight_per_quantile(sampler, table->first);
-    table->cumulative[0] = previous * 0.5 / IKL_POINTS;
-    for (int i = 1; i < IKL_POINTS; i++) {
-        double now = weight_per_quantile(sampler, table_time(table, i));
-        table->cumulative[i] = table->cumulative[i - 1] + 0.5 * (previous + now) * step;
+    double previous = 0;
+    for (int i = 0; i < IKL_POINTS; i++) {
+        double t = table->time[i] = table_time(sampler, i), now = weight_density(sampler, t);
+        if (i > 0)
+            table->cumulative[i] = table->cumulative[i - 1] + 0.5 * (previous + now) * (t - table->time[i - 1]);
         previous = now;
     }
     *out = table;
@@ -200,22 +202,22 @@ void dipp_ikl_table_destroy(dipp_ikl_table **table)
     }
 }
 
-/* W(t): the table is monotone in t; find the quantile by bisection over it. */
+/* W(t), linear between the table's times. */
 static double cumulative_at(const dipp_ikl_table *table, double t)
 {
     int low = 0, high = IKL_POINTS - 1;
-    if (t <= table->first)
-        return table->cumulative[0];
-    if (t >= table->last)
+    if (t <= table->time[0])
+        return 0.0;
+    if (t >= table->time[high])
         return table->cumulative[high];
     while (high - low > 1) {
         int middle = (low + high) / 2;
-        if (table_time(table, middle) <= t)
+        if (table->time[middle] <= t)
             low = middle;
         else
             high = middle;
     }
-    double a = table_time(table, low), b = table_time(table, high), part = b > a ? (t - a) / (b - a) : 0.0;
+    double a = table->time[low], b = table->time[high], part = b > a ? (t - a) / (b - a) : 0.0;
     return table->cumulative[low] + part * (table->cumulative[high] - table->cumulative[low]);
 }
 
