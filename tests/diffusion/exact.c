@@ -176,9 +176,8 @@ void exact_record_generator(exact_program *p, exact *e, const nodes *at, const d
     for (uint32_t i = 0; i < m->reward_count; i++) {
         const dipp_reward_model *reward = &m->rewards[i];
         dipp_params own = dipp_graph_slot(g, "reward", reward->layout, false);
-        y[1 + i] =
-            reward->vtable->record(reward->self, g, own, step.in.x0, (dipp_prompt){DIPP_NONE, DIPP_NONE},
-                                   DIPP_REWARD_ALIGN);
+        y[1 + i] = reward->vtable->record(reward->self, g, own, step.in.x0, (dipp_prompt){DIPP_NONE, DIPP_NONE},
+                                          DIPP_REWARD_ALIGN);
         dy[1 + i] = dipp_scale_add(g, step.share, -alpha, 0);
     }
     dipp_gradients(g, 1 + m->reward_count, y, dy, 0, NULL, NULL);
@@ -243,10 +242,10 @@ void exact_run(exact_program *p, const char *label, double omega)
         const char *name;
         const double *data;
         int64_t count;
-    } inputs[] = {{"z", at->z, at->count * at->d}, {"eps", at->eps, at->count * at->d},
-                  {"level.t", at->t, at->count},   {"level.alpha", at->alpha, at->count},
+    } inputs[] = {{"z", at->z, at->count * at->d},   {"eps", at->eps, at->count * at->d},
+                  {"level.t", at->t, at->count},     {"level.alpha", at->alpha, at->count},
                   {"weight", at->weight, at->count}, {"level.sigma", at->sigma, at->count},
-                  {"share", at->share, at->count}, {"omega", &omega, 1}};
+                  {"share", at->share, at->count},   {"omega", &omega, 1}};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
         write(p, inputs[i].name, inputs[i].data, DIPP_HOST_F64, inputs[i].count);
     if (p->e->models->space.token_length) {

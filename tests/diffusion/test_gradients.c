@@ -105,8 +105,8 @@ static void three_dimensions_have_the_known_matrices(void **state)
     (void)state;
     const scenario *s = &scenarios[VP_WBETA];
     static const double d_mean[3] = {-1.1895340660, 1.2454461624, -0.3751044603};
-    static const double d_factor[9] = {1.7196872204, 0.7104887316, -0.3911312810, 1.1959413125, 0.7387307300,
-                                       0.3757764620, -0.2287163146, 0.2338589208, 0.1758718159};
+    static const double d_factor[9] = {1.7196872204, 0.7104887316,  -0.3911312810, 1.1959413125, 0.7387307300,
+                                       0.3757764620, -0.2287163146, 0.2338589208,  0.1758718159};
     char reference[512];
     write_reference(reference, sizeof reference);
     exact e;
@@ -189,7 +189,8 @@ static void dmd_is_normalised_per_sample(void **state)
     assert_true(at.count <= 256);
     CHECK(dipp_executable_read(p.run, "dx0", dx0, DIPP_HOST_F64, (size_t)at.count, error));
     for (int64_t i = 0; i < at.count; i++) {
-        double a = at.alpha[i], v = a * a * 1.69 + at.sigma[i] * at.sigma[i], r = a * a * 0.25 + at.sigma[i] * at.sigma[i];
+        double a = at.alpha[i], v = a * a * 1.69 + at.sigma[i] * at.sigma[i],
+               r = a * a * 0.25 + at.sigma[i] * at.sigma[i];
         double x0 = -0.5 + 1.3 * at.z[i], x = a * x0 + at.sigma[i] * at.eps[i];
         double ta = -0.5 + a * 1.69 / v * (x + 0.5 * a), reference = 1 + a * 0.25 / r * (x - a);
         exact_near("DMD", dx0[i], at.weight[i] * (ta - reference) / (fabs(x0 - reference) + 1e-6), 1e-10, 1e-14);
