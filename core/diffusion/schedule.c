@@ -1,6 +1,7 @@
 #include <dipp/schedule.h>
 
 #include <math.h>
+#include <stdbool.h>
 
 /* log of alpha_bar after `index` + 1 steps of a discrete schedule. */
 static double log_alpha_bar(const dipp_schedule *schedule, uint32_t index)
@@ -42,9 +43,27 @@ void dipp_schedule_at(const dipp_schedule *schedule, double t, double *alpha, do
     }
 }
 
+/* Schedules whose ratio can be inverted; false for the others. */
+static bool time_in_closed_form(const dipp_schedule *schedule, double ratio, double *t)
+{
+    /* VP, OU: alpha^2 = 1 / (1 + ratio^2), so a t + b t^2 / 2 = depth */
+    double depth = log1p(ratio * ratio), a = schedule->a, b = schedule->b;
+    switch (schedule->kind) {
+    case DIPP_SCHEDULE_ANY:
+    case DIPP_SCHEDULE_VE: *t = ratio; return true;
+    case DIPP_SCHEDULE_FLOW: *t = ratio / (1.0 + ratio); return true;
+    case DIPP_SCHEDULE_VP: *t = 2.0 * depth / (a + sqrt(a * a + 2.0 * b * depth)); return true;
+    case DIPP_SCHEDULE_OU: *t = depth / a; return true;
+    case DIPP_SCHEDULE_DISCRETE: break;
+    }
+    return false;
+}
+
 double dipp_schedule_time_of(const dipp_schedule *schedule, double ratio)
 {
-    double low = schedule->t_min, high = schedule->t_max;
+    double low = schedule->t_min, high = schedule->t_max, t;
+    if (time_in_closed_form(schedule, ratio, &t))
+        return t < low ? low : t > high ? high : t;
     for (int i = 0; i < 200 && high - low > 1e-15 * fabs(high); i++) {
         double middle = 0.5 * (low + high), alpha, sigma;
         dipp_schedule_at(schedule, middle, &alpha, &sigma);

@@ -97,12 +97,7 @@ double dipp_time_law_draw(const dipp_time_sampler *sampler, double u)
         double t = law->min + floor(u * (law->max - law->min + 1.0));
         return t > law->max ? law->max : t;
     }
-    case DIPP_TIME_LOG_NORMAL: {
-        double ratio = exp(law->mean + law->std * normal_quantile(u));
-        if (schedule->kind != DIPP_SCHEDULE_VE)
-            return dipp_schedule_time_of(schedule, ratio);
-        return ratio < schedule->t_min ? schedule->t_min : ratio > schedule->t_max ? schedule->t_max : ratio;
-    }
+    case DIPP_TIME_LOG_NORMAL: return dipp_schedule_time_of(schedule, exp(law->mean + law->std * normal_quantile(u)));
     }
     return law->min;
 }
