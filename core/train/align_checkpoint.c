@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { MAX_BLOCKS = 7, COUNTERS = 7 };
+enum { MAX_BLOCKS = 7, COUNTERS = 8 };
 
 static uint32_t collect(const dipp_align *align, dipp_checkpoint_block blocks[MAX_BLOCKS])
 {
@@ -32,6 +32,7 @@ static void counters_of(dipp_align *align, dipp_checkpoint_counter counters[COUN
     counters[4] = (dipp_checkpoint_counter){"generator_attempts", &align->generator_update.attempts};
     counters[5] = (dipp_checkpoint_counter){"ta_updates", &align->ta_update.done};
     counters[6] = (dipp_checkpoint_counter){"ta_attempts", &align->ta_update.attempts};
+    counters[7] = (dipp_checkpoint_counter){"nonfinite", &align->nonfinite};
 }
 
 static void identity_of(const dipp_align *align, char *out, size_t size)

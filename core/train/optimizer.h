@@ -12,7 +12,7 @@ typedef struct dipp_optimizer_settings {
     double clip;    /* largest gradient norm; 0 is off */
     int64_t warmup; /* updates of linear warm-up */
     dipp_rate_schedule schedule;
-    double final_share; /* of lr, at the last update */
+    double final_share; /* of lr, one update after the last */
 } dipp_optimizer_settings;
 
 typedef struct dipp_average_settings {
