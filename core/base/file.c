@@ -242,7 +242,7 @@ dipp_status dipp_file_map_open(const char *path, dipp_file_map *map, dipp_error 
         if (data == MAP_FAILED)
             status = fail_errno(error, path, "map", errno);
         else
-            made = (dipp_file_map){data, (size_t)about.st_size};
+            made.data = data, made.bytes = (size_t)about.st_size;
     }
     close(descriptor);
     if (!status)

@@ -59,7 +59,7 @@ void dipp_emoji_scene_attributes(const dipp_emoji_world *world, uint64_t seed, u
     dipp_world_random(seed, index, STREAM_ATTRIBUTES, 2, c);
     dipp_scene_attributes scene = {.glyph = world_pick(a[0], world->glyph_count)};
     /* Uniform over the backgrounds that are not held out for this glyph. */
-    int allowed[DIPP_BACKGROUND_COUNT], count = 0;
+    int allowed[DIPP_BACKGROUND_COUNT] = {0}, count = 0;
     for (int k = 0; k < DIPP_BACKGROUND_COUNT; k++)
         if (!dipp_emoji_pair_held_out(world, scene.glyph, k))
             allowed[count++] = k;

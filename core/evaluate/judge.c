@@ -176,7 +176,7 @@ static int by_float(const void *a, const void *b)
 /* Per channel the median of the outermost ring of pixels. */
 static void border_median(const float *planes, int side, float rgb[3])
 {
-    float ring[4 * DIPP_SCENE_SIDE_MAX];
+    float ring[4 * DIPP_SCENE_SIDE_MAX] = {0};
     for (int c = 0; c < 3; c++) {
         const float *plane = planes + (size_t)c * (size_t)side * (size_t)side;
         int count = 0;
@@ -402,7 +402,7 @@ static dipp_status judge_fitted(const dipp_judge *judge, const float *picture, c
             match_glyph(judge, padded, b, matches[i].glyph, rotation, &matches[i]);
     qsort(matches, (size_t)rotated, sizeof *matches, by_score);
 
-    fit fits[FITTED_COARSE];
+    fit fits[FITTED_COARSE] = {0};
     int fitted = rotated < FITTED_COARSE ? rotated : FITTED_COARSE, final = fitted < FITTED_FINE ? fitted : FITTED_FINE;
     dipp_status status = DIPP_OK;
     for (int i = 0; i < fitted && status == DIPP_OK; i++) {

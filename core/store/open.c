@@ -227,7 +227,7 @@ static dipp_status apply(dipp_store *store, const dipp_store_migration *steps, s
 dipp_status dipp_store_migrate(dipp_store *store, const dipp_store_migration *steps, size_t count,
                                const char *views_sql, dipp_error *error)
 {
-    identity found;
+    identity found = {0};
     dipp_status status = dipp_store_guard(store, error);
     if (status == DIPP_OK && count == 0)
         status = dipp_fail(error, DIPP_E_INVALID, "no migration step was given");

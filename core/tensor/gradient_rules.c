@@ -13,7 +13,8 @@ typedef struct rule {
 
 static dipp_tensor in(const rule *r, uint32_t i)
 {
-    return i < r->node->input_count ? (dipp_tensor){r->node->inputs[i]} : DIPP_NONE;
+    uint32_t id = i < r->node->input_count ? r->node->inputs[i] : 0; /* 0 is DIPP_NONE */
+    return (dipp_tensor){id};
 }
 
 static bool needed(const rule *r, uint32_t i)

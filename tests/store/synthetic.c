@@ -11,10 +11,14 @@
 int make_directory(void **state)
 {
     test_directory *directory = calloc(1, sizeof *directory);
+    if (!directory)
+        return -1;
     const char *parent = getenv("TMPDIR");
     snprintf(directory->path, sizeof directory->path, "%.200s/dipp-store-XXXXXX", parent ? parent : "/tmp");
-    if (!mkdtemp(directory->path))
+    if (!mkdtemp(directory->path)) {
+        free(directory);
         return -1;
+    }
     chmod(directory->path, 0755);
     snprintf(directory->store, sizeof directory->store, "%s/store.db", directory->path);
     *state = directory;

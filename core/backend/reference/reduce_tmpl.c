@@ -4,7 +4,7 @@
 static void sum(const reference_node *node, void *const *args)
 {
     const dipp_shape *shape = &node->view.inputs[0].shape;
-    int64_t out_stride[DIPP_MAX_RANK], running = 1;
+    int64_t out_stride[DIPP_MAX_RANK] = {0}, running = 1;
     for (uint32_t k = shape->rank; k-- > 0;) {
         bool reduced = node->attributes.axes_mask >> k & 1;
         out_stride[k] = reduced ? 0 : running;

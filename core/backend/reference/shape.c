@@ -30,7 +30,7 @@ void dipp_reference_permute(const reference_node *node, void *const *args)
 {
     const dipp_shape *in = &node->view.inputs[0].shape, *out = &node->view.outputs[0].shape;
     size_t size = size_of(node);
-    int64_t in_stride[DIPP_MAX_RANK], running = 1;
+    int64_t in_stride[DIPP_MAX_RANK] = {0}, running = 1;
     for (uint32_t k = in->rank; k-- > 0;) {
         in_stride[k] = running;
         running *= in->dims[k];

@@ -260,7 +260,7 @@ static void broadcast_strides(const dipp_shape *out, const dipp_shape *in, int64
 /* Merges neighbouring dims that every operand walks as one; leaves the innermost in inner and step. */
 static void collapse(elementwise_state *s, const dipp_shape *out, int64_t strides[MAX_OPERANDS][DIPP_MAX_RANK])
 {
-    int64_t dims[DIPP_MAX_RANK], merged[MAX_OPERANDS][DIPP_MAX_RANK];
+    int64_t dims[DIPP_MAX_RANK] = {0}, merged[MAX_OPERANDS][DIPP_MAX_RANK];
     int count = 0;
     for (uint32_t d = 0; d < out->rank; d++) {
         if (out->dims[d] == 1)

@@ -84,8 +84,10 @@ static void layer_norm_backward(const void *state, void *const *args, int thread
         int64_t group = item / s->parts, part = item % s->parts;
         int64_t first = group * s->group_rows + s->group_rows * part / s->parts;
         int64_t last = group * s->group_rows + s->group_rows * (part + 1) / s->parts;
-        float *gain_sum = s->has_gain ? (float *)args[7] + 2 * item * n : NULL, *bias_sum = gain_sum + n;
+        float *gain_sum = NULL, *bias_sum = NULL;
         if (s->has_gain) {
+            gain_sum = (float *)args[7] + 2 * item * n;
+            bias_sum = gain_sum + n;
             gain = load_gain(s, args[1], s->type[1], group, buffer + n);
             memset(gain_sum, 0, 2 * (size_t)n * sizeof(float));
         }
