@@ -17,14 +17,6 @@ typedef struct iteration {
 
 /* ---- Host side of a micro-batch: prompts, noise keys, times ---- */
 
-static void write_key(dipp_executable *run, const char *name, uint64_t seed, uint32_t stream, int64_t step,
-                      uint32_t first)
-{
-    int32_t key[6] = {
-        (int32_t)(uint32_t)seed, (int32_t)(uint32_t)(seed >> 32), (int32_t)stream, (int32_t)step, (int32_t)first, 0};
-    dipp_executable_write(run, name, key, DIPP_HOST_I32, 6, NULL);
-}
-
 static void choose_prompts(dipp_align *align, uint32_t stream, int64_t step, uint32_t first)
 {
     for (uint32_t i = 0; i < align->n; i++) {
@@ -39,12 +31,10 @@ static void encode_prompts(dipp_align *align)
         return;
     size_t length = align->prompts->reference.length;
     dipp_token_rows(&align->prompts->reference, align->rows, align->n, align->tokens, align->mask);
-    dipp_executable_write(align->run_condition, "tokens", align->tokens, DIPP_HOST_I32, align->n * length, NULL);
-    dipp_executable_write(align->run_condition, "mask", align->mask, DIPP_HOST_F32, align->n * length, NULL);
+    dipp_write_text(align->run_condition, "", align->tokens, align->mask, align->n * length, NULL);
     uint32_t null_row = align->prompts->count;
     dipp_token_rows(&align->prompts->reference, &null_row, 1, align->tokens, align->mask);
-    dipp_executable_write(align->run_condition, "null_tokens", align->tokens, DIPP_HOST_I32, length, NULL);
-    dipp_executable_write(align->run_condition, "null_mask", align->mask, DIPP_HOST_F32, length, NULL);
+    dipp_write_text(align->run_condition, "null_", align->tokens, align->mask, length, NULL);
     dipp_execute_maybe_timed(align->run_condition, 0, align->settings.ledger);
 }
 
@@ -65,21 +55,15 @@ static void draw_levels(dipp_align *align, const dipp_time_sampler *sampler, dip
 
 static void write_levels(dipp_align *align, dipp_executable *run)
 {
-    dipp_executable_write(run, "level.t", align->levels.network_t, DIPP_HOST_F64, align->n, NULL);
-    dipp_executable_write(run, "level.alpha", align->levels.alpha, DIPP_HOST_F64, align->n, NULL);
-    dipp_executable_write(run, "level.sigma", align->levels.sigma, DIPP_HOST_F64, align->n, NULL);
-    dipp_executable_write(run, "weight", align->levels.weight, DIPP_HOST_F64, align->n, NULL);
+    const dipp_host_levels *levels = &align->levels;
+    dipp_write_level(run, "level", levels->network_t, levels->alpha, levels->sigma, align->n, NULL);
+    dipp_executable_write(run, "weight", levels->weight, DIPP_HOST_F64, align->n, NULL);
 }
 
 static void generate(dipp_align *align, uint32_t stream, int64_t step, uint32_t first)
 {
-    write_key(align->run_generate, "z_key", align->settings.seed, stream, step, first);
-    for (uint32_t k = 1; k < align->models->generator_steps; k++) {
-        char name[32];
-        snprintf(name, sizeof name, "z_key.%u", k);
-        write_key(align->run_generate, name, align->settings.seed, DIPP_STREAM_MULTI_STEP + k + 32 * stream, step,
-                  first);
-    }
+    dipp_write_noise_keys(align->run_generate, align->models->generator_steps, align->settings.seed, stream, step,
+                          first, NULL);
     dipp_execute_maybe_timed(align->run_generate, 0, align->settings.ledger);
 }
 
@@ -103,7 +87,7 @@ static dipp_status teach(dipp_align *align, iteration *row, dipp_error *error)
                 dipp_loss_weight_at(align->settings.ta_loss, &ta, align->levels.alpha[i], align->levels.sigma[i]) /
                 align->settings.batch;
         write_levels(align, align->run_teach);
-        write_key(align->run_teach, "eps_key", seed, DIPP_STREAM_TA_EPS, at, first);
+        dipp_write_key(align->run_teach, "eps_key", seed, DIPP_STREAM_TA_EPS, at, first, NULL);
         dipp_execute_maybe_timed(align->run_teach, 0, align->settings.ledger);
         dipp_executable_read(align->run_teach, "losses", align->per_sample, DIPP_HOST_F64, align->n, NULL);
         for (uint32_t i = 0; i < align->n; i++) {
@@ -132,7 +116,7 @@ static void diverge(dipp_align *align, uint32_t first, iteration *row)
     dipp_executable_write(align->run_diverge, "ta_t", align->per_sample, DIPP_HOST_F64, align->n, NULL);
     if (settings->divergence.guided)
         dipp_executable_write(align->run_diverge, "omega", &settings->cfg_omega, DIPP_HOST_F64, 1, NULL);
-    write_key(align->run_diverge, "eps_key", settings->seed, DIPP_STREAM_EPS, align->step, first);
+    dipp_write_key(align->run_diverge, "eps_key", settings->seed, DIPP_STREAM_EPS, align->step, first, NULL);
     dipp_execute_maybe_timed(align->run_diverge, 0, align->settings.ledger);
     dipp_executable_read(align->run_diverge, "squared_score", align->per_sample, DIPP_HOST_F64, align->n, NULL);
     if (settings->divergence.guided)
@@ -160,8 +144,7 @@ static void score(dipp_align *align, iteration *row)
         const dipp_token_table *text = &align->prompts->rewards[r];
         if (text->length) {
             dipp_token_rows(text, align->rows, align->n, align->tokens, align->mask);
-            dipp_executable_write(run, "tokens", align->tokens, DIPP_HOST_I32, align->n * text->length, NULL);
-            dipp_executable_write(run, "mask", align->mask, DIPP_HOST_F32, align->n * text->length, NULL);
+            dipp_write_text(run, "", align->tokens, align->mask, align->n * text->length, NULL);
         }
         for (uint32_t i = 0; i < align->n; i++)
             align->per_sample[i] = -reward_scale(align, r) / align->settings.batch;

@@ -4,29 +4,16 @@
 
 #include <stdio.h>
 
-static dipp_status begin(const char *name, dipp_graph **g, dipp_error *error)
-{
-    return dipp_graph_create(name, g, error);
-}
-
 /* tokens -> condition parts, and the null prompt's parts spread over the batch. */
 static dipp_status record_condition(dipp_align *align, dipp_error *error)
 {
     dipp_models *models = align->models;
     dipp_graph *g;
-    dipp_status status = begin("condition", &g, error);
+    dipp_status status = dipp_graph_create("condition", &g, error);
     if (status != DIPP_OK)
         return status;
     dipp_params text = dipp_graph_slot(g, "text", models->text_layout, false);
-    dipp_condition c = dipp_encode_text(models, g, text, dipp_text_inputs(models, g, "", align->n));
-    dipp_condition null = dipp_encode_text(models, g, text, dipp_text_inputs(models, g, "null_", 1));
-    for (uint32_t i = 0; i < c.count; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "condition.%u", i);
-        dipp_output(g, name, c.parts[i]);
-        snprintf(name, sizeof name, "null.%u", i);
-        dipp_output(g, name, dipp_broadcast_to(g, null.parts[i], dipp_shape_of(g, c.parts[i])));
-    }
+    dipp_record_conditions(models, g, text, align->n);
     return dipp_program_create(&g, models->backend, &align->condition, error);
 }
 
@@ -35,7 +22,7 @@ static dipp_status record_generate(dipp_align *align, dipp_error *error)
 {
     dipp_models *models = align->models;
     dipp_graph *g;
-    dipp_status status = begin("generate", &g, error);
+    dipp_status status = dipp_graph_create("generate", &g, error);
     if (status != DIPP_OK)
         return status;
     dipp_params theta = dipp_graph_slot(g, "generator", models->generator_layout, true);
@@ -48,28 +35,19 @@ static dipp_status record_generate(dipp_align *align, dipp_error *error)
     return dipp_program_create(&g, models->backend, &align->generate, error);
 }
 
-/* Denoising score matching on the generator's samples: sum over the micro-batch of weight * mean|D_psi(x_t) - x0|^2;
- * weight holds lambda(t)/batch. */
+/* Denoising score matching on the generator's samples. */
 static dipp_status record_teach(dipp_align *align, dipp_error *error)
 {
     dipp_models *models = align->models;
     dipp_graph *g;
-    dipp_status status = begin("teach", &g, error);
+    dipp_status status = dipp_graph_create("teach", &g, error);
     if (status != DIPP_OK)
         return status;
     dipp_params psi = dipp_graph_slot(g, "ta", models->ta_layout, true);
     dipp_condition c = dipp_condition_inputs(models, g, "condition", align->n);
-    dipp_shape shape = dipp_batch_shape(models, align->n);
-    dipp_tensor x0 = dipp_input(g, "x0", DIPP_WIDE, shape);
-    dipp_tensor eps = dipp_philox_normal(g, dipp_input(g, "eps_key", DIPP_INT32, DIPP_SHAPE(6)), shape);
-    dipp_level level = dipp_level_inputs(g, "level", align->n);
-    dipp_tensor weight = dipp_input(g, "weight", DIPP_WIDE, DIPP_SHAPE(align->n));
+    dipp_tensor x0 = dipp_input(g, "x0", DIPP_WIDE, dipp_batch_shape(models, align->n));
     dipp_network network = dipp_ta_network(models);
-    dipp_tensor error_x0 = dipp_sub(g, dipp_denoise(&network, g, psi, dipp_add_noise(g, x0, eps, level), level, c), x0);
-    dipp_tensor losses = dipp_mul(g, dipp_mean_per_sample(g, dipp_mul(g, error_x0, error_x0)), weight);
-    dipp_tensor loss = dipp_sum(g, losses, 1, false);
-    dipp_output(g, "losses", losses);
-    dipp_gradients(g, 1, &loss, NULL, 0, NULL, NULL);
+    dipp_record_denoising(g, &network, psi, x0, c);
     return dipp_program_create(&g, models->backend, &align->teach, error);
 }
 
@@ -77,7 +55,7 @@ static dipp_status record_diverge(dipp_align *align, dipp_error *error)
 {
     dipp_models *models = align->models;
     dipp_graph *g;
-    dipp_status status = begin("divergence", &g, error);
+    dipp_status status = dipp_graph_create("divergence", &g, error);
     if (status != DIPP_OK)
         return status;
     dipp_network ta = dipp_ta_network(models), reference = dipp_reference_network(models);
@@ -113,7 +91,7 @@ static dipp_status record_reward(dipp_align *align, uint32_t i, dipp_error *erro
     dipp_models *models = align->models;
     const dipp_reward_model *reward = &models->rewards[i];
     dipp_graph *g;
-    dipp_status status = begin(reward->plugin->name, &g, error);
+    dipp_status status = dipp_graph_create(reward->plugin->name, &g, error);
     if (status != DIPP_OK)
         return status;
     dipp_params decoder = dipp_graph_slot(g, "decoder", models->decoder_layout, false);
@@ -150,7 +128,7 @@ static dipp_status record_combine(dipp_align *align, dipp_error *error)
 {
     dipp_models *models = align->models;
     dipp_graph *g;
-    dipp_status status = begin("combine", &g, error);
+    dipp_status status = dipp_graph_create("combine", &g, error);
     if (status != DIPP_OK)
         return status;
     dipp_shape shape = dipp_batch_shape(models, align->n);
@@ -240,42 +218,26 @@ static dipp_status add_steps(dipp_align *align, dipp_error *error)
     return status;
 }
 
-static dipp_status connect_condition(dipp_align *align, dipp_program *program, const char *name, dipp_buffer *parts,
-                                     dipp_error *error)
-{
-    dipp_status status = DIPP_OK;
-    for (uint32_t i = 0; i < align->models->condition_parts && program && status == DIPP_OK; i++) {
-        char text[32];
-        snprintf(text, sizeof text, "%s.%u", name, i);
-        status = dipp_plan_connect(align->plan, program, text, parts[i], error);
-    }
-    return status;
-}
-
 static dipp_status add_condition_buffers(dipp_align *align, dipp_error *error)
 {
-    dipp_status status = DIPP_OK;
     bool guided = align->diverge && align->settings.divergence.guided;
-    for (uint32_t i = 0; i < align->models->condition_parts && status == DIPP_OK; i++) {
-        dipp_dtype dtype;
-        dipp_shape shape;
-        dipp_condition_part(align->models, i, align->n, &dtype, &shape);
-        status = dipp_plan_buffer(align->plan, "condition", dtype, shape, false, &align->condition_parts[i], error);
-        if (status == DIPP_OK)
-            status = dipp_plan_buffer(align->plan, "null condition", dtype, shape, false, &align->null_parts[i], error);
-    }
+    struct {
+        dipp_program *program;
+        const char *name;
+        const dipp_buffer *parts;
+    } links[] = {{align->condition, "condition", align->condition_parts},
+                 {align->condition, "null", align->null_parts},
+                 {align->generate, "condition", align->condition_parts},
+                 {align->teach, "condition", align->condition_parts},
+                 {align->diverge, "condition", align->condition_parts},
+                 {guided ? align->diverge : NULL, "null", align->null_parts}};
+    dipp_status status =
+        dipp_plan_condition(align->plan, align->models, "condition", align->n, align->condition_parts, error);
     if (status == DIPP_OK)
-        status = connect_condition(align, align->condition, "condition", align->condition_parts, error);
-    if (status == DIPP_OK)
-        status = connect_condition(align, align->condition, "null", align->null_parts, error);
-    if (status == DIPP_OK)
-        status = connect_condition(align, align->generate, "condition", align->condition_parts, error);
-    if (status == DIPP_OK)
-        status = connect_condition(align, align->teach, "condition", align->condition_parts, error);
-    if (status == DIPP_OK)
-        status = connect_condition(align, align->diverge, "condition", align->condition_parts, error);
-    if (status == DIPP_OK && guided)
-        status = connect_condition(align, align->diverge, "null", align->null_parts, error);
+        status = dipp_plan_condition(align->plan, align->models, "null", align->n, align->null_parts, error);
+    for (size_t i = 0; i < sizeof links / sizeof *links && status == DIPP_OK; i++)
+        status =
+            dipp_connect_condition(align->plan, align->models, links[i].program, links[i].name, links[i].parts, error);
     return status;
 }
 

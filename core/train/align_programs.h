@@ -3,10 +3,7 @@
 #define DIPP_TRAIN_ALIGN_PROGRAMS_H
 
 #include "train/align.h"
-
-typedef struct dipp_align_level {
-    dipp_buffer t, alpha, sigma, weight; /* each [n] */
-} dipp_align_level;
+#include "train/program_io.h"
 
 /* Levels and weights of a batch on the host. */
 typedef struct dipp_host_levels {
@@ -21,14 +18,14 @@ struct dipp_align {
     dipp_align_settings settings;
     uint32_t n; /* micro-batch */
     bool text;
-    bool rewarded;
 
     dipp_program *condition, *generate, *teach, *diverge, *combine, *reward[DIPP_MAX_REWARDS];
     dipp_executable *run_condition, *run_generate, *run_teach, *run_diverge, *run_combine,
         *run_reward[DIPP_MAX_REWARDS];
     dipp_updater generator_update, ta_update;
     dipp_plan *plan;
-    dipp_buffer condition_parts[4], null_parts[4], x0, dx0, ikl, cfg, reward_dx[DIPP_MAX_REWARDS];
+    dipp_buffer condition_parts[DIPP_MAX_CONDITION_PARTS], null_parts[DIPP_MAX_CONDITION_PARTS], x0, dx0, ikl, cfg,
+        reward_dx[DIPP_MAX_REWARDS];
     dipp_ikl_table *ikl_table;
 
     int64_t step, nonfinite, skipped, ta_steps;

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/philox.h"
 #include "train/checkpoint.h"
+#include "train/program_io.h"
 #include "train/streams.h"
 
 #include <math.h>
@@ -26,7 +27,7 @@ struct dipp_pretrain {
     double *t, *alpha, *sigma, *weight, *losses;
 };
 
-/* Pictures and captions to the weighted denoising loss and its gradients; weight holds lambda(t)/batch. */
+/* Pictures and captions to the weighted denoising loss and its gradients. */
 static dipp_status record(dipp_pretrain *pretrain, dipp_error *error)
 {
     dipp_models *models = pretrain->models;
@@ -39,21 +40,12 @@ static dipp_status record(dipp_pretrain *pretrain, dipp_error *error)
     dipp_params text = dipp_graph_slot(g, "text", models->text_layout, pretrain->text);
     dipp_params decoder = dipp_graph_slot(g, "decoder", models->decoder_layout, false);
     dipp_condition c = dipp_encode_text(models, g, text, dipp_text_inputs(models, g, "", n));
-    dipp_shape shape = dipp_batch_shape(models, n);
-    dipp_tensor pictures = dipp_input(g, "pictures", DIPP_WIDE, shape);
+    dipp_tensor pictures = dipp_input(g, "pictures", DIPP_WIDE, dipp_batch_shape(models, n));
     dipp_tensor x0 =
         models->reference->encode ? models->reference->encode(models->reference_self, g, decoder, pictures) : pictures;
     x0 = dipp_stop_gradient(g, dipp_cast(g, x0, DIPP_WIDE));
-    dipp_tensor eps = dipp_philox_normal(g, dipp_input(g, "eps_key", DIPP_INT32, DIPP_SHAPE(6)), shape);
-    dipp_level level = dipp_level_inputs(g, "level", n);
-    dipp_tensor weight = dipp_input(g, "weight", DIPP_WIDE, DIPP_SHAPE(n));
     dipp_network network = dipp_reference_network(models);
-    dipp_tensor difference =
-        dipp_sub(g, dipp_denoise(&network, g, net, dipp_add_noise(g, x0, eps, level), level, c), x0);
-    dipp_tensor losses = dipp_mul(g, dipp_mean_per_sample(g, dipp_mul(g, difference, difference)), weight);
-    dipp_tensor loss = dipp_sum(g, losses, 1, false);
-    dipp_output(g, "losses", losses);
-    dipp_gradients(g, 1, &loss, NULL, 0, NULL, NULL);
+    dipp_record_denoising(g, &network, net, x0, c);
     return dipp_program_create(&g, models->backend, &pretrain->program, error);
 }
 
@@ -182,21 +174,12 @@ static dipp_status load_samples(dipp_pretrain *pretrain, uint32_t first, dipp_er
     if (length && status == DIPP_OK) {
         status = models->reference->tokenize(models->reference_self, pretrain->captions, n, pretrain->tokens,
                                              pretrain->mask, error);
-        dipp_executable_write(pretrain->run, "tokens", pretrain->tokens, DIPP_HOST_I32, (size_t)n * length, NULL);
-        dipp_executable_write(pretrain->run, "mask", pretrain->mask, DIPP_HOST_F32, (size_t)n * length, NULL);
+        dipp_write_text(pretrain->run, "", pretrain->tokens, pretrain->mask, (size_t)n * length, NULL);
     }
-    int32_t key[6] = {(int32_t)(uint32_t)settings->seed,
-                      (int32_t)(uint32_t)(settings->seed >> 32),
-                      DIPP_STREAM_DATA_EPS,
-                      (int32_t)pretrain->step,
-                      (int32_t)first,
-                      0};
-    dipp_executable_write(pretrain->run, "eps_key", key, DIPP_HOST_I32, 6, NULL);
+    dipp_write_key(pretrain->run, "eps_key", settings->seed, DIPP_STREAM_DATA_EPS, pretrain->step, first, NULL);
     dipp_executable_write(pretrain->run, "pictures", pretrain->pictures, DIPP_HOST_F32,
                           n * (size_t)dipp_shape_elements(&models->space.sample), NULL);
-    dipp_executable_write(pretrain->run, "level.t", pretrain->t, DIPP_HOST_F64, n, NULL);
-    dipp_executable_write(pretrain->run, "level.alpha", pretrain->alpha, DIPP_HOST_F64, n, NULL);
-    dipp_executable_write(pretrain->run, "level.sigma", pretrain->sigma, DIPP_HOST_F64, n, NULL);
+    dipp_write_level(pretrain->run, "level", pretrain->t, pretrain->alpha, pretrain->sigma, n, NULL);
     dipp_executable_write(pretrain->run, "weight", pretrain->weight, DIPP_HOST_F64, n, NULL);
     return status;
 }

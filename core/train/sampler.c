@@ -1,6 +1,7 @@
 #include "train/sampler.h"
 
 #include "base/memory.h"
+#include "train/program_io.h"
 #include "train/streams.h"
 
 #include <math.h>
@@ -19,11 +20,11 @@ struct dipp_sampler {
     dipp_program *start, *step, *finish;
     dipp_executable *run_start, *run_step, *run_finish;
     dipp_plan *plan;
-    dipp_buffer parts[4], null_parts[4], x;
+    dipp_buffer parts[DIPP_MAX_CONDITION_PARTS], null_parts[DIPP_MAX_CONDITION_PARTS];
     int32_t *tokens;
     float *mask, *rows_out;
     uint32_t *rows;
-    double *level;
+    double *level; /* [3, n]: time, alpha, sigma */
 };
 
 static size_t sample_floats(const dipp_models *models)
@@ -56,15 +57,7 @@ static dipp_status record_start(dipp_sampler *sampler, dipp_error *error)
     if (status != DIPP_OK)
         return status;
     dipp_params text = dipp_graph_slot(g, "text", models->text_layout, false);
-    dipp_condition c = dipp_encode_text(models, g, text, dipp_text_inputs(models, g, "", sampler->n));
-    dipp_condition null = dipp_encode_text(models, g, text, dipp_text_inputs(models, g, "null_", 1));
-    for (uint32_t i = 0; i < c.count; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "condition.%u", i);
-        dipp_output(g, name, c.parts[i]);
-        snprintf(name, sizeof name, "null.%u", i);
-        dipp_output(g, name, dipp_broadcast_to(g, null.parts[i], dipp_shape_of(g, c.parts[i])));
-    }
+    dipp_record_conditions(models, g, text, sampler->n);
     dipp_tensor z =
         dipp_philox_normal(g, dipp_input(g, "z_key", DIPP_INT32, DIPP_SHAPE(6)), dipp_batch_shape(models, sampler->n));
     dipp_output(g, "z", z);
@@ -112,26 +105,19 @@ static dipp_status record_finish(dipp_sampler *sampler, dipp_error *error)
 
 static dipp_status connect_conditions(dipp_sampler *sampler, dipp_error *error)
 {
-    dipp_status status = DIPP_OK;
-    for (uint32_t i = 0; i < sampler->models->condition_parts && status == DIPP_OK; i++) {
-        dipp_dtype dtype;
-        dipp_shape shape;
-        char name[32], null_name[32];
-        snprintf(name, sizeof name, "condition.%u", i);
-        snprintf(null_name, sizeof null_name, "null.%u", i);
-        dipp_condition_part(sampler->models, i, sampler->n, &dtype, &shape);
-        status = dipp_plan_buffer(sampler->plan, name, dtype, shape, false, &sampler->parts[i], error);
-        if (status == DIPP_OK)
-            status = dipp_plan_buffer(sampler->plan, null_name, dtype, shape, false, &sampler->null_parts[i], error);
-        if (status == DIPP_OK)
-            status = dipp_plan_connect(sampler->plan, sampler->start, name, sampler->parts[i], error);
-        if (status == DIPP_OK)
-            status = dipp_plan_connect(sampler->plan, sampler->step, name, sampler->parts[i], error);
-        if (status == DIPP_OK)
-            status = dipp_plan_connect(sampler->plan, sampler->start, null_name, sampler->null_parts[i], error);
-        if (status == DIPP_OK && sampler->options.omega != 1.0)
-            status = dipp_plan_connect(sampler->plan, sampler->step, null_name, sampler->null_parts[i], error);
-    }
+    dipp_models *models = sampler->models;
+    dipp_plan *plan = sampler->plan;
+    dipp_status status = dipp_plan_condition(plan, models, "condition", sampler->n, sampler->parts, error);
+    if (status == DIPP_OK)
+        status = dipp_plan_condition(plan, models, "null", sampler->n, sampler->null_parts, error);
+    if (status == DIPP_OK)
+        status = dipp_connect_condition(plan, models, sampler->start, "condition", sampler->parts, error);
+    if (status == DIPP_OK)
+        status = dipp_connect_condition(plan, models, sampler->step, "condition", sampler->parts, error);
+    if (status == DIPP_OK)
+        status = dipp_connect_condition(plan, models, sampler->start, "null", sampler->null_parts, error);
+    if (status == DIPP_OK && sampler->options.omega != 1.0)
+        status = dipp_connect_condition(plan, models, sampler->step, "null", sampler->null_parts, error);
     return status;
 }
 
@@ -205,7 +191,7 @@ dipp_status dipp_sampler_create(dipp_models *models, const dipp_sampler_options 
     sampler->tokens = dipp_allocate_zeroed(sampler->n * length + 1, sizeof *sampler->tokens);
     sampler->mask = dipp_allocate_zeroed(sampler->n * length + 1, sizeof *sampler->mask);
     sampler->rows = dipp_allocate_zeroed(sampler->n, sizeof *sampler->rows);
-    sampler->level = dipp_allocate_zeroed(sampler->n, sizeof *sampler->level);
+    sampler->level = dipp_allocate_zeroed(3 * (size_t)sampler->n, sizeof *sampler->level);
     dipp_status status = DIPP_OK;
     if (!sampler->tokens || !sampler->mask || !sampler->rows || !sampler->level)
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for a sampler");
@@ -275,30 +261,25 @@ static dipp_status write_tokens(dipp_sampler *sampler, const dipp_token_table *t
                          table->length, length);
     dipp_token_rows(table, sampler->rows, sampler->n, sampler->tokens, sampler->mask);
     dipp_status status =
-        dipp_executable_write(sampler->run_start, "tokens", sampler->tokens, DIPP_HOST_I32, sampler->n * length, error);
-    if (status == DIPP_OK)
-        status =
-            dipp_executable_write(sampler->run_start, "mask", sampler->mask, DIPP_HOST_F32, sampler->n * length, error);
+        dipp_write_text(sampler->run_start, "", sampler->tokens, sampler->mask, sampler->n * length, error);
     if (status != DIPP_OK || !sampler->options.reference)
         return status;
     dipp_token_rows(table, &null_row, 1, sampler->tokens, sampler->mask);
-    status = dipp_executable_write(sampler->run_start, "null_tokens", sampler->tokens, DIPP_HOST_I32, length, error);
-    if (status == DIPP_OK)
-        status = dipp_executable_write(sampler->run_start, "null_mask", sampler->mask, DIPP_HOST_F32, length, error);
-    return status;
+    return dipp_write_text(sampler->run_start, "null_", sampler->tokens, sampler->mask, length, error);
 }
 
-static void fill_level(dipp_sampler *sampler, const char *name, double t, double alpha, double sigma)
+/* One level for the whole batch. */
+static dipp_status fill_level(dipp_sampler *sampler, const char *name, double t, double alpha, double sigma,
+                              dipp_error *error)
 {
-    const char *parts[3] = {"t", "alpha", "sigma"};
-    double values[3] = {dipp_network_time(sampler->models->space.parameterisation, t, alpha, sigma), alpha, sigma};
-    for (int k = 0; k < 3; k++) {
-        char text[32];
-        snprintf(text, sizeof text, "%s.%s", name, parts[k]);
-        for (uint32_t i = 0; i < sampler->n; i++)
-            sampler->level[i] = values[k];
-        dipp_executable_write(sampler->run_step, text, sampler->level, DIPP_HOST_F64, sampler->n, NULL);
+    size_t n = sampler->n;
+    double *times = sampler->level, *alphas = times + n, *sigmas = alphas + n;
+    for (size_t i = 0; i < n; i++) {
+        times[i] = dipp_network_time(sampler->models->space.parameterisation, t, alpha, sigma);
+        alphas[i] = alpha;
+        sigmas[i] = sigma;
     }
+    return dipp_write_level(sampler->run_step, name, times, alphas, sigmas, n, error);
 }
 
 /* Times from sigma_max to the schedule's smallest, evenly spaced in (sigma/alpha)^(1/7) (Karras et al. 2022), then 0. */
@@ -336,9 +317,11 @@ static dipp_status walk(dipp_sampler *sampler, dipp_error *error)
             next = step_time(sampler, k + 1);
             dipp_schedule_at(schedule, next, &next_alpha, &next_sigma);
         }
-        fill_level(sampler, "level", t, alpha, sigma);
-        fill_level(sampler, "next", t, next_alpha, next_sigma);
-        status = dipp_executable_write(sampler->run_step, "x", sampler->rows_out, DIPP_HOST_F32, count, error);
+        status = fill_level(sampler, "level", t, alpha, sigma, error);
+        if (status == DIPP_OK)
+            status = fill_level(sampler, "next", t, next_alpha, next_sigma, error);
+        if (status == DIPP_OK)
+            status = dipp_executable_write(sampler->run_step, "x", sampler->rows_out, DIPP_HOST_F32, count, error);
         if (status == DIPP_OK)
             dipp_execute(sampler->run_step, 0);
         if (status == DIPP_OK)
@@ -353,18 +336,10 @@ static dipp_status draw_batch(dipp_sampler *sampler, const dipp_token_table *tab
                               dipp_error *error)
 {
     dipp_status status = write_tokens(sampler, table, null_row, error);
-    int32_t key[6] = {(int32_t)(uint32_t)noise_seed, (int32_t)(uint32_t)(noise_seed >> 32),
-                      DIPP_STREAM_EVALUATE_Z,        0,
-                      (int32_t)first_noise,          0};
     if (status == DIPP_OK)
-        status = dipp_executable_write(sampler->run_start, "z_key", key, DIPP_HOST_I32, 6, error);
-    for (uint32_t k = 1; !sampler->options.reference && k < sampler->models->generator_steps && status == DIPP_OK;
-         k++) {
-        char name[32];
-        snprintf(name, sizeof name, "z_key.%u", k);
-        key[2] = (int32_t)(DIPP_STREAM_MULTI_STEP + k + 32 * DIPP_STREAM_EVALUATE_Z);
-        status = dipp_executable_write(sampler->run_start, name, key, DIPP_HOST_I32, 6, error);
-    }
+        status =
+            dipp_write_noise_keys(sampler->run_start, sampler->options.reference ? 1 : sampler->models->generator_steps,
+                                  noise_seed, DIPP_STREAM_EVALUATE_Z, 0, first_noise, error);
     if (status != DIPP_OK)
         return status;
     dipp_execute(sampler->run_start, 0);

@@ -1,5 +1,6 @@
 /* A reward plugin as a metric: an instance of its own, recorded in evaluation mode. */
 #include "base/memory.h"
+#include "train/program_io.h"
 #include "train/sampler.h"
 #include "train/streams.h"
 
@@ -132,10 +133,7 @@ static dipp_status score_batch(dipp_scorer *scorer, const float *samples, const 
     if (length) {
         status = scorer->vtable->tokenize(scorer->self, prompts, wanted, scorer->tokens, scorer->mask, error);
         if (status == DIPP_OK)
-            status =
-                dipp_executable_write(scorer->run, "tokens", scorer->tokens, DIPP_HOST_I32, scorer->n * length, error);
-        if (status == DIPP_OK)
-            status = dipp_executable_write(scorer->run, "mask", scorer->mask, DIPP_HOST_F32, scorer->n * length, error);
+            status = dipp_write_text(scorer->run, "", scorer->tokens, scorer->mask, scorer->n * length, error);
     }
     if (status == DIPP_OK)
         status = dipp_executable_write(scorer->run, "samples", scorer->padded, DIPP_HOST_F32,
