@@ -457,3 +457,10 @@ void dipp_buffer_read(dipp_plan *plan, dipp_buffer buffer, void *host, dipp_host
     plan->backend->download(plan->backend, host, type, buffer_memory(plan, buffer), plan->buffers[buffer.id].dtype,
                             count);
 }
+
+void dipp_buffer_clear(dipp_plan *plan, dipp_buffer buffer)
+{
+    const dipp_plan_buffer_record *record = &plan->buffers[buffer.id];
+    plan->backend->zero(plan->backend, buffer_memory(plan, buffer),
+                        (size_t)dipp_shape_elements(&record->shape) * plan->backend->element_size[record->dtype]);
+}

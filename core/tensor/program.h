@@ -69,6 +69,7 @@ dipp_status dipp_plan_allocate(dipp_plan *plan, dipp_error *error);
 /* Host access to a buffer; count must be its number of elements. */
 void dipp_buffer_write(dipp_plan *plan, dipp_buffer buffer, const void *host, dipp_host_type type, size_t count);
 void dipp_buffer_read(dipp_plan *plan, dipp_buffer buffer, void *host, dipp_host_type type, size_t count);
+void dipp_buffer_clear(dipp_plan *plan, dipp_buffer buffer); /* all zeros */
 
 /* ---- Executables ---- */
 

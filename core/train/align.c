@@ -12,7 +12,7 @@
 typedef struct iteration {
     double ta_loss, ta_norm, ta_bins[4], ta_counts[4];
     double stats[DIPP_ALIGN_STATS], ikl, cfg_reward, scores[DIPP_MAX_REWARDS], norm;
-    bool applied;
+    bool applied, ta_skipped;
 } iteration;
 
 /* ---- Host side of a micro-batch: prompts, noise keys, times ---- */
@@ -98,7 +98,9 @@ static dipp_status teach(dipp_align *align, iteration *row, dipp_error *error)
             row->ta_counts[bin] += 1;
         }
     }
-    return dipp_updater_step(&align->ta_update, &row->ta_norm, &applied, error);
+    dipp_status status = dipp_updater_step(&align->ta_update, &row->ta_norm, &applied, error);
+    row->ta_skipped = row->ta_skipped || !applied;
+    return status;
 }
 
 /* dL/dx0 of the IKL and of CFG; adds this micro-batch's estimate of the IKL and of the implicit reward. */
@@ -142,6 +144,10 @@ static void score(dipp_align *align, iteration *row)
     for (uint32_t r = 0; r < align->models->reward_count; r++) {
         dipp_executable *run = align->run_reward[r];
         const dipp_token_table *text = &align->prompts->rewards[r];
+        if (reward_scale(align, r) == 0.0) { /* switched off: it costs nothing and cannot spoil the step */
+            dipp_buffer_clear(align->plan, align->reward_dx[r]);
+            continue;
+        }
         if (text->length) {
             dipp_token_rows(text, align->rows, align->n, align->tokens, align->mask);
             dipp_write_text(run, "", align->tokens, align->mask, align->n * text->length, NULL);
@@ -233,7 +239,14 @@ static void report(dipp_align *align, const iteration *row, const dipp_align_obs
         add_metric(&list, "train/cos_ikl_cfg", cosine(s[3], s[0], s[1]));
     }
     for (uint32_t i = 0; i < models->reward_count; i++) {
-        snprintf(list.texts[i], sizeof list.texts[i], "train/reward.%s", models->rewards[i].plugin->name);
+        if (reward_scale(align, i) == 0.0)
+            continue;
+        bool again = false; /* the same plugin twice: the later one is told apart by its place */
+        for (uint32_t k = 0; k < i; k++)
+            again = again || models->rewards[k].plugin == models->rewards[i].plugin;
+        int used = snprintf(list.texts[i], sizeof list.texts[i], "train/reward.%s", models->rewards[i].plugin->name);
+        if (again && used > 0 && (size_t)used < sizeof list.texts[i])
+            snprintf(list.texts[i] + used, sizeof list.texts[i] - (size_t)used, ".%u", i);
         add_metric(&list, list.texts[i], row->scores[i]);
         total_reward += reward_scale(align, i) * row->scores[i];
     }
@@ -374,8 +387,9 @@ dipp_status dipp_align_run(dipp_align *align, const dipp_align_observer *observe
         status = iterate(align, &row, error);
         if (status != DIPP_OK)
             break;
-        align->skipped += !row.applied;
-        align->nonfinite = row.applied ? 0 : align->nonfinite + 1;
+        bool whole = row.applied && !row.ta_skipped;
+        align->skipped += !whole;
+        align->nonfinite = whole ? 0 : align->nonfinite + 1;
         align->step++;
         if (observer->metrics)
             report(align, &row, observer);
