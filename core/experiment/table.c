@@ -34,6 +34,8 @@ static const char *const precisions[] = {"auto", "f32", "bf16", "f64", NULL};
 static const char *const schedules[] = {"ve", "vp", "vp_sd", "ou", "flow", "edm", NULL};
 static const char *const ta_starts[] = {"stage1", "reference", NULL};
 static const char *const divergences[] = {"ikl", "dmd", "none", NULL};
+static const char *const measures[] = {"law", "dt", NULL};
+static const char *const losses[] = {"native", "data1", "eps1", NULL};
 static const char *const forms[] = {"score", "data", "eps", "v", "flow", NULL};
 static const char *const laws[] = {"uniform", "log_normal", "discrete_uniform", NULL};
 static const char *const optimizers[] = {"adamw", "sgd", NULL};
@@ -43,10 +45,12 @@ static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
 #define GENERATING  "stage=align|pretrain-generator"
 #define PRETRAINING "stage=pretrain"
 
-#define PROMPTS(p, split)                                                                           \
-    ROW(p ".set", STRING, NULL, 0, 0, NULL, OPTIONAL, "Prompt set: a built-in name."),              \
-        ROW(p ".split", STRING, split, 0, 0, NULL, 0, "Part of the prompt set.", .when = p ".set"), \
-        ROW(p ".file", PATH, NULL, 0, 0, NULL, OPTIONAL, "Prompt file, one prompt per line.", .when = "!" p ".set")
+#define PROMPTS(p, split)                                                                                            \
+    ROW(p ".set", STRING, NULL, 0, 0, NULL, OPTIONAL, "Prompt set: a built-in name."),                               \
+        ROW(p ".split", STRING, split, 0, 0, NULL, 0, "Part of the prompt set.", .when = p ".set"),                  \
+        ROW(p ".file", PATH, NULL, 0, 0, NULL, OPTIONAL, "Prompt file, one prompt per line.", .when = "!" p ".set"), \
+        ROW(p ".list", STRING_LIST, NULL, 0, 0, NULL, OPTIONAL, "The prompts themselves.", .when = "!" p ".set"),    \
+        ROW(p ".count", INT, "0", 0, MANY, "prompts", 0, "Prompts taken; 0: all.")
 
 #define TIME(p, m, s, w)                                                                                             \
     CHOICE(p ".law", laws, "log_normal", 0, "Law of the noise level.", .when = w),                                   \
@@ -79,7 +83,7 @@ static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
 #define LOOP(p, count, w)                                                                                           \
     ROW(p ".steps", INT, count, 1, MANY, "iterations", 0, "Length of the run.", .when = w),                         \
         ROW(p ".batch", INT, "64", 1, 1 << 20, "samples", STRUCTURAL, "Samples per iteration.", .when = w),         \
-        ROW(p ".micro_batch", INT, "0", 0, 1 << 20, "samples", STRUCTURAL, "Samples at a time; 0: what fits.",      \
+        ROW(p ".micro_batch", INT, "0", 0, 1 << 20, "samples", STRUCTURAL, "Samples at a time; 0: the batch.",      \
             .when = w),                                                                                             \
         ROW(p ".checkpoint_every", INT, "100", 0, MANY, "iterations", 0, "Checkpoints; 0: only at the end.",        \
             .when = w, .unkeyed = true),                                                                            \
@@ -107,13 +111,32 @@ static const dipp_row table[] = {
     ROW("threads", INT, "0", 0, 4096, NULL, 0, "Threads of the CPU back-end; 0: all cores.", .unkeyed = true),
     ROW("output", PATH, NULL, 0, 0, NULL, OPTIONAL, "Database of results; unset: the program's default."),
 
+    ROW("memory_limit", FLOAT, "0", 0, MANY, "GiB", 0, "Most memory for temporaries; 0: no limit.", .unkeyed = true),
+
     PROMPTS("prompts", "train"),
+
+    ROW("world.groups", STRING, NULL, 0, 0, NULL, OPTIONAL,
+        "Emoji groups or subgroup prefixes, comma-separated; \"\": all."),
+    ROW("world.glyphs", INT, NULL, 2, 4096, NULL, OPTIONAL, "At most so many glyphs."),
+    ROW("world.minimum_distance", FLOAT, NULL, 0, 1, NULL, OPTIONAL, "Least difference between two glyphs."),
+    ROW("world.size_min", FLOAT, NULL, 0.05, 2, "side", OPTIONAL, "Least size of a glyph."),
+    ROW("world.size_max", FLOAT, NULL, 0.05, 2, "side", OPTIONAL, "Largest size of a glyph."),
+    ROW("world.rotation", FLOAT, NULL, 0, 0.8, "radian", OPTIONAL, "Largest rotation."),
+    ROW("world.background_jitter", FLOAT, NULL, 0, 1, NULL, OPTIONAL,
+        "How far a background strays from its named colour."),
+    ROW("world.held_out", FLOAT, NULL, 0, 0.9, NULL, OPTIONAL,
+        "Share of pairs of glyph and background kept from training."),
+    ROW("world.font", PATH, NULL, 0, 0, NULL, OPTIONAL, "Emoji font; unset: Debian's fonts-noto-color-emoji."),
+    ROW("world.annotations", PATH, NULL, 0, 0, NULL, OPTIONAL, "Names of emoji; unset: Debian's unicode-cldr-core."),
+    ROW("world.labels", PATH, NULL, 0, 0, NULL, OPTIONAL, "Groups of emoji; unset: Debian's unicode-cldr-core."),
 
     ROW("reference.plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "Reference diffusion."),
     ROW("reference.weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the reference."),
     PARAMETERS("reference.params", DIPP_PLUGIN_REFERENCE, "Parameters of the reference plugin."),
     ROW("reference.steps", INT, "20", 1, 10000, "steps", 0, "Sampler steps where the reference itself draws."),
     ROW("reference.omega", FLOAT, "1", -1000, 1000, NULL, 0, "Guidance where the reference itself draws; 1: none."),
+    ROW("reference.sigma_max", FLOAT, "0", 0, MANY, "sigma/alpha", 0,
+        "Where it then starts; 0: the schedule's largest."),
 
     ROW("generator.plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "One-step generator.", .when = GENERATING),
     ROW("generator.init", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights it starts from.", .when = GENERATING),
@@ -143,6 +166,8 @@ static const dipp_row table[] = {
     ROW("align.ta.plugin", STRING, NULL, 0, 0, NULL, OPTIONAL, "Network of the TA; unset: the reference's.",
         .when = GENERATING),
     PARAMETERS("align.ta.params", DIPP_PLUGIN_REFERENCE, "Parameters of the TA's plugin.", .when = "align.ta.plugin"),
+    CHOICE("align.ta.loss", losses, "native", 0,
+           "What weighs the TA's error over noise levels: 1 on what it predicts, on x0, on eps.", .when = GENERATING),
     OPTIMIZER("align.ta.optimizer", "1e-4", "0", GENERATING),
     TIME("align.ta.time", "0", "1.4", GENERATING),
     CHOICE("align.divergence.name", divergences, "ikl", STRUCTURAL, "Divergence to the reference.", .when = GENERATING),
@@ -150,8 +175,11 @@ static const dipp_row table[] = {
            .when = "align.divergence.name=ikl"),
     ROW("align.divergence.weight", STRING, "score1", 0, 0, NULL, 0, "Weighting w(t) by name.",
         .when = "align.divergence.name=ikl"),
-    ROW("align.divergence.samples", INT, "1", 1, 1024, "per sample", STRUCTURAL, "Noise levels per generated sample.",
-        .when = "align.divergence.name=ikl|dmd"),
+    CHOICE("align.divergence.measure", measures, "law", 0,
+           "What the weighting is a density against: the law of the noise level, or dt.",
+           .when = "align.divergence.name=ikl"),
+    ROW("align.always_guided", BOOL, "false", 0, 0, NULL, STRUCTURAL,
+        "Log the implicit CFG reward although cfg_omega is 1; costs a pass of the reference.", .when = GENERATING),
     TIME("align.time", "0.3", "1.2", GENERATING),
     OPTIMIZER("align.optimizer", "5e-5", "0", GENERATING),
     AVERAGE("align.ema", GENERATING),
@@ -171,16 +199,27 @@ static const dipp_row table[] = {
     LOOP("pretrain", "10000", PRETRAINING),
     ROW("pretrain.prompt_dropout", FLOAT, "0.1", 0, 1, NULL, 0, "Share of samples with the null prompt.",
         .when = PRETRAINING),
+    CHOICE("pretrain.loss", losses, "native", 0, "As align.ta.loss.", .when = PRETRAINING),
     TIME("pretrain.time", "0.3", "1.4", PRETRAINING),
     OPTIMIZER("pretrain.optimizer", "1e-3", "0.9", PRETRAINING),
     AVERAGE("pretrain.ema", PRETRAINING),
 
     ROW("evaluate.every", INT, "0", 0, MANY, "iterations", 0, "Evaluations; 0: at the start and the end."),
     PROMPTS("evaluate.prompts", "eval"),
-    ROW("evaluate.prompts.count", INT, "0", 0, MANY, "prompts", 0, "Prompts taken; 0: all."),
     ROW("evaluate.samples", INT, "8", 1, 1 << 20, "per prompt", 0, "Pictures per prompt."),
-    ROW("evaluate.batch", INT, "0", 0, 1 << 20, "samples", 0, "Samples at a time; 0: what fits.", .unkeyed = true),
-    ROW("evaluate.metrics", STRING_LIST, "[]", 0, 0, NULL, 0, "Metrics by name."),
+    ROW("evaluate.batch", INT, "0", 0, 1 << 20, "samples", 0, "Samples at a time; 0: 64.", .unkeyed = true),
+    ROW("evaluate.noise_seed", INT, "0", 0, MANY, NULL, 0, "Of the noise that every arm, step and seed is judged on."),
+    ROW("evaluate.metrics", STRING_LIST, "[]", 0, 0, NULL, 0,
+        "Judges glyph, background, place, size; diversity; ikl; or reward plugins with their default parameters."),
+    {.parameter = {"evaluate.scorers", 0, NULL, 0, 0, NULL, NULL, OPTIONAL,
+                   "More scorers: reward plugins with parameters."},
+     .kind = DIPP_ROW_RECORDS},
+    ROW("evaluate.scorers[].plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "Reward plugin."),
+    ROW("evaluate.scorers[].name", STRING, NULL, 0, 0, NULL, OPTIONAL, "Name of the metric; unset: the plugin's."),
+    ROW("evaluate.scorers[].weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the scorer."),
+    PARAMETERS("evaluate.scorers[].params", DIPP_PLUGIN_REWARD, "Parameters of the scorer."),
+    ROW("evaluate.pictures", INT, "8", 0, 256, "prompts", 0, "Prompts whose pictures are kept as PNG."),
+    ROW("evaluate.grid_samples", INT, "1", 1, 16, "per prompt", 0, "Pictures kept of each of them."),
     ROW("evaluate.use_ema", BOOL, "true", 0, 0, NULL, 0, "Evaluate the averaged weights where there are any."),
     ROW("evaluate.reference_row", BOOL, "true", 0, 0, NULL, 0, "Evaluate the multi-step reference too."),
 };

@@ -1,0 +1,85 @@
+#include "cli/common.h"
+
+#include "base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int cli_code_of(dipp_status status)
+{
+    switch (status) {
+    case DIPP_OK: return CLI_OK;
+    case DIPP_E_INVALID:
+    case DIPP_E_FORMAT:
+    case DIPP_E_NOT_FOUND:
+    case DIPP_E_PLUGIN:
+    case DIPP_E_UNSUPPORTED: return CLI_BAD_CONFIG;
+    case DIPP_E_NUMERIC: return CLI_RUN_FAILED;
+    case DIPP_E_BUSY: return CLI_ELSEWHERE;
+    case DIPP_E_INTERRUPTED: return CLI_INTERRUPTED;
+    default: return CLI_ERROR;
+    }
+}
+
+int cli_fail(const dipp_error *error)
+{
+    fprintf(stderr, "dipp: %s\n", error->message);
+    return cli_code_of(error->code);
+}
+
+const char *cli_database(const char *given, const dipp_experiment *experiment)
+{
+    const char *environment = getenv("DIPP_DB");
+    size_t count = 0;
+    const dipp_cell *cells = experiment ? dipp_experiment_cells(experiment, &count) : NULL;
+    const char *output = count ? dipp_config_string(cells[0].config, "output") : NULL;
+    return given ? given : environment && *environment ? environment : output ? output : "results/dipp.db";
+}
+
+dipp_status cli_open_store(const char *database, dipp_store **store, dipp_error *error)
+{
+    dipp_store_options options = {.mode = DIPP_STORE_READ};
+    if (!dipp_path_exists(database))
+        return dipp_fail(error, DIPP_E_NOT_FOUND,
+                         "there is no database %s; name one with --db, or make one with dipp run", database);
+    return dipp_store_open(database, &options, store, error);
+}
+
+dipp_status cli_open_plugins(const cli_plugin_options *options, dipp_plugins **plugins, dipp_error *error)
+{
+    dipp_plugins_options places = {.files = options->files.items,
+                                   .file_count = options->files.count,
+                                   .directories = options->directories.items,
+                                   .directory_count = options->directories.count};
+    return dipp_plugins_open(&places, plugins, error);
+}
+
+dipp_status cli_load_experiment(const char *path, const cli_list *overrides, size_t first_override,
+                                dipp_plugins *plugins, dipp_experiment **experiment, dipp_error *error)
+{
+    dipp_plugin_catalog catalog = {plugins, dipp_plugins_parameter_table, dipp_plugins_name};
+    dipp_diagnostics *diagnostics = dipp_diagnostics_create();
+    if (!diagnostics)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the experiment");
+    dipp_status status =
+        dipp_experiment_load(path, overrides->items + first_override, overrides->count - first_override, &catalog,
+                             diagnostics, experiment, error);
+    const char *text = dipp_diagnostics_text(diagnostics);
+    if (text && *text)
+        fprintf(stderr, "%s%s", text, text[strlen(text) - 1] == '\n' ? "" : "\n");
+    dipp_diagnostics_destroy(&diagnostics);
+    return status;
+}
+
+bool cli_is_terminal(FILE *stream)
+{
+    const char *kind = getenv("TERM");
+    return isatty(fileno(stream)) && kind && strcmp(kind, "dumb");
+}
+
+bool cli_colours(FILE *stream)
+{
+    const char *plain = getenv("NO_COLOR");
+    return cli_is_terminal(stream) && !(plain && *plain);
+}

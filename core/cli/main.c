@@ -1,0 +1,62 @@
+/* dipp: the command line. Each subcommand has a file of its own; all that it does is in libdipp. */
+#include "cli/commands.h"
+
+#include "base/text.h"
+#include "experiment/run_build.h"
+
+#include <string.h>
+
+const cli_command cli_commands[] = {
+    {"run", "EXPERIMENT.yaml [key=value ...]", "Run what is missing of an experiment.", cli_run_details, cli_run,
+     false},
+    {"run-cell", "--db FILE --run N", "Run one queued run in this process (dipp run starts these).", NULL, cli_run_cell,
+     true},
+    {"world", "[EXPERIMENT.yaml [key=value ...]]", "Show the emoji world of an experiment and write its vocabulary.",
+     cli_world_details, cli_world, false},
+    {NULL, NULL, NULL, NULL, NULL, false},
+};
+
+static void print_help(FILE *stream)
+{
+    fprintf(stream,
+            "dipp %s: aligns one-step text-to-image generators with human preference (Diff-Instruct++)\n\n"
+            "Usage: dipp COMMAND ...\n\n",
+            DIPP_BUILD_VERSION);
+    for (const cli_command *command = cli_commands; command->name; command++)
+        if (!command->hidden)
+            fprintf(stream, "  %-9s %s\n", command->name, command->summary);
+    fprintf(stream,
+            "\ndipp COMMAND --help tells more. Exit codes: 0 done, 1 error of the machine, 2 wrong usage,\n"
+            "3 wrong configuration, 4 a run failed, 5 another dipp is at it, 75 interrupted with state saved.\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return CLI_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        const cli_command *about = argc > 2 ? cli_find_command(argv[2]) : NULL;
+        char *help[] = {argv[0], (char *)"--help"};
+        if (about)
+            return about->run(2, help);
+        print_help(stdout);
+        return CLI_OK;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("dipp %s\n", DIPP_BUILD_VERSION);
+        return CLI_OK;
+    }
+    const cli_command *command = cli_find_command(argv[1]);
+    if (command)
+        return command->run(argc - 1, argv + 1);
+    const char *names[32];
+    size_t count = 0;
+    for (const cli_command *known = cli_commands; known->name && count < 32; known++)
+        if (!known->hidden)
+            names[count++] = known->name;
+    const char *nearest = dipp_nearest_word(argv[1], names, count);
+    return nearest ? cli_usage_error(NULL, "there is no command `%s`; did you mean `%s`?", argv[1], nearest)
+                   : cli_usage_error(NULL, "there is no command `%s`", argv[1]);
+}

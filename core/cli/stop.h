@@ -1,0 +1,12 @@
+/* SIGINT and SIGTERM become a number that loops look at. */
+#ifndef DIPP_CLI_STOP_H
+#define DIPP_CLI_STOP_H
+
+#include <signal.h>
+
+/* How many of these signals came since cli_catch_stop. */
+extern volatile sig_atomic_t cli_stop;
+
+void cli_catch_stop(void);
+
+#endif

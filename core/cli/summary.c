@@ -1,0 +1,109 @@
+#include "cli/summary.h"
+
+#include "cli/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { METRICS = 24, ROWS = 512, NAME_BYTES = 96, CELL_BYTES = 40 };
+
+/* Arms down, metrics across; a cell is mean, spread over seeds, and * where the arm was trained on the metric. */
+typedef struct summary_pivot {
+    const dipp_run_plan *plan;
+    char metrics[METRICS][NAME_BYTES];
+    char rows[ROWS][NAME_BYTES];
+    char seeds[ROWS][16];
+    char (*cells)[METRICS][CELL_BYTES]; /* [ROWS] */
+    size_t metric_count, row_count;
+} summary_pivot;
+
+static size_t index_of(char (*names)[NAME_BYTES], size_t *count, size_t limit, const char *name)
+{
+    for (size_t i = 0; i < *count; i++)
+        if (!strcmp(names[i], name))
+            return i;
+    if (*count == limit)
+        return limit;
+    snprintf(names[*count], NAME_BYTES, "%s", name);
+    return (*count)++;
+}
+
+/* Rows of this plan only: other configurations of the experiment may be in the database, too. */
+static bool belongs(const summary_pivot *pivot, const char *arm, const char *config)
+{
+    if (!*config)
+        return true;
+    for (size_t i = 0; i < pivot->plan->count; i++)
+        if (!strcmp(pivot->plan->cells[i].cell->arm, arm) && !strncmp(pivot->plan->cells[i].key, config, 8))
+            return true;
+    return false;
+}
+
+static int add_row(void *user, int columns, const char *const *names, const char *const *values)
+{
+    summary_pivot *pivot = user;
+    const char *metric = values[0], *arm = values[1], *config = values[2] ? values[2] : "", *point = values[3];
+    char label[NAME_BYTES];
+    if (!belongs(pivot, arm, config))
+        return 0;
+    snprintf(label, sizeof label, "%s%s", arm, !strcmp(point, "start") ? " (step 0)" : "");
+    size_t m = index_of(pivot->metrics, &pivot->metric_count, METRICS, metric);
+    size_t r = index_of(pivot->rows, &pivot->row_count, ROWS, label);
+    if (m == METRICS || r == ROWS)
+        return 0;
+    snprintf(pivot->seeds[r], sizeof pivot->seeds[r], "%s", values[4]);
+    if (!values[5])
+        snprintf(pivot->cells[r][m], CELL_BYTES, "nan");
+    else if (values[6])
+        snprintf(pivot->cells[r][m], CELL_BYTES, "%.4g ±%.2g%s", atof(values[5]), atof(values[6]),
+                 values[7] && *values[7] == '1' ? "*" : "");
+    else
+        snprintf(pivot->cells[r][m], CELL_BYTES, "%.4g%s", atof(values[5]), values[7] && *values[7] == '1' ? "*" : "");
+    return 0;
+}
+
+static void print(const summary_pivot *pivot)
+{
+    cli_table table = {.columns = pivot->metric_count + 2};
+    const char *cells[METRICS + 2] = {"arm", "seeds"};
+    bool starred = false;
+    for (size_t m = 0; m < pivot->metric_count; m++)
+        cells[m + 2] = pivot->metrics[m];
+    cli_table_add(&table, cells);
+    for (size_t r = 0; r < pivot->row_count; r++) {
+        cells[0] = pivot->rows[r];
+        cells[1] = pivot->seeds[r];
+        for (size_t m = 0; m < pivot->metric_count; m++) {
+            cells[m + 2] = pivot->cells[r][m];
+            starred |= strchr(pivot->cells[r][m], '*') != NULL;
+        }
+        cli_table_add(&table, cells);
+    }
+    cli_table_print(&table, stdout, 0);
+    if (starred)
+        printf("* the arm was trained on this metric\n");
+    cli_table_clear(&table);
+}
+
+dipp_status cli_summary(const dipp_run_plan *plan, dipp_store *store, bool quiet, dipp_error *error)
+{
+    const char *binds[] = {dipp_experiment_name(plan->experiment)};
+    summary_pivot *pivot = calloc(1, sizeof *pivot);
+    if (!pivot || !(pivot->cells = calloc(ROWS, sizeof *pivot->cells))) {
+        free(pivot);
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the summary");
+    }
+    pivot->plan = plan;
+    dipp_status status = quiet ? DIPP_OK
+                               : dipp_store_query(store,
+                                                  "SELECT metric, arm, config, point, seeds, mean, sd, trained_on FROM "
+                                                  "leaderboard WHERE experiment=?1 AND metric NOT LIKE 'sample\\_%' "
+                                                  "ESCAPE '\\' ORDER BY point='reference' DESC, point='start' DESC, "
+                                                  "arm, metric",
+                                                  binds, 1, add_row, pivot, error);
+    if (status == DIPP_OK && pivot->row_count)
+        print(pivot);
+    free(pivot->cells);
+    free(pivot);
+    return status;
+}

@@ -1,0 +1,443 @@
+#include "evaluate/evaluation.h"
+
+#include "base/memory.h"
+#include "evaluate/judge.h"
+#include "evaluate/picture_metrics.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DEFAULT_BATCH = 64, DIVERSITY_POOL = 4, MOMENT_DIMENSIONS = 16 };
+
+const char *const dipp_metric_names[] = {"glyph", "background", "place", "size", "diversity", NULL};
+
+struct dipp_evaluation {
+    dipp_evaluation_options options;
+    uint32_t batch, count, elements; /* elements: of a sample */
+    int side;                        /* 0: vectors */
+    dipp_prompt_table *prompts;
+    dipp_sampler *generator, *reference; /* made when first drawn with */
+    dipp_judge *judge;
+    dipp_scorer **scorers; /* [metrics], NULL for the built-in ones */
+    float *samples;        /* [batch, elements] */
+    uint32_t *rows;        /* [batch] */
+    const char **texts;    /* [batch] */
+    double *values;        /* [batch] */
+};
+
+bool dipp_metric_by_name(const char *name, dipp_metric_kind *kind)
+{
+    for (int i = 0; dipp_metric_names[i]; i++)
+        if (!strcmp(name, dipp_metric_names[i])) {
+            *kind = (dipp_metric_kind)i;
+            return true;
+        }
+    return false;
+}
+
+/* ---- Creation ---- */
+
+static dipp_status check_space(dipp_evaluation *evaluation, dipp_error *error)
+{
+    const dipp_models *models = evaluation->options.models;
+    evaluation->elements = 1;
+    if (models->space.images) {
+        const dipp_shape *shape = &models->space.sample; /* pixels: pictures have the samples' size */
+        if (shape->rank != 3 || shape->dims[0] != 3 || shape->dims[1] != shape->dims[2])
+            return dipp_fail(error, DIPP_E_UNSUPPORTED, "evaluation wants square pictures of three channels");
+        evaluation->side = (int)shape->dims[1];
+    }
+    for (uint32_t i = 0; i < models->space.sample.rank; i++)
+        evaluation->elements *= (uint32_t)models->space.sample.dims[i];
+    return DIPP_OK;
+}
+
+static dipp_status create_metric(dipp_evaluation *evaluation, uint32_t index, dipp_error *error)
+{
+    static const dipp_host host = {.struct_size = sizeof host};
+    const dipp_evaluation_metric *metric = &evaluation->options.metrics[index];
+    dipp_models *models = evaluation->options.models;
+    if (metric->kind == DIPP_METRIC_REWARD) {
+        dipp_status status =
+            dipp_scorer_create(models->backend, metric->plugin, metric->parameters, &host, metric->weights,
+                               models->space.sample, evaluation->batch, &evaluation->scorers[index], error);
+        return status == DIPP_OK ? DIPP_OK : dipp_error_context(error, "metric %s", metric->name);
+    }
+    if (!evaluation->side)
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "the metric %s looks at pictures, and this reference gives vectors; leave it out of "
+                         "evaluate.metrics",
+                         metric->name);
+    if (metric->kind == DIPP_METRIC_DIVERSITY) {
+        if (evaluation->options.samples < 2)
+            return dipp_fail(error, DIPP_E_INVALID,
+                             "diversity needs at least 2 samples of a prompt (evaluate.samples)");
+        return DIPP_OK;
+    }
+    if (!evaluation->options.world)
+        return dipp_fail(error, DIPP_E_INVALID, "the judge of %s needs prompts of the emoji world", metric->name);
+    return evaluation->judge
+               ? DIPP_OK
+               : dipp_judge_create(evaluation->options.world, evaluation->side, &evaluation->judge, error);
+}
+
+dipp_status dipp_evaluation_create(const dipp_evaluation_options *options, dipp_evaluation **out, dipp_error *error)
+{
+    dipp_evaluation *evaluation = dipp_allocate_zeroed(1, sizeof *evaluation);
+    if (!evaluation)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the evaluation");
+    evaluation->options = *options;
+    evaluation->count = options->prompt_count * options->samples;
+    evaluation->batch = options->batch ? options->batch : DEFAULT_BATCH;
+    if (evaluation->batch > evaluation->count)
+        evaluation->batch = evaluation->count;
+    dipp_status status = check_space(evaluation, error);
+    if (status == DIPP_OK) {
+        evaluation->scorers = dipp_allocate_zeroed(options->metric_count + 1, sizeof(dipp_scorer *));
+        evaluation->samples = dipp_allocate_zeroed(evaluation->batch, evaluation->elements * sizeof(float));
+        evaluation->rows = dipp_allocate_zeroed(evaluation->batch, sizeof(uint32_t));
+        evaluation->texts = dipp_allocate_zeroed(evaluation->batch, sizeof(char *));
+        evaluation->values = dipp_allocate_zeroed(evaluation->batch, sizeof(double));
+        if (!evaluation->scorers || !evaluation->samples || !evaluation->rows || !evaluation->texts ||
+            !evaluation->values)
+            status = dipp_fail(error, DIPP_E_MEMORY, "no memory to evaluate %u samples at a time", evaluation->batch);
+    }
+    for (uint32_t i = 0; i < options->metric_count && status == DIPP_OK; i++)
+        status = create_metric(evaluation, i, error);
+    if (status == DIPP_OK)
+        status = dipp_prompt_table_create(options->models, options->texts, options->prompt_count, &evaluation->prompts,
+                                          error);
+    if (status != DIPP_OK)
+        dipp_evaluation_destroy(&evaluation);
+    *out = evaluation;
+    return status;
+}
+
+void dipp_evaluation_destroy(dipp_evaluation **pointer)
+{
+    if (!pointer || !*pointer)
+        return;
+    dipp_evaluation *evaluation = *pointer;
+    for (uint32_t i = 0; evaluation->scorers && i < evaluation->options.metric_count; i++)
+        dipp_scorer_destroy(&evaluation->scorers[i]);
+    dipp_sampler_destroy(&evaluation->generator);
+    dipp_sampler_destroy(&evaluation->reference);
+    dipp_judge_destroy(&evaluation->judge);
+    dipp_prompt_table_destroy(&evaluation->prompts);
+    dipp_release(evaluation->scorers);
+    dipp_release(evaluation->samples);
+    dipp_release(evaluation->rows);
+    dipp_release(evaluation->texts);
+    dipp_release(evaluation->values);
+    dipp_release(evaluation);
+    *pointer = NULL;
+}
+
+size_t dipp_evaluation_sample_bytes(const dipp_evaluation *evaluation)
+{
+    return evaluation->side ? evaluation->elements : evaluation->elements * sizeof(float);
+}
+
+/* ---- Drawing ---- */
+
+static dipp_status sampler_of(dipp_evaluation *evaluation, bool reference, dipp_sampler **out, dipp_error *error)
+{
+    const dipp_evaluation_options *options = &evaluation->options;
+    dipp_sampler **sampler = reference ? &evaluation->reference : &evaluation->generator;
+    dipp_sampler_options wanted = {.batch = evaluation->batch,
+                                   .reference = reference,
+                                   .use_average = options->use_average,
+                                   .steps = options->reference_steps,
+                                   .omega = options->reference_omega,
+                                   .sigma_max = options->reference_sigma_max};
+    dipp_status status = *sampler ? DIPP_OK : dipp_sampler_create(options->models, &wanted, sampler, error);
+    *out = *sampler;
+    return status;
+}
+
+/* Keeps `count` drawn samples from number `first` on: pictures as bytes. */
+static void keep(const dipp_evaluation *evaluation, uint32_t first, uint32_t count, dipp_evaluation_result *result)
+{
+    size_t elements = evaluation->elements;
+    for (uint32_t i = 0; i < count; i++) {
+        const float *sample = evaluation->samples + i * elements;
+        size_t at = (size_t)(first + i);
+        result->finite[at] = 1;
+        for (size_t k = 0; k < elements; k++)
+            result->finite[at] &= isfinite(sample[k]) != 0;
+        if (!evaluation->side) {
+            memcpy(result->vectors + at * elements, sample, elements * sizeof *sample);
+            continue;
+        }
+        size_t pixels = elements / 3;
+        for (size_t p = 0; p < pixels; p++)
+            for (size_t c = 0; c < 3; c++) {
+                float value = sample[c * pixels + p];
+                result->rgb[at * elements + p * 3 + c] = (uint8_t)(value >= 1.0f  ? 255
+                                                                   : value > 0.0f ? lrintf(value * 255.0f)
+                                                                                  : 0);
+            }
+    }
+}
+
+dipp_status dipp_evaluation_draw(dipp_evaluation *evaluation, bool reference, dipp_evaluation_result *result,
+                                 dipp_error *error)
+{
+    const dipp_evaluation_options *options = &evaluation->options;
+    dipp_sampler *sampler = NULL;
+    *result = (dipp_evaluation_result){.count = evaluation->count, .side = evaluation->side};
+    dipp_status status = sampler_of(evaluation, reference, &sampler, error);
+    if (status == DIPP_OK) {
+        void **memory = evaluation->side ? (void **)&result->rgb : (void **)&result->vectors;
+        *memory = dipp_allocate_zeroed(evaluation->count, dipp_evaluation_sample_bytes(evaluation));
+        result->finite = dipp_allocate_zeroed(evaluation->count, 1);
+        if (!*memory || !result->finite)
+            status = dipp_fail(error, DIPP_E_MEMORY, "no memory for %u samples", evaluation->count);
+    }
+    for (uint32_t first = 0; first < evaluation->count && status == DIPP_OK; first += evaluation->batch) {
+        uint32_t left = evaluation->count - first, count = left < evaluation->batch ? left : evaluation->batch;
+        if (options->stop && *options->stop) {
+            status = dipp_fail(error, DIPP_E_INTERRUPTED, "the evaluation was interrupted");
+            break;
+        }
+        for (uint32_t i = 0; i < count; i++)
+            evaluation->rows[i] = (first + i) / options->samples;
+        status = dipp_sampler_draw(sampler, &evaluation->prompts->reference, evaluation->rows, count,
+                                   options->noise_seed, first, evaluation->side ? evaluation->samples : NULL,
+                                   evaluation->side ? NULL : evaluation->samples, error);
+        if (status == DIPP_OK)
+            keep(evaluation, first, count, result);
+    }
+    if (status != DIPP_OK)
+        dipp_evaluation_result_clear(result);
+    return status;
+}
+
+/* ---- Scoring ---- */
+
+static dipp_status add_score(dipp_evaluation_result *result, uint32_t metric, uint32_t prompt, uint32_t sample,
+                             double value, dipp_error *error)
+{
+    if (!dipp_grow((void **)&result->scores, &result->score_capacity, result->score_count + 1, sizeof *result->scores))
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for scores");
+    result->scores[result->score_count++] = (dipp_evaluation_score){metric, prompt, sample, value};
+    return DIPP_OK;
+}
+
+static dipp_status add_set_score(dipp_evaluation_result *result, const char *name, int32_t metric, int32_t prompt,
+                                 double value, uint32_t samples, dipp_error *error)
+{
+    if (!dipp_grow((void **)&result->set_scores, &result->set_capacity, result->set_count + 1,
+                   sizeof *result->set_scores))
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for scores");
+    dipp_evaluation_set_score *score = &result->set_scores[result->set_count++];
+    *score = (dipp_evaluation_set_score){.metric = metric, .prompt = prompt, .value = value, .samples = samples};
+    snprintf(score->name, sizeof score->name, "%s", name);
+    return DIPP_OK;
+}
+
+/* What a prompt names of a judged attribute, and what the judge saw. */
+static void judged(dipp_metric_kind kind, const dipp_prompt_line *prompt, const dipp_verdict *verdict, int32_t *named,
+                   int32_t *seen)
+{
+    switch (kind) {
+    case DIPP_METRIC_GLYPH: *named = prompt->glyph, *seen = verdict->fit.glyph; return;
+    case DIPP_METRIC_BACKGROUND: *named = prompt->background, *seen = verdict->fit.background; return;
+    case DIPP_METRIC_PLACE: *named = prompt->place, *seen = verdict->fit.place; return;
+    case DIPP_METRIC_SIZE: *named = prompt->size_class, *seen = verdict->fit.size_class; return;
+    default: *named = *seen = DIPP_NOT_NAMED; return;
+    }
+}
+
+static dipp_status judge(dipp_evaluation *evaluation, dipp_evaluation_result *result, dipp_error *error)
+{
+    const dipp_evaluation_options *options = &evaluation->options;
+    dipp_status status = DIPP_OK;
+    for (uint32_t i = 0; evaluation->judge && i < result->count && status == DIPP_OK; i++) {
+        uint32_t prompt = i / options->samples, sample = i % options->samples;
+        dipp_verdict verdict;
+        if (options->stop && *options->stop)
+            return dipp_fail(error, DIPP_E_INTERRUPTED, "the evaluation was interrupted");
+        status = dipp_judge_bytes(evaluation->judge, result->rgb + (size_t)i * evaluation->elements, &verdict, error);
+        for (uint32_t m = 0; m < options->metric_count && status == DIPP_OK; m++) {
+            int32_t named, seen;
+            judged(options->metrics[m].kind, &options->prompts[prompt], &verdict, &named, &seen);
+            if (named != DIPP_NOT_NAMED)
+                status = add_score(result, m, prompt, sample, result->finite[i] ? named == seen : NAN, error);
+        }
+    }
+    return status;
+}
+
+/* Samples first .. first+count-1 as a reward sees them: pictures in [0, 1] from their bytes, or vectors. */
+static void unpack(dipp_evaluation *evaluation, const dipp_evaluation_result *result, uint32_t first, uint32_t count)
+{
+    size_t elements = evaluation->elements, pixels = elements / 3;
+    if (!evaluation->side) {
+        memcpy(evaluation->samples, result->vectors + first * elements, count * elements * sizeof(float));
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        for (size_t k = 0; k < elements; k++)
+            evaluation->samples[i * elements + k % 3 * pixels + k / 3] =
+                (float)result->rgb[(first + i) * elements + k] / 255.0f;
+}
+
+static dipp_status reward(dipp_evaluation *evaluation, uint32_t metric, dipp_evaluation_result *result,
+                          dipp_error *error)
+{
+    const dipp_evaluation_options *options = &evaluation->options;
+    dipp_status status = DIPP_OK;
+    for (uint32_t first = 0; first < result->count && status == DIPP_OK; first += evaluation->batch) {
+        uint32_t left = result->count - first, count = left < evaluation->batch ? left : evaluation->batch;
+        for (uint32_t i = 0; i < count; i++)
+            evaluation->texts[i] = options->texts[(first + i) / options->samples];
+        unpack(evaluation, result, first, count);
+        status = dipp_scorer_score(evaluation->scorers[metric], evaluation->samples, evaluation->texts, count,
+                                   evaluation->values, error);
+        for (uint32_t i = 0; i < count && status == DIPP_OK; i++)
+            status = add_score(result, metric, (first + i) / options->samples, (first + i) % options->samples,
+                               result->finite[first + i] ? evaluation->values[i] : NAN, error);
+    }
+    return status == DIPP_OK ? DIPP_OK : dipp_error_context(error, "metric %s", options->metrics[metric].name);
+}
+
+static dipp_status diversity(dipp_evaluation *evaluation, uint32_t metric, dipp_evaluation_result *result,
+                             dipp_error *error)
+{
+    const dipp_evaluation_options *options = &evaluation->options;
+    uint32_t samples = options->samples;
+    size_t elements = evaluation->elements;
+    float *planes = dipp_allocate(samples * elements * sizeof *planes);
+    if (!planes)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the diversity of %u pictures", samples);
+    int pool = evaluation->side % DIVERSITY_POOL ? 1 : DIVERSITY_POOL;
+    double sum = 0;
+    dipp_status status = DIPP_OK;
+    for (uint32_t p = 0; p < options->prompt_count && status == DIPP_OK; p++) {
+        double value = 0;
+        for (uint32_t s = 0; s < samples; s++) {
+            size_t at = (size_t)p * samples + s;
+            for (size_t k = 0, pixels = elements / 3; k < elements; k++)
+                planes[s * elements + k % 3 * pixels + k / 3] = (float)result->rgb[at * elements + k] / 127.5f - 1.0f;
+            if (!result->finite[at])
+                value = NAN;
+        }
+        double distance = 0;
+        status = dipp_picture_diversity(planes, (int)samples, evaluation->side, pool, &distance, error);
+        if (status == DIPP_OK)
+            status = add_set_score(result, options->metrics[metric].name, (int32_t)metric, (int32_t)p, value + distance,
+                                   samples, error);
+        sum += value + distance;
+    }
+    dipp_release(planes);
+    if (status == DIPP_OK)
+        status = add_set_score(result, options->metrics[metric].name, (int32_t)metric, -1, sum / options->prompt_count,
+                               result->count, error);
+    return status;
+}
+
+/* ---- Vectors: what follows from the parameters, and moments of the samples ---- */
+
+typedef struct metric_sink {
+    const dipp_parameter_set *set;
+    dipp_evaluation_result *result;
+    dipp_status status;
+} metric_sink;
+
+static dipp_status read_parameter(void *context, const char *name, double *out, size_t count)
+{
+    return dipp_parameter_set_read_entry(((metric_sink *)context)->set, name, out, count, NULL);
+}
+
+static void write_metric(void *context, const char *name, double value)
+{
+    metric_sink *sink = context;
+    if (sink->status == DIPP_OK)
+        sink->status = add_set_score(sink->result, name, -1, -1, value, 0, NULL);
+}
+
+static dipp_status parameter_metrics(dipp_evaluation *evaluation, bool reference, dipp_evaluation_result *result,
+                                     dipp_error *error)
+{
+    const dipp_models *models = evaluation->options.models;
+    bool average = evaluation->options.use_average;
+    metric_sink sink = {.result = result};
+    dipp_status status = DIPP_OK;
+    if (reference && models->reference->metrics) {
+        sink.set = average && models->reference_ema ? models->reference_ema : models->reference_set;
+        status = models->reference->metrics(models->reference_self, read_parameter, &sink, write_metric, &sink, error);
+    } else if (!reference && models->generator && models->generator->metrics) {
+        sink.set = average && models->generator_ema ? models->generator_ema : models->generator_set;
+        status = models->generator->metrics(models->generator_self, read_parameter, &sink, write_metric, &sink, error);
+    }
+    if (status == DIPP_OK && sink.status != DIPP_OK)
+        status = dipp_fail(error, sink.status, "no memory for metrics");
+    return status;
+}
+
+static dipp_status sample_moments(dipp_evaluation *evaluation, dipp_evaluation_result *result, dipp_error *error)
+{
+    uint32_t d = evaluation->elements, n = result->count;
+    double mean[MOMENT_DIMENSIONS] = {0}, covariance[MOMENT_DIMENSIONS][MOMENT_DIMENSIONS] = {{0}};
+    char name[DIPP_EVALUATION_NAME_BYTES];
+    dipp_status status = DIPP_OK;
+    if (d > MOMENT_DIMENSIONS)
+        return DIPP_OK;
+    for (uint32_t k = 0; k < n; k++)
+        for (uint32_t i = 0; i < d; i++)
+            mean[i] += result->vectors[(size_t)k * d + i] / (double)n;
+    for (uint32_t k = 0; k < n; k++)
+        for (uint32_t i = 0; i < d; i++)
+            for (uint32_t j = 0; j <= i; j++)
+                covariance[i][j] += (result->vectors[(size_t)k * d + i] - mean[i]) *
+                                    (result->vectors[(size_t)k * d + j] - mean[j]) / (double)(n > 1 ? n - 1 : 1);
+    for (uint32_t i = 0; i < d && status == DIPP_OK; i++) {
+        snprintf(name, sizeof name, "sample_mean.%u", i);
+        status = add_set_score(result, name, -1, -1, mean[i], n, error);
+        for (uint32_t j = 0; j <= i && n > 1 && status == DIPP_OK; j++) {
+            snprintf(name, sizeof name, "sample_cov.%u.%u", j, i);
+            status = add_set_score(result, name, -1, -1, covariance[i][j], n, error);
+        }
+    }
+    return status;
+}
+
+dipp_status dipp_evaluation_score_result(dipp_evaluation *evaluation, bool reference, dipp_evaluation_result *result,
+                                         dipp_error *error)
+{
+    dipp_status status = judge(evaluation, result, error);
+    for (uint32_t m = 0; m < evaluation->options.metric_count && status == DIPP_OK; m++) {
+        if (evaluation->options.metrics[m].kind == DIPP_METRIC_REWARD)
+            status = reward(evaluation, m, result, error);
+        else if (evaluation->options.metrics[m].kind == DIPP_METRIC_DIVERSITY)
+            status = diversity(evaluation, m, result, error);
+    }
+    if (status == DIPP_OK)
+        status = parameter_metrics(evaluation, reference, result, error);
+    if (status == DIPP_OK && !evaluation->side)
+        status = sample_moments(evaluation, result, error);
+    return status;
+}
+
+dipp_status dipp_evaluation_run(dipp_evaluation *evaluation, bool reference, dipp_evaluation_result *result,
+                                dipp_error *error)
+{
+    dipp_status status = dipp_evaluation_draw(evaluation, reference, result, error);
+    if (status == DIPP_OK)
+        status = dipp_evaluation_score_result(evaluation, reference, result, error);
+    if (status != DIPP_OK)
+        dipp_evaluation_result_clear(result);
+    return status;
+}
+
+void dipp_evaluation_result_clear(dipp_evaluation_result *result)
+{
+    dipp_release(result->scores);
+    dipp_release(result->set_scores);
+    dipp_release(result->rgb);
+    dipp_release(result->vectors);
+    dipp_release(result->finite);
+    *result = (dipp_evaluation_result){0};
+}

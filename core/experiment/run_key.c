@@ -1,0 +1,166 @@
+#include "experiment/run_key.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "experiment/run_settings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct known_file {
+    char *path;
+    char sha256[DIPP_SHA256_HEX_BYTES];
+} known_file;
+
+struct dipp_run_keys {
+    dipp_plugins *plugins;
+    known_file *files;
+    size_t file_count, file_capacity;
+    char *world_text; /* the options of the world that was drawn last */
+    uint64_t fingerprint;
+};
+
+dipp_status dipp_run_keys_create(dipp_plugins *plugins, dipp_run_keys **out, dipp_error *error)
+{
+    dipp_run_keys *keys = dipp_allocate_zeroed(1, sizeof *keys);
+    if (!keys)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the keys of runs");
+    keys->plugins = plugins;
+    *out = keys;
+    return DIPP_OK;
+}
+
+void dipp_run_keys_destroy(dipp_run_keys **keys)
+{
+    if (!keys || !*keys)
+        return;
+    for (size_t i = 0; i < (*keys)->file_count; i++)
+        dipp_release((*keys)->files[i].path);
+    dipp_release((*keys)->files);
+    dipp_release((*keys)->world_text);
+    dipp_release(*keys);
+    *keys = NULL;
+}
+
+static dipp_status hash_file(dipp_run_keys *keys, const char *path, const char **sha256, dipp_error *error)
+{
+    for (size_t i = 0; i < keys->file_count; i++)
+        if (!strcmp(keys->files[i].path, path)) {
+            *sha256 = keys->files[i].sha256;
+            return DIPP_OK;
+        }
+    if (!dipp_grow((void **)&keys->files, &keys->file_capacity, keys->file_count + 1, sizeof *keys->files))
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the hash of %s", path);
+    known_file *file = &keys->files[keys->file_count];
+    dipp_status status = dipp_sha256_file(path, file->sha256, error);
+    if (status != DIPP_OK)
+        return status;
+    file->path = dipp_string_copy(path);
+    if (!file->path)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the hash of %s", path);
+    keys->file_count++;
+    *sha256 = file->sha256;
+    return DIPP_OK;
+}
+
+/* A file counts by its content; a folder by the files in it that dipp reads. */
+static dipp_status add_path(dipp_run_keys *keys, const dipp_config_value *value, dipp_text *text, dipp_error *error)
+{
+    static const char *const names[] = {"model", "generator", "ta"};
+    const char *sha256 = NULL;
+    dipp_status status = DIPP_OK;
+    dipp_text_printf(text, "\n%s", value->key);
+    if (!dipp_path_is_directory(value->text)) {
+        status = hash_file(keys, value->text, &sha256, error);
+        if (status != DIPP_OK)
+            return dipp_error_context(error, "%s", value->key);
+        dipp_text_printf(text, " %s", sha256);
+        return DIPP_OK;
+    }
+    size_t found = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names && status == DIPP_OK; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s.safetensors", names[i]);
+        char *file = dipp_path_join(value->text, name);
+        if (file && dipp_path_exists(file)) {
+            status = hash_file(keys, file, &sha256, error);
+            dipp_text_printf(text, " %s %s", names[i], sha256 ? sha256 : "");
+            found++;
+        }
+        dipp_release(file);
+    }
+    if (status == DIPP_OK && !found)
+        return dipp_fail(error, DIPP_E_NOT_FOUND,
+                         "%s: the folder %s holds none of model.safetensors, generator.safetensors, ta.safetensors",
+                         value->key, value->text);
+    return status;
+}
+
+static dipp_status add_world(dipp_run_keys *keys, const dipp_cell *cell, dipp_text *text, dipp_error *error)
+{
+    dipp_text options_text = {0};
+    for (size_t i = 0; i < cell->value_count; i++)
+        if (!strncmp(cell->values[i].key, "world.", 6))
+            dipp_text_printf(&options_text, "%s=%s\n", cell->values[i].key, cell->values[i].text);
+    char *wanted = dipp_text_finish(&options_text);
+    if (!wanted)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the key of a run");
+    if (!keys->world_text || strcmp(keys->world_text, wanted)) {
+        dipp_emoji_world_options options;
+        dipp_emoji_world *world = NULL;
+        dipp_run_world_options(cell->config, &options);
+        dipp_status status = dipp_emoji_world_create(&options, &world, error);
+        if (status != DIPP_OK) {
+            dipp_release(wanted);
+            return status;
+        }
+        keys->fingerprint = dipp_emoji_world_fingerprint(world);
+        dipp_emoji_world_destroy(&world);
+        dipp_release(keys->world_text);
+        keys->world_text = wanted;
+        wanted = NULL;
+    }
+    dipp_release(wanted);
+    dipp_text_printf(text, "\nworld %016llx", (unsigned long long)keys->fingerprint);
+    return DIPP_OK;
+}
+
+/* "reference.plugin", "rewards[0].plugin", ...: which kind of plugin a key names; 0 for other keys. */
+static dipp_plugin_kind kind_of_key(const char *key)
+{
+    size_t length = strlen(key);
+    if (length < 7 || strcmp(key + length - 7, ".plugin"))
+        return 0;
+    return !strcmp(key, "generator.plugin")                                      ? DIPP_PLUGIN_GENERATOR
+           : !strcmp(key, "reference.plugin") || !strcmp(key, "align.ta.plugin") ? DIPP_PLUGIN_REFERENCE
+                                                                                 : DIPP_PLUGIN_REWARD;
+}
+
+dipp_status dipp_run_keys_of(dipp_run_keys *keys, const dipp_cell *cell, char out[DIPP_SHA256_HEX_BYTES],
+                             dipp_error *error)
+{
+    dipp_text text = {0};
+    dipp_status status = DIPP_OK;
+    dipp_text_append(&text, cell->key_json);
+    for (size_t i = 0; i < cell->value_count && status == DIPP_OK; i++) {
+        const dipp_config_value *value = &cell->values[i];
+        dipp_plugin_kind kind = kind_of_key(value->key);
+        if (kind) {
+            const dipp_loaded_plugin *loaded = NULL;
+            status = dipp_plugins_find(keys->plugins, kind, value->text, &loaded, error);
+            if (status == DIPP_OK)
+                dipp_text_printf(&text, "\n%s %s %s", value->key, value->text, loaded->descriptor->version);
+        } else if (!strcmp(value->type, "path") && strcmp(value->key, "output") && strncmp(value->key, "world.", 6)) {
+            status = add_path(keys, value, &text, error);
+        }
+    }
+    if (status == DIPP_OK && dipp_run_needs_world(cell->config))
+        status = add_world(keys, cell, &text, error);
+    if (status == DIPP_OK && text.failed)
+        status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the key of a run");
+    if (status == DIPP_OK)
+        dipp_sha256_hex(text.data, text.length, out);
+    dipp_text_discard(&text);
+    return status;
+}

@@ -1,0 +1,39 @@
+/* What an experiment asks for against what a database has: which cells are done, which will run, and why. */
+#ifndef DIPP_EXPERIMENT_RUN_PLAN_H
+#define DIPP_EXPERIMENT_RUN_PLAN_H
+
+#include "experiment/run_key.h"
+#include "store/store.h"
+
+typedef enum dipp_cell_action {
+    DIPP_CELL_RUN = 0,
+    DIPP_CELL_DONE,     /* completed with the same key */
+    DIPP_CELL_ELSEWHERE /* a living process works on it */
+} dipp_cell_action;
+
+typedef struct dipp_planned_cell {
+    const dipp_cell *cell;
+    char key[DIPP_SHA256_HEX_BYTES];
+    dipp_cell_action action;
+    char reason[256]; /* "new", "failed before: ...", "completed, 120 steps" */
+    int64_t run_id;   /* 0: not in the database yet */
+    char uuid[40];
+    dipp_run_status status;
+} dipp_planned_cell;
+
+typedef struct dipp_run_plan {
+    const dipp_experiment *experiment; /* borrowed */
+    dipp_planned_cell *cells;
+    size_t count, to_run, done, elsewhere;
+} dipp_run_plan;
+
+/* store NULL: there is no database yet. Reads only. rerun: completed cells run again. */
+dipp_status dipp_run_plan_create(const dipp_experiment *experiment, dipp_plugins *plugins, dipp_store *store,
+                                 bool rerun, dipp_run_plan **out, dipp_error *error);
+void dipp_run_plan_destroy(dipp_run_plan **plan);
+
+/* Adds the experiment with its text and every cell that will run, with all parameters and where each was set. */
+dipp_status dipp_run_plan_register(dipp_run_plan *plan, dipp_store *store, const char *yaml_path,
+                                   const char *const *overrides, size_t override_count, dipp_error *error);
+
+#endif

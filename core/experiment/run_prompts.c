@@ -1,0 +1,136 @@
+#include "experiment/run_prompts.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PHRASES_PER_PAIR = 14 };
+
+static dipp_status read_emoji(const dipp_config *config, const char *split_path, int64_t count,
+                              const dipp_emoji_world *world, dipp_run_prompts *prompts, dipp_error *error)
+{
+    const char *split = dipp_config_string(config, split_path);
+    bool train = split && !strcmp(split, "train");
+    if (!train && (!split || strcmp(split, "eval")))
+        return dipp_fail(error, DIPP_E_INVALID, "%s is `%s`; the set emoji has the splits train and eval", split_path,
+                         split ? split : "");
+    prompts->name = train ? "emoji/train" : "emoji/eval";
+    int64_t most = 0;
+    for (int glyph = 0; glyph < dipp_emoji_world_glyph_count(world); glyph++)
+        for (int background = 0; background < DIPP_BACKGROUND_COUNT; background++)
+            most += PHRASES_PER_PAIR * (dipp_emoji_pair_held_out(world, glyph, background) != (int)train);
+    if (count > most)
+        return dipp_fail(error, DIPP_E_INVALID, "%lld prompts are asked for; %s of this world has %lld",
+                         (long long)count, prompts->name, (long long)most);
+    return dipp_emoji_prompts(world, train ? DIPP_SPLIT_TRAIN : DIPP_SPLIT_EVAL, (int)(count ? count : most), 0,
+                              &prompts->set, error);
+}
+
+static dipp_status copy_texts(const char *const *texts, size_t count, dipp_run_prompts *prompts, dipp_error *error)
+{
+    prompts->set.prompts = dipp_allocate_zeroed(count, sizeof *prompts->set.prompts);
+    for (size_t i = 0; prompts->set.prompts && i < count; i++) {
+        prompts->set.prompts[i] = (dipp_prompt_line){dipp_string_copy(texts[i]), DIPP_NOT_NAMED, DIPP_NOT_NAMED,
+                                                     DIPP_NOT_NAMED, DIPP_NOT_NAMED};
+        prompts->set.count = (int)i + 1;
+        if (!prompts->set.prompts[i].text)
+            return dipp_fail(error, DIPP_E_MEMORY, "no memory for %zu prompts", count);
+    }
+    return prompts->set.prompts ? DIPP_OK : dipp_fail(error, DIPP_E_MEMORY, "no memory for %zu prompts", count);
+}
+
+static dipp_status read_list(const dipp_yaml_node *list, dipp_run_prompts *prompts, dipp_error *error)
+{
+    const char **texts = dipp_allocate_zeroed(list->count + 1, sizeof *texts);
+    if (!texts)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for %zu prompts", list->count);
+    for (size_t i = 0; i < list->count; i++)
+        texts[i] = list->items[i]->text;
+    prompts->name = "list";
+    dipp_status status = copy_texts(texts, list->count, prompts, error);
+    dipp_release(texts);
+    return status;
+}
+
+/* The first `count` prompts. */
+static dipp_status shorten(int64_t count, dipp_run_prompts *prompts, dipp_error *error)
+{
+    if (count > prompts->set.count)
+        return dipp_fail(error, DIPP_E_INVALID, "%lld prompts are asked for; there are %d", (long long)count,
+                         prompts->set.count);
+    for (int i = (int)count; count && i < prompts->set.count; i++)
+        dipp_release(prompts->set.prompts[i].text);
+    if (count)
+        prompts->set.count = (int)count;
+    return DIPP_OK;
+}
+
+static dipp_status finish(dipp_run_prompts *prompts, dipp_error *error)
+{
+    dipp_sha256 hash;
+    prompts->count = (uint32_t)prompts->set.count;
+    prompts->texts = dipp_allocate_zeroed(prompts->count + 1, sizeof *prompts->texts);
+    if (!prompts->texts)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for %u prompts", prompts->count);
+    dipp_sha256_init(&hash);
+    for (uint32_t i = 0; i < prompts->count; i++) {
+        prompts->texts[i] = prompts->set.prompts[i].text;
+        dipp_sha256_update(&hash, prompts->texts[i], strlen(prompts->texts[i]) + 1);
+    }
+    dipp_sha256_final_hex(&hash, prompts->sha256);
+    return DIPP_OK;
+}
+
+dipp_status dipp_run_prompts_read(const dipp_config *config, const char *section, const dipp_emoji_world *world,
+                                  dipp_run_prompts *prompts, dipp_error *error)
+{
+    static const char *const nothing[1] = {""};
+    char path[64], split_path[64];
+    *prompts = (dipp_run_prompts){.configured = true};
+    snprintf(path, sizeof path, "%s.count", section);
+    int64_t count = dipp_config_int(config, path);
+    snprintf(split_path, sizeof split_path, "%s.split", section);
+    snprintf(path, sizeof path, "%s.set", section);
+    const char *set = dipp_config_string(config, path);
+    snprintf(path, sizeof path, "%s.file", section);
+    const char *file = dipp_config_string(config, path);
+    snprintf(path, sizeof path, "%s.list", section);
+    const dipp_yaml_node *list = dipp_config_node(config, path);
+    dipp_status status = DIPP_OK;
+    if (set && strcmp(set, "emoji")) {
+        status =
+            dipp_fail(error, DIPP_E_INVALID, "there is no prompt set `%s`; expected emoji, or a file or list", set);
+    } else if (set) {
+        status = world ? read_emoji(config, split_path, count, world, prompts, error)
+                       : dipp_fail(error, DIPP_E_INTERNAL, "the prompt set emoji needs its world");
+    } else if (file && list) {
+        status = dipp_fail(error, DIPP_E_INVALID, "file and list are both given; leave one out");
+    } else if (file) {
+        status = dipp_prompts_read(file, &prompts->set, error);
+        prompts->name = dipp_path_name(file);
+    } else if (list && list->count) {
+        status = read_list(list, prompts, error);
+    } else {
+        prompts->configured = false;
+        prompts->name = "none";
+        status = copy_texts(nothing, 1, prompts, error);
+    }
+    if (status == DIPP_OK && !set)
+        status = shorten(prompts->configured ? count : 0, prompts, error);
+    if (status == DIPP_OK)
+        status = finish(prompts, error);
+    if (status != DIPP_OK) {
+        dipp_run_prompts_clear(prompts);
+        dipp_error_context(error, "%s", section);
+    }
+    return status;
+}
+
+void dipp_run_prompts_clear(dipp_run_prompts *prompts)
+{
+    dipp_prompt_set_clear(&prompts->set);
+    dipp_release(prompts->texts);
+    *prompts = (dipp_run_prompts){0};
+}

@@ -1,0 +1,24 @@
+/* The prompts of a run: from the emoji world, a file, or the experiment itself. */
+#ifndef DIPP_EXPERIMENT_RUN_PROMPTS_H
+#define DIPP_EXPERIMENT_RUN_PROMPTS_H
+
+#include "base/sha256.h"
+#include "data/prompts.h"
+#include "experiment/config.h"
+
+typedef struct dipp_run_prompts {
+    const char *name;    /* of the set, for the store */
+    dipp_prompt_set set; /* texts and what they name; at least one prompt, "" when none are configured */
+    const char **texts;  /* [count], the same texts */
+    uint32_t count;
+    bool configured;                    /* false: the single null prompt stands in */
+    char sha256[DIPP_SHA256_HEX_BYTES]; /* of the texts */
+} dipp_run_prompts;
+
+/* Reads the section ("prompts" or "evaluate.prompts"). world may be NULL where set is not emoji. Errors as of
+ * data/prompts.h; DIPP_E_INVALID for an unknown set or split, or a count above what there is. */
+dipp_status dipp_run_prompts_read(const dipp_config *config, const char *section, const dipp_emoji_world *world,
+                                  dipp_run_prompts *prompts, dipp_error *error);
+void dipp_run_prompts_clear(dipp_run_prompts *prompts);
+
+#endif

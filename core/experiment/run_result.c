@@ -1,0 +1,159 @@
+#include "experiment/run_result.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "experiment/yaml_edit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* One file of a result. */
+typedef struct result_file {
+    const char *name;
+    const char *role;    /* which input it grew from */
+    const char *section; /* of the configuration that describes its network */
+    const dipp_loaded_plugin *plugin;
+    const dipp_parameter_set *sets[3];
+    uint32_t count;
+} result_file;
+
+static const char *input_sha256(const dipp_run_setup *setup, const char *role)
+{
+    for (uint32_t i = 0; i < setup->input_count; i++)
+        if (!strcmp(setup->inputs[i].role, role))
+            return setup->inputs[i].sha256;
+    return NULL;
+}
+
+static dipp_status write_file(const dipp_run_setup *setup, dipp_run_record *record, const result_file *file,
+                              int64_t seed, int64_t step, int64_t images_seen, dipp_error *error)
+{
+    char key[48], seed_text[24], step_text[24], images_text[24];
+    const char *parent = input_sha256(setup, file->role);
+    if (!parent && strcmp(file->role, "reference"))
+        parent = input_sha256(setup, "reference");
+    snprintf(key, sizeof key, "%s.params", file->section);
+    snprintf(seed_text, sizeof seed_text, "%lld", (long long)seed);
+    snprintf(step_text, sizeof step_text, "%lld", (long long)step);
+    snprintf(images_text, sizeof images_text, "%lld", (long long)images_seen);
+    dipp_text json = {0};
+    const dipp_yaml_node *node = dipp_config_node(setup->config, key);
+    if (node)
+        dipp_yaml_write_json(&json, node, false);
+    else
+        dipp_text_append(&json, "{}");
+    char *path = dipp_run_record_path(record, file->name);
+    char *params = dipp_text_finish(&json);
+    dipp_status status = DIPP_OK;
+    if (path && params) {
+        const char *metadata[] = {"dipp.plugin",
+                                  file->plugin->descriptor->name,
+                                  "dipp.params",
+                                  params,
+                                  "dipp.seed",
+                                  seed_text,
+                                  "dipp.step",
+                                  step_text,
+                                  "dipp.images_seen",
+                                  images_text,
+                                  parent ? "dipp.parent" : NULL,
+                                  parent,
+                                  NULL};
+        status = dipp_weights_write_sets(path, file->sets, file->count, false, metadata, error);
+    } else {
+        status = dipp_fail(error, DIPP_E_MEMORY, "no memory to write %s", file->name);
+    }
+    dipp_release(path);
+    dipp_release(params);
+    return status == DIPP_OK ? dipp_run_record_weights(record, step, file->name, parent, error) : status;
+}
+
+dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *record, int64_t seed, int64_t step,
+                                  int64_t images_seen, dipp_error *error)
+{
+    const dipp_models *models = setup->models;
+    bool average = dipp_run_averages(setup->config);
+    result_file files[3];
+    size_t count = 0;
+    if (setup->pretrain) {
+        files[count++] = (result_file){"model.safetensors",
+                                       "reference",
+                                       "reference",
+                                       setup->reference,
+                                       {average ? models->reference_ema : models->reference_set,
+                                        average ? models->text_ema : models->text_set, models->decoder_set},
+                                       3};
+    } else {
+        const dipp_loaded_plugin *teacher = setup->ta ? setup->ta : setup->reference;
+        files[count++] = (result_file){"generator.safetensors",
+                                       "generator",
+                                       "generator",
+                                       setup->generator,
+                                       {average ? models->generator_ema : models->generator_set},
+                                       1};
+        if (average)
+            files[count++] = (result_file){
+                "generator-raw.safetensors", "generator", "generator", setup->generator, {models->generator_set}, 1};
+        files[count++] =
+            (result_file){"ta.safetensors", "ta", setup->ta ? "align.ta" : "reference", teacher, {models->ta_set}, 1};
+    }
+    dipp_status status = DIPP_OK;
+    for (size_t i = 0; i < count && status == DIPP_OK; i++)
+        status = write_file(setup, record, &files[i], seed, step, images_seen, error);
+    return status;
+}
+
+/* ---- Rows of what it starts from ---- */
+
+static dipp_status put_plugin(dipp_run_record *record, const char *kind, const dipp_loaded_plugin *loaded,
+                              const char *weights_sha256, int64_t *id, dipp_error *error)
+{
+    dipp_plugin_record row = {.kind = kind,
+                              .name = loaded->descriptor->name,
+                              .version = loaded->descriptor->version,
+                              .abi = loaded->descriptor->abi_major,
+                              .sha256 = loaded->sha256,
+                              .weights_sha256 = weights_sha256,
+                              .path = loaded->path};
+    return dipp_store_plugin_put(record->store, &row, id, error);
+}
+
+dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record *record, dipp_error *error)
+{
+    dipp_run_plugin rows[3 + DIPP_MAX_REWARDS] = {{0}};
+    size_t count = 0;
+    dipp_status status = DIPP_OK;
+    for (uint32_t i = 0; i < setup->input_count && status == DIPP_OK; i++) {
+        const dipp_run_input *input = &setup->inputs[i];
+        dipp_weights_record weights = {.sha256 = input->sha256, .path = input->path, .bytes = input->bytes};
+        status = dipp_store_weights_put(record->store, &weights, error);
+        if (status == DIPP_OK)
+            status = dipp_store_run_weights_put(record->store, record->run_id, input->role, input->sha256, error);
+    }
+    const struct {
+        const char *role, *kind;
+        const dipp_loaded_plugin *loaded;
+    } parts[] = {{"reference", "reference", setup->reference},
+                 {"generator", "generator", setup->generator},
+                 {"ta", "reference", setup->ta}};
+    for (size_t i = 0; i < 3 && status == DIPP_OK; i++)
+        if (parts[i].loaded) {
+            rows[count].role = parts[i].role;
+            status = put_plugin(record, parts[i].kind, parts[i].loaded, input_sha256(setup, parts[i].role),
+                                &rows[count].plugin_id, error);
+            count++;
+        }
+    for (uint32_t i = 0; i < setup->models->reward_count && status == DIPP_OK; i++) {
+        char key[32], role[24];
+        snprintf(key, sizeof key, "rewards[%u].scale", i);
+        snprintf(role, sizeof role, "reward[%u]", i);
+        rows[count] = (dipp_run_plugin){.role = "reward",
+                                        .position = (int)i,
+                                        .metric = setup->rewards[i]->descriptor->name,
+                                        .scale = dipp_config_float(setup->config, key)};
+        status =
+            put_plugin(record, "reward", setup->rewards[i], input_sha256(setup, role), &rows[count].plugin_id, error);
+        count++;
+    }
+    return status == DIPP_OK ? dipp_store_run_plugins_put(record->store, record->run_id, rows, count, error) : status;
+}

@@ -1,0 +1,19 @@
+/* What a finished run leaves behind. */
+#ifndef DIPP_EXPERIMENT_RUN_RESULT_H
+#define DIPP_EXPERIMENT_RUN_RESULT_H
+
+#include "experiment/run_record.h"
+#include "experiment/run_setup.h"
+
+/* Writes the trained weights as f32 safetensors below the run's folder and registers them with what they grew from:
+ *   pretraining   model.safetensors: network and text encoder, averaged where an average is kept
+ *   otherwise     generator.safetensors (averaged where an average is kept, and then generator-raw.safetensors too) and
+ *                 ta.safetensors
+ * The folder can be given as reference.weights or generator.init. */
+dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *record, int64_t seed, int64_t step,
+                                  int64_t images_seen, dipp_error *error);
+
+/* Rows of the plugins and weights that the run starts from. */
+dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record *record, dipp_error *error);
+
+#endif

@@ -1,0 +1,276 @@
+#include "experiment/run_settings.h"
+
+#include "tensor/backend.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PATH_BYTES = 96 };
+
+/* Values at PREFIX.KEY. */
+static double number(const dipp_config *config, const char *prefix, const char *key)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s.%s", prefix, key);
+    return dipp_config_float(config, path);
+}
+
+static int64_t whole(const dipp_config *config, const char *prefix, const char *key)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s.%s", prefix, key);
+    return dipp_config_int(config, path);
+}
+
+static const char *word(const dipp_config *config, const char *prefix, const char *key)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s.%s", prefix, key);
+    const char *text = dipp_config_string(config, path);
+    return text ? text : "";
+}
+
+static bool given(const dipp_config *config, const char *prefix, const char *key)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s.%s", prefix, key);
+    return dipp_config_has(config, path);
+}
+
+/* Index of text in a NULL-terminated list; 0 when it is not there. */
+static int index_of(const char *text, const char *const *names)
+{
+    for (int i = 0; names[i]; i++)
+        if (!strcmp(text, names[i]))
+            return i;
+    return 0;
+}
+
+const char *dipp_run_stage(const dipp_config *config)
+{
+    const char *stage = dipp_config_string(config, "stage");
+    return stage ? stage : "align";
+}
+
+bool dipp_run_pretrains(const dipp_config *config)
+{
+    return !strcmp(dipp_run_stage(config), "pretrain");
+}
+
+int64_t dipp_run_loop_int(const dipp_config *config, const char *key)
+{
+    return whole(config, dipp_run_pretrains(config) ? "pretrain" : "align", key);
+}
+
+dipp_status dipp_run_backend_create(const dipp_config *config, uint32_t threads, dipp_backend **out, dipp_error *error)
+{
+    dipp_backend_options options = {.struct_size = sizeof options,
+                                    .threads = threads ? threads : (uint32_t)dipp_config_int(config, "threads"),
+                                    .precision = dipp_config_string(config, "precision")};
+    return dipp_backend_create(dipp_config_string(config, "device"), &options, out, error);
+}
+
+bool dipp_run_schedule(const dipp_config *config, dipp_schedule *schedule)
+{
+    const char *name = dipp_config_string(config, "schedule.name");
+    *schedule = (dipp_schedule){.kind = DIPP_SCHEDULE_ANY};
+    if (!name)
+        return false;
+    schedule->t_min = dipp_config_float(config, "schedule.t_min");
+    schedule->t_max = dipp_config_float(config, "schedule.t_max");
+    if (!strcmp(name, "ve") || !strcmp(name, "edm")) {
+        schedule->kind = DIPP_SCHEDULE_VE;
+        schedule->t_min = dipp_config_float(config, "schedule.sigma_min");
+        schedule->t_max = dipp_config_float(config, "schedule.sigma_max");
+    } else if (!strcmp(name, "vp")) {
+        schedule->kind = DIPP_SCHEDULE_VP;
+        schedule->a = dipp_config_float(config, "schedule.beta_min");
+        schedule->b = dipp_config_float(config, "schedule.beta_max") - schedule->a;
+    } else if (!strcmp(name, "ou")) {
+        schedule->kind = DIPP_SCHEDULE_OU;
+        schedule->a = dipp_config_float(config, "schedule.beta");
+    } else if (!strcmp(name, "flow")) {
+        schedule->kind = DIPP_SCHEDULE_FLOW;
+    } else { /* vp_sd */
+        schedule->kind = DIPP_SCHEDULE_DISCRETE;
+        schedule->a = dipp_config_float(config, "schedule.beta_start");
+        schedule->b = dipp_config_float(config, "schedule.beta_end");
+        schedule->steps = (uint32_t)dipp_config_int(config, "schedule.steps");
+        schedule->scaled_linear = 1;
+        schedule->t_min = 0;
+        schedule->t_max = schedule->steps - 1.0;
+    }
+    return true;
+}
+
+void dipp_run_world_options(const dipp_config *config, dipp_emoji_world_options *options)
+{
+    dipp_emoji_world_options_default(options);
+    const struct {
+        const char *key;
+        double *value;
+    } numbers[] = {{"minimum_distance", &options->minimum_distance},
+                   {"size_min", &options->size_min},
+                   {"size_max", &options->size_max},
+                   {"rotation", &options->rotation_max},
+                   {"background_jitter", &options->background_jitter},
+                   {"held_out", &options->held_out}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (given(config, "world", numbers[i].key))
+            *numbers[i].value = number(config, "world", numbers[i].key);
+    if (given(config, "world", "glyphs"))
+        options->glyph_limit = (int)whole(config, "world", "glyphs");
+    if (given(config, "world", "groups"))
+        options->groups = word(config, "world", "groups");
+    options->font_path = dipp_config_string(config, "world.font");
+    options->annotations_path = dipp_config_string(config, "world.annotations");
+    options->labels_path = dipp_config_string(config, "world.labels");
+}
+
+bool dipp_run_needs_world(const dipp_config *config)
+{
+    static const char *const judged[] = {"glyph", "background", "place", "size"};
+    const char *train = dipp_config_string(config, "prompts.set");
+    const char *evaluate = dipp_config_string(config, "evaluate.prompts.set");
+    if (dipp_run_pretrains(config) || (train && !strcmp(train, "emoji")) || (evaluate && !strcmp(evaluate, "emoji")))
+        return true;
+    const dipp_yaml_node *metrics = dipp_config_node(config, "evaluate.metrics");
+    for (size_t i = 0; metrics && i < metrics->count; i++)
+        for (size_t k = 0; k < sizeof judged / sizeof *judged; k++)
+            if (!strcmp(metrics->items[i]->text, judged[k]))
+                return true;
+    return false;
+}
+
+bool dipp_run_averages(const dipp_config *config)
+{
+    const char *prefix = dipp_run_pretrains(config) ? "pretrain.ema" : "align.ema";
+    return given(config, prefix, "decay") || given(config, prefix, "half_life_images");
+}
+
+/* ---- Parts of the loops' settings ---- */
+
+static dipp_optimizer_settings optimizer_of(const dipp_config *config, const char *prefix)
+{
+    static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
+    bool sgd = !strcmp(word(config, prefix, "name"), "sgd");
+    return (dipp_optimizer_settings){.kind = sgd ? DIPP_OPTIMIZER_SGD : DIPP_OPTIMIZER_ADAMW,
+                                     .lr = number(config, prefix, "lr"),
+                                     .beta1 = number(config, prefix, "beta1"),
+                                     .beta2 = number(config, prefix, "beta2"),
+                                     .epsilon = number(config, prefix, "epsilon"),
+                                     .weight_decay = number(config, prefix, "weight_decay"),
+                                     .clip = number(config, prefix, "clip"),
+                                     .warmup = whole(config, prefix, "warmup"),
+                                     .schedule =
+                                         (dipp_rate_schedule)index_of(word(config, prefix, "schedule"), schedules),
+                                     .final_share = number(config, prefix, "final")};
+}
+
+static dipp_average_settings average_of(const dipp_config *config, const char *prefix)
+{
+    return (dipp_average_settings){.decay = number(config, prefix, "decay"),
+                                   .half_life_images = number(config, prefix, "half_life_images")};
+}
+
+static dipp_time_sampler time_of(const dipp_config *config, const char *prefix, const dipp_schedule *schedule)
+{
+    static const char *const laws[] = {"uniform", "discrete_uniform", "log_normal", NULL}; /* as dipp_time_law_kind */
+    dipp_time_law law = {.kind = (dipp_time_law_kind)index_of(word(config, prefix, "law"), laws),
+                         .min = given(config, prefix, "min") ? number(config, prefix, "min") : schedule->t_min,
+                         .max = given(config, prefix, "max") ? number(config, prefix, "max") : schedule->t_max,
+                         .mean = number(config, prefix, "mean"),
+                         .std = number(config, prefix, "std")};
+    return (dipp_time_sampler){.schedule = *schedule, .law = law};
+}
+
+static dipp_loss_weight loss_of(const dipp_config *config, const char *prefix)
+{
+    static const char *const names[] = {"native", "data1", "eps1", NULL};
+    return (dipp_loss_weight)index_of(word(config, prefix, "loss"), names);
+}
+
+static size_t memory_limit(const dipp_config *config)
+{
+    return (size_t)(dipp_config_float(config, "memory_limit") * 1073741824.0);
+}
+
+static dipp_status divergence_of(const dipp_config *config, dipp_align_settings *settings, dipp_error *error)
+{
+    const char *weight = dipp_config_string(config, "align.divergence.weight");
+    const char *form = dipp_config_string(config, "align.divergence.form");
+    dipp_divergence_by_name(word(config, "align.divergence", "name"), &settings->divergence.kind);
+    if (form)
+        dipp_form_by_name(form, &settings->divergence.form);
+    if (!strcmp(word(config, "align.divergence", "measure"), "dt"))
+        settings->time.measure = DIPP_MEASURE_DT;
+    if (weight && !dipp_weighting_by_name(weight, &settings->time.weighting))
+        return dipp_fail(
+            error, DIPP_E_INVALID,
+            "align.divergence.weight is `%s`; expected score1, data1, sigma2, eps1, v1, flow1, beta or time", weight);
+    return DIPP_OK;
+}
+
+dipp_status dipp_run_align_settings(const dipp_config *config, const dipp_schedule *schedule, int64_t seed,
+                                    dipp_align_settings *settings, dipp_error *error)
+{
+    static const char *const clamps[] = {"none", "hard", "straight_through", NULL};
+    bool rewarded = !strcmp(dipp_run_stage(config), "align");
+    size_t rewards = dipp_config_length(config, "rewards");
+    *settings = (dipp_align_settings){
+        .seed = (uint64_t)seed,
+        .steps = whole(config, "align", "steps"),
+        .batch = (uint32_t)whole(config, "align", "batch"),
+        .micro_batch = (uint32_t)whole(config, "align", "micro_batch"),
+        .cfg_omega = number(config, "align", "cfg_omega"),
+        .always_guided = dipp_config_bool(config, "align.always_guided"),
+        .time = time_of(config, "align.time", schedule),
+        .ta_time = time_of(config, "align.ta.time", schedule),
+        .ta_loss = loss_of(config, "align.ta"),
+        .ta_updates = (uint32_t)whole(config, "align.ta", "updates"),
+        .ta_warmup = whole(config, "align.ta", "warmup"),
+        .optimizer = optimizer_of(config, "align.optimizer"),
+        .ta_optimizer = optimizer_of(config, "align.ta.optimizer"),
+        .average = average_of(config, "align.ema"),
+        .clamp = index_of(word(config, "align", "clamp"), clamps),
+        .max_nonfinite = whole(config, "align", "max_nonfinite"),
+        .memory_limit = memory_limit(config),
+    };
+    if (!rewarded && rewards)
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "rewards are given, but stage %s trains without any; use stage: align, or rewards: []",
+                         dipp_run_stage(config));
+    if (rewards > DIPP_MAX_REWARDS)
+        return dipp_fail(error, DIPP_E_INVALID, "%zu rewards are given; at most %d are possible", rewards,
+                         DIPP_MAX_REWARDS);
+    for (size_t i = 0; i < rewards; i++) {
+        char prefix[32];
+        snprintf(prefix, sizeof prefix, "rewards[%zu]", i);
+        settings->rewards[i] = (dipp_align_reward){.scale = number(config, prefix, "scale"),
+                                                   .start = whole(config, prefix, "start"),
+                                                   .end = whole(config, prefix, "end")};
+    }
+    return divergence_of(config, settings, error);
+}
+
+dipp_status dipp_run_pretrain_settings(const dipp_config *config, const dipp_schedule *schedule, int64_t seed,
+                                       dipp_pretrain_settings *settings, dipp_error *error)
+{
+    *settings = (dipp_pretrain_settings){
+        .seed = (uint64_t)seed,
+        .steps = whole(config, "pretrain", "steps"),
+        .batch = (uint32_t)whole(config, "pretrain", "batch"),
+        .micro_batch = (uint32_t)whole(config, "pretrain", "micro_batch"),
+        .prompt_dropout = number(config, "pretrain", "prompt_dropout"),
+        .time = time_of(config, "pretrain.time", schedule),
+        .loss = loss_of(config, "pretrain"),
+        .optimizer = optimizer_of(config, "pretrain.optimizer"),
+        .average = average_of(config, "pretrain.ema"),
+        .max_nonfinite = whole(config, "pretrain", "max_nonfinite"),
+        .memory_limit = memory_limit(config),
+    };
+    if (settings->micro_batch && settings->batch % settings->micro_batch)
+        return dipp_fail(error, DIPP_E_INVALID, "pretrain.micro_batch %u does not divide pretrain.batch %u",
+                         settings->micro_batch, settings->batch);
+    return DIPP_OK;
+}

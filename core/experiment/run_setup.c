@@ -1,0 +1,266 @@
+#include "experiment/run_setup.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- Creation ---- */
+
+static dipp_status choose(dipp_run_setup *setup, dipp_plugin_kind kind, const char *section,
+                          const dipp_loaded_plugin **loaded, dipp_model_choice *choice, dipp_error *error)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s.plugin", section);
+    const char *name = dipp_config_string(setup->config, path);
+    if (!name)
+        return DIPP_OK;
+    dipp_status status = dipp_plugins_find(setup->plugins, kind, name, loaded, error);
+    if (status != DIPP_OK)
+        return status;
+    snprintf(path, sizeof path, "%s.params", section);
+    *choice = (dipp_model_choice){(*loaded)->descriptor, dipp_config_parameters(setup->config, path)};
+    return DIPP_OK;
+}
+
+static dipp_status create_models(dipp_run_setup *setup, dipp_error *error)
+{
+    dipp_schedule schedule;
+    bool scheduled = dipp_run_schedule(setup->config, &schedule);
+    static const dipp_host host = {.struct_size = sizeof host};
+    dipp_models_options options = {.schedule = scheduled ? &schedule : NULL,
+                                   .train_reference = setup->pretrain,
+                                   .train_generator = !setup->pretrain,
+                                   .generator_steps = (uint32_t)dipp_config_int(setup->config, "generator.steps"),
+                                   .host = &host};
+    dipp_status status =
+        choose(setup, DIPP_PLUGIN_REFERENCE, "reference", &setup->reference, &options.reference, error);
+    if (status == DIPP_OK && !setup->pretrain)
+        status = choose(setup, DIPP_PLUGIN_GENERATOR, "generator", &setup->generator, &options.generator, error);
+    if (status == DIPP_OK && !setup->pretrain)
+        status = choose(setup, DIPP_PLUGIN_REFERENCE, "align.ta", &setup->ta, &options.ta, error);
+    size_t rewards = setup->pretrain ? 0 : dipp_config_length(setup->config, "rewards");
+    if (status == DIPP_OK && rewards > DIPP_MAX_REWARDS)
+        return dipp_fail(error, DIPP_E_INVALID, "%zu rewards are given; at most %d are possible", rewards,
+                         DIPP_MAX_REWARDS);
+    for (size_t i = 0; i < rewards && status == DIPP_OK; i++) {
+        char section[32];
+        snprintf(section, sizeof section, "rewards[%zu]", i);
+        status = choose(setup, DIPP_PLUGIN_REWARD, section, &setup->rewards[i], &options.rewards[i], error);
+        options.reward_count++;
+    }
+    return status == DIPP_OK ? dipp_models_create(setup->backend, &options, &setup->models, error) : status;
+}
+
+static dipp_status read_prompts(dipp_run_setup *setup, dipp_error *error)
+{
+    dipp_status status = dipp_run_prompts_read(setup->config, "prompts", setup->world, &setup->prompts, error);
+    if (status != DIPP_OK)
+        return status;
+    bool own = dipp_config_has(setup->config, "evaluate.prompts.set") ||
+               dipp_config_has(setup->config, "evaluate.prompts.file") ||
+               dipp_config_has(setup->config, "evaluate.prompts.list");
+    status = dipp_run_prompts_read(setup->config, own ? "evaluate.prompts" : "prompts", setup->world,
+                                   &setup->evaluation, error);
+    if (status != DIPP_OK)
+        return status;
+    if (!setup->pretrain && !setup->prompts.configured && dipp_config_float(setup->config, "align.cfg_omega") != 1.0)
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "align.cfg_omega is %g, but there are no prompts, and guidance is towards a prompt; give "
+                         "prompts (set, file or list) or align.cfg_omega 1",
+                         dipp_config_float(setup->config, "align.cfg_omega"));
+    return DIPP_OK;
+}
+
+static dipp_status create_world(dipp_run_setup *setup, dipp_error *error)
+{
+    dipp_emoji_world_options options;
+    if (!dipp_run_needs_world(setup->config))
+        return DIPP_OK;
+    dipp_run_world_options(setup->config, &options);
+    return dipp_emoji_world_create(&options, &setup->world, error);
+}
+
+dipp_status dipp_run_setup_create(const dipp_config *config, dipp_plugins *plugins, uint32_t threads,
+                                  dipp_run_setup **out, dipp_error *error)
+{
+    dipp_run_setup *setup = dipp_allocate_zeroed(1, sizeof *setup);
+    if (!setup)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for a run");
+    setup->config = config;
+    setup->plugins = plugins;
+    setup->pretrain = dipp_run_pretrains(config);
+    dipp_status status = dipp_run_backend_create(config, threads, &setup->backend, error);
+    if (status == DIPP_OK)
+        status = create_models(setup, error);
+    if (status == DIPP_OK)
+        status = create_world(setup, error);
+    if (status == DIPP_OK)
+        status = read_prompts(setup, error);
+    if (status != DIPP_OK)
+        dipp_run_setup_destroy(&setup);
+    *out = setup;
+    return status;
+}
+
+void dipp_run_setup_destroy(dipp_run_setup **pointer)
+{
+    if (!pointer || !*pointer)
+        return;
+    dipp_run_setup *setup = *pointer;
+    dipp_run_prompts_clear(&setup->prompts);
+    dipp_run_prompts_clear(&setup->evaluation);
+    dipp_models_destroy(&setup->models);
+    dipp_emoji_world_destroy(&setup->world);
+    dipp_backend_destroy(&setup->backend);
+    for (uint32_t i = 0; i < setup->input_count; i++)
+        dipp_release(setup->inputs[i].path);
+    dipp_release(setup);
+    *pointer = NULL;
+}
+
+/* ---- Weights ---- */
+
+char *dipp_run_weights_file(const char *path, const char *name)
+{
+    char file[64];
+    if (!dipp_path_is_directory(path))
+        return dipp_string_copy(path);
+    snprintf(file, sizeof file, "%s.safetensors", name);
+    return dipp_path_join(path, file);
+}
+
+/* Reads a file (taken over) into sets and notes it as an input. */
+static dipp_status read_input(dipp_run_setup *setup, const char *role, char *file, dipp_parameter_set *const *sets,
+                              uint32_t count, dipp_error *error)
+{
+    dipp_run_input *input = &setup->inputs[setup->input_count];
+    struct stat information;
+    if (!file)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory to load %s", role);
+    *input = (dipp_run_input){.path = file};
+    snprintf(input->role, sizeof input->role, "%s", role);
+    setup->input_count++;
+    dipp_status status = dipp_weights_read_sets(file, "model", sets, count, input->sha256, error);
+    if (status != DIPP_OK)
+        return dipp_error_context(error, "%s", role);
+    input->bytes = stat(file, &information) == 0 ? (int64_t)information.st_size : 0;
+    return DIPP_OK;
+}
+
+static dipp_status load_reference(dipp_run_setup *setup, dipp_error *error)
+{
+    dipp_models *models = setup->models;
+    const char *path = dipp_config_string(setup->config, "reference.weights");
+    dipp_status status = DIPP_OK;
+    if (path) {
+        dipp_parameter_set *sets[] = {models->reference_set, models->text_set, models->decoder_set};
+        status = read_input(setup, "reference", dipp_run_weights_file(path, "model"), sets, 3, error);
+    }
+    if (status == DIPP_OK && models->reference_ema)
+        status = dipp_parameter_set_copy(models->reference_ema, models->reference_set, error);
+    if (status == DIPP_OK && models->text_ema)
+        status = dipp_parameter_set_copy(models->text_ema, models->text_set, error);
+    return status;
+}
+
+/* Whether every entry of a has a namesake of the same shape in b. */
+static bool layouts_agree(const dipp_layout *a, const dipp_layout *b)
+{
+    for (uint32_t i = 0; i < dipp_layout_count(a); i++) {
+        const dipp_layout_entry *entry = dipp_layout_entry_at(a, i);
+        uint32_t other;
+        if (!dipp_layout_find(b, entry->name, &other) ||
+            !dipp_same_shape(&entry->shape, &dipp_layout_entry_at(b, other)->shape))
+            return false;
+    }
+    return true;
+}
+
+/* to's entries from from's namesakes. */
+static dipp_status copy_by_name(dipp_parameter_set *to, const dipp_parameter_set *from, dipp_error *error)
+{
+    size_t to_count = (size_t)dipp_layout_elements(to->layout), from_count = (size_t)dipp_layout_elements(from->layout);
+    double *target = dipp_allocate_zeroed(to_count + 1, sizeof *target);
+    double *source = dipp_allocate_zeroed(from_count + 1, sizeof *source);
+    dipp_status status = DIPP_OK;
+    if (target && source) {
+        dipp_parameter_set_read(from, DIPP_BLOCK_MASTER, source, DIPP_HOST_F64);
+        for (uint32_t i = 0; i < dipp_layout_count(to->layout); i++) {
+            const dipp_layout_entry *entry = dipp_layout_entry_at(to->layout, i);
+            uint32_t other = 0;
+            dipp_layout_find(from->layout, entry->name, &other);
+            memcpy(target + entry->offset, source + dipp_layout_entry_at(from->layout, other)->offset,
+                   (size_t)entry->elements * sizeof *target);
+        }
+        dipp_parameter_set_write(to, DIPP_BLOCK_MASTER, target, DIPP_HOST_F64);
+        status = dipp_parameter_set_refresh(to, error);
+    } else {
+        status = dipp_fail(error, DIPP_E_MEMORY, "no memory to copy the parameters of %s", to->name);
+    }
+    dipp_release(target);
+    dipp_release(source);
+    return status;
+}
+
+static dipp_status load_generator(dipp_run_setup *setup, dipp_error *error)
+{
+    dipp_models *models = setup->models;
+    const char *init = dipp_config_string(setup->config, "generator.init");
+    dipp_status status = DIPP_OK;
+    if (init)
+        status =
+            read_input(setup, "generator", dipp_run_weights_file(init, "generator"), &models->generator_set, 1, error);
+    else if (dipp_config_has(setup->config, "reference.weights") &&
+             layouts_agree(models->generator_layout, models->reference_layout))
+        status = copy_by_name(models->generator_set, models->reference_set, error);
+    if (status == DIPP_OK)
+        status = dipp_parameter_set_copy(models->generator_ema, models->generator_set, error);
+    return status;
+}
+
+static dipp_status load_ta(dipp_run_setup *setup, dipp_error *error)
+{
+    dipp_models *models = setup->models;
+    const char *start = dipp_config_string(setup->config, "align.ta.init");
+    if (!start || strcmp(start, "stage1"))
+        return models->own_ta ? DIPP_OK : dipp_parameter_set_copy(models->ta_set, models->reference_set, error);
+    const char *init = dipp_config_string(setup->config, "generator.init");
+    if (!init)
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "align.ta.init is stage1, which takes ta.safetensors from beside generator.init, and that is "
+                         "not set; set it, or align.ta.init: reference");
+    char *folder = dipp_path_is_directory(init) ? dipp_string_copy(init) : dipp_path_folder(init);
+    char *file = folder ? dipp_path_join(folder, "ta.safetensors") : NULL;
+    dipp_release(folder);
+    return read_input(setup, "ta", file, &models->ta_set, 1, error);
+}
+
+static dipp_status load_rewards(dipp_run_setup *setup, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    for (uint32_t i = 0; i < setup->models->reward_count && status == DIPP_OK; i++) {
+        char path[48], role[24];
+        snprintf(path, sizeof path, "rewards[%u].weights", i);
+        snprintf(role, sizeof role, "reward[%u]", i);
+        const char *weights = dipp_config_string(setup->config, path);
+        if (weights)
+            status = read_input(setup, role, dipp_run_weights_file(weights, "model"), &setup->models->rewards[i].set, 1,
+                                error);
+    }
+    return status;
+}
+
+dipp_status dipp_run_setup_load(dipp_run_setup *setup, int64_t seed, dipp_error *error)
+{
+    dipp_status status = dipp_models_initialise(setup->models, (uint64_t)seed, error);
+    if (status == DIPP_OK)
+        status = load_reference(setup, error);
+    if (status == DIPP_OK && setup->models->generator)
+        status = load_generator(setup, error);
+    if (status == DIPP_OK && setup->models->ta_set)
+        status = load_ta(setup, error);
+    return status == DIPP_OK ? load_rewards(setup, error) : status;
+}

@@ -1,0 +1,51 @@
+/* Everything a run needs before its first step: back-end, plugins, networks, prompts, and the weights it starts from. */
+#ifndef DIPP_EXPERIMENT_RUN_SETUP_H
+#define DIPP_EXPERIMENT_RUN_SETUP_H
+
+#include "base/sha256.h"
+#include "experiment/run_prompts.h"
+#include "experiment/run_settings.h"
+#include "plugin/plugin_host.h"
+#include "train/models.h"
+
+enum { DIPP_RUN_INPUTS = 4 + DIPP_MAX_REWARDS };
+
+/* A weight file that the run starts from. */
+typedef struct dipp_run_input {
+    char role[24]; /* reference, generator, ta, reward[0] */
+    char *path;
+    char sha256[DIPP_SHA256_HEX_BYTES];
+    int64_t bytes;
+} dipp_run_input;
+
+typedef struct dipp_run_setup {
+    const dipp_config *config; /* borrowed, as plugins */
+    dipp_plugins *plugins;
+    bool pretrain;
+    dipp_backend *backend;
+    dipp_emoji_world *world; /* NULL where nothing of it is asked for */
+    dipp_models *models;
+    dipp_run_prompts prompts, evaluation; /* evaluation: those of training where none are configured */
+    const dipp_loaded_plugin *reference, *generator, *ta, *rewards[DIPP_MAX_REWARDS]; /* NULL: takes no part */
+    dipp_run_input inputs[DIPP_RUN_INPUTS];
+    uint32_t input_count;
+} dipp_run_setup;
+
+/* threads 0: as configured. Every network is recorded and its parameters are allocated, zeroed. */
+dipp_status dipp_run_setup_create(const dipp_config *config, dipp_plugins *plugins, uint32_t threads,
+                                  dipp_run_setup **out, dipp_error *error);
+void dipp_run_setup_destroy(dipp_run_setup **setup);
+
+/* Initial values by seed, then the configured files over them:
+ *   reference.weights   network and text encoder, in FOLDER/model.safetensors or the file itself
+ *   generator.init      FOLDER/generator.safetensors or the file; without it, and with reference.weights, the
+ *                       reference's network where names and shapes agree; else the plugin's initial values
+ *   align.ta.init       stage1: ta.safetensors beside generator.init; reference: the reference's weights
+ *   rewards[].weights   FOLDER/model.safetensors or the file
+ * Averages start as copies. inputs lists what was read. */
+dipp_status dipp_run_setup_load(dipp_run_setup *setup, int64_t seed, dipp_error *error);
+
+/* The file behind a weights path: FOLDER/NAME.safetensors, or the path itself; freed with dipp_release. */
+char *dipp_run_weights_file(const char *path, const char *name);
+
+#endif
