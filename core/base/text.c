@@ -95,7 +95,7 @@ char *dipp_format_double(double value, char out[DIPP_DOUBLE_TEXT_BYTES])
             break;
     }
     snprintf(scientific, sizeof scientific, "%.*e", digits - 1, fabs(value));
-    char figures[18];
+    char figures[18] = "";
     int count = 0;
     const char *next = scientific;
     for (; *next != 'e'; next++)

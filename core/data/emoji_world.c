@@ -275,6 +275,7 @@ static dipp_status keep_texels(dipp_emoji_world *world, dipp_emoji_font *font, d
 static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): it cannot see the bytes of a double */
         hash = (hash ^ ((const uint8_t *)bytes)[i]) * 0x100000001b3u;
     return hash;
 }

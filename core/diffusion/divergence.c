@@ -47,11 +47,11 @@ static dipp_tensor form_factor(dipp_graph *g, dipp_divergence_form form, dipp_te
 {
     dipp_tensor a = level.alpha, s = level.sigma;
     dipp_tensor data = dipp_div(g, dipp_mul(g, w, dipp_mul(g, a, a)), dipp_mul(g, s, s)); /* w a^2/s^2 */
-    dipp_tensor ratio = dipp_div(g, a, s), per_data = DIPP_NONE;
+    dipp_tensor ratio = dipp_div(g, a, s), per_data = ratio;
     switch (form) {
     case DIPP_FORM_SCORE: return dipp_mul(g, w, a);
     case DIPP_FORM_DATA: return data;
-    case DIPP_FORM_EPS: per_data = ratio; break;
+    case DIPP_FORM_EPS: break;
     case DIPP_FORM_V: per_data = dipp_add(g, dipp_mul(g, a, ratio), s); break;
     case DIPP_FORM_FLOW: per_data = dipp_scale_add(g, ratio, 1.0, 1.0); break;
     }

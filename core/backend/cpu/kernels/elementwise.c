@@ -154,9 +154,9 @@ BINARY(quick_gelu_backward, (b)*quick_gelu_slope(a))
 static chunk_function *function_of(dipp_op op)
 {
     switch (op) {
-    case DIPP_OP_CAST: return copy;
+    case DIPP_OP_CAST:
     case DIPP_OP_BROADCAST: return copy;
-    case DIPP_OP_ADD: return add;
+    case DIPP_OP_ADD:
     case DIPP_OP_ACCUMULATE: return add;
     case DIPP_OP_SUB: return subtract;
     case DIPP_OP_MUL: return multiply;

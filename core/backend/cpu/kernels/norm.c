@@ -135,7 +135,7 @@ static void gated_add(const void *state, void *const *args, int thread, int64_t 
     const float *gate = NULL;
     for (int64_t row = begin; row < end; row++) {
         int64_t group = row / s->group_rows;
-        if (group != loaded)
+        if (!gate || group != loaded)
             gate = row_load(args[1], s->type[1], group * n, n, buffer);
         loaded = group;
         const float *x = row_load(args[0], s->type[0], row * n, n, buffer + n);
@@ -240,7 +240,7 @@ dipp_status DIPP_CPU_AT_LEVEL(dipp_cpu_prepare_norm)(dipp_cpu_context *context, 
     for (uint32_t i = 0; i < node->output_count && i < 3; i++)
         s->out_type[i] = dipp_cpu_type_of(context, node->outputs[i].dtype);
     s->width = x->shape.dims[x->shape.rank - 1];
-    int64_t rows = s->width ? dipp_cpu_elements(&x->shape) / s->width : 0;
+    int64_t rows = dipp_cpu_elements(&x->shape) / s->width;
     s->groups = shared->present && shared->shape.rank > 1 ? dipp_cpu_elements(&shared->shape) / s->width : 1;
     s->group_rows = rows / s->groups;
     s->has_gain = is_norm && shared->present;

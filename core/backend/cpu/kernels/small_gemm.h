@@ -37,15 +37,13 @@ static inline int64_t padded(int64_t n)
 #define LOWER(lane, s) ((lane) & (s) ? VECTOR + (lane) : (lane) + (s))
 
 /* Exchanges the off-diagonal squares of side s in every square of side 2 s. */
-#define EXCHANGE(rows, s)                                                             \
-    for (int i = 0; i < VECTOR; i++)                                                  \
-        if (!(i & (s))) {                                                             \
-            vector a = rows[i], b = rows[i + (s)];                                    \
-            rows[i] = __builtin_shuffle(a, b, (lane_numbers){LANES(UPPER, s)});       \
-            rows[i + (s)] = __builtin_shuffle(a, b, (lane_numbers){LANES(LOWER, s)}); \
+#define EXCHANGE(rows, s)                                                   \
+    for (int i = 0; i < VECTOR; i++)                                        \
+        if (!(i & (s))) {                                                   \
+            vector a = rows[i], b = rows[i + (s)];                          \
+            rows[i] = __builtin_shufflevector(a, b, LANES(UPPER, s));       \
+            rows[i + (s)] = __builtin_shufflevector(a, b, LANES(LOWER, s)); \
         }
-
-typedef int32_t lane_numbers __attribute__((vector_size(VECTOR * sizeof(int32_t))));
 
 /* out[c][r] = in[r][c] of one square of side VECTOR. */
 static inline void transpose_square(const float *in, int64_t in_row, float *out, int64_t out_row)
