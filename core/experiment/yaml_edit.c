@@ -61,15 +61,17 @@ bool dipp_yaml_put(dipp_arena *arena, dipp_yaml_node *map, const char *path, con
         *entry = (dipp_yaml_entry){.key = dipp_arena_string_n(arena, path, length)};
         if (mark)
             entry->mark = *mark;
-        entry->value = path[length] ? dipp_yaml_new_map(arena, mark) : NULL;
-        if (!entry->key || (path[length] && !entry->value))
+        if (!entry->key)
             return false;
         map->count++;
     }
-    if (path[length])
-        return dipp_yaml_put(arena, (dipp_yaml_node *)entry->value, path + length + 1, mark, value);
-    entry->value = value;
-    return true;
+    if (!path[length]) {
+        entry->value = value;
+        return true;
+    }
+    if (!entry->value)
+        entry->value = dipp_yaml_new_map(arena, mark);
+    return entry->value && dipp_yaml_put(arena, (dipp_yaml_node *)entry->value, path + length + 1, mark, value);
 }
 
 const dipp_yaml_node *dipp_yaml_overlay(dipp_arena *arena, const dipp_yaml_node *base, const dipp_yaml_node *over)
@@ -241,7 +243,7 @@ static dipp_status edit_entry(const struct edit *edit, const dipp_yaml_node *nod
     dipp_status status = edit_node(edit, entry ? entry->value : NULL, path + length, &changed);
     if (status != DIPP_OK)
         return status;
-    if (!changed) {
+    if (entry && !changed) {
         size_t at = (size_t)(entry - map->entries);
         memmove(entry, entry + 1, (map->count - at - 1) * sizeof *entry);
         map->count--;

@@ -233,8 +233,7 @@ const dipp_plugin_listing *dipp_plugins_at(const dipp_plugins *plugins, size_t i
 }
 
 /* The message for a plugin that nobody has: what there is, what was probably meant, and what was refused and why. */
-static dipp_status no_such_plugin(const dipp_plugins *plugins, dipp_plugin_kind kind, const char *name,
-                                  dipp_error *error)
+static void report_missing(const dipp_plugins *plugins, dipp_plugin_kind kind, const char *name, dipp_error *error)
 {
     dipp_text text = {0};
     dipp_text_printf(&text, "no %s plugin is called \"%s\"", dipp_plugin_kind_name(kind), name);
@@ -262,10 +261,9 @@ static dipp_status no_such_plugin(const dipp_plugins *plugins, dipp_plugin_kind 
             dipp_text_printf(&text, "\n  not searched: %s", l->reason);
     }
     char *message = dipp_text_finish(&text);
-    dipp_status status = dipp_fail(error, DIPP_E_NOT_FOUND, "%s", message ? message : "no such plugin");
+    dipp_fail(error, DIPP_E_NOT_FOUND, "%s", message ? message : "no such plugin");
     dipp_release(message);
     dipp_release(names);
-    return status;
 }
 
 /* Loads the file of r and fills all entries of that file. */
@@ -308,8 +306,10 @@ dipp_status dipp_plugins_find(dipp_plugins *plugins, dipp_plugin_kind kind, cons
                               const dipp_loaded_plugin **loaded, dipp_error *error)
 {
     const dipp_plugin_listing *listing = first_of(plugins, kind, name);
-    if (!listing)
-        return no_such_plugin(plugins, kind, name, error);
+    if (!listing) {
+        report_missing(plugins, kind, name, error);
+        return DIPP_E_NOT_FOUND;
+    }
     const record *r = (const record *)listing; /* its first member */
     if (!r->loaded.descriptor) {
         dipp_status status = load(plugins, r, error);

@@ -238,7 +238,7 @@ dipp_status dipp_plugin_probe(const char *path, uint32_t timeout_ms, char **json
     dipp_status status = DIPP_OK;
     if (refusal)
         status = dipp_fail(error, DIPP_E_PLUGIN, "%s", refusal);
-    else if (!json_is_array(json_object_get(root, "plugins")))
+    else if (!whole || !json_is_array(json_object_get(root, "plugins")))
         status = explain(&a, wait_status, reached, timeout_ms, error);
     else
         a.data[a.size] = 0; /* collect keeps room for it */

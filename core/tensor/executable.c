@@ -47,7 +47,8 @@ static void *value_memory(const dipp_executable *executable, uint32_t id, const 
     case DIPP_VALUE_CONSTANT: return (char *)record->constants + record->constant_offsets[id];
     case DIPP_VALUE_PARAMETER:
     case DIPP_VALUE_GRADIENT:
-    case DIPP_VALUE_BLOCK: return parameter_memory(executable, value, &bindings[value->slot - 1]);
+    case DIPP_VALUE_BLOCK: /* a value with a name has storage of its own, so named() needs no bindings */
+        return bindings ? parameter_memory(executable, value, &bindings[value->slot - 1]) : NULL;
     case DIPP_VALUE_INPUT:
     case DIPP_VALUE_COMPUTED: break;
     }

@@ -144,8 +144,10 @@ dipp_tensor dipp_attention(dipp_graph *g, dipp_tensor q, dipp_tensor k, dipp_ten
                                options ? options->heads : 0);
     }
     dipp_attributes attributes = {.heads = options->heads, .alpha = options->scale, .causal = options->causal};
-    if (attributes.alpha == 0.0)
-        attributes.alpha = 1.0 / sqrt((double)(sq.dims[2] / options->heads));
+    if (attributes.alpha == 0.0) {
+        int64_t head = sq.dims[2] / options->heads; /* exact: checked above */
+        attributes.alpha = 1.0 / sqrt((double)head);
+    }
     dipp_tensor bias = options->key_bias.id ? dipp_cast(g, options->key_bias, DIPP_WIDE) : DIPP_NONE;
     dipp_tensor inputs[4] = {dipp_cast(g, q, DIPP_COMPUTE), dipp_cast(g, k, DIPP_COMPUTE),
                              dipp_cast(g, v, DIPP_COMPUTE), bias};

@@ -252,7 +252,8 @@ int64_t dipp_pretrain_images_seen(const dipp_pretrain *pretrain)
 
 double dipp_pretrain_flops(const dipp_pretrain *pretrain)
 {
-    return dipp_program_flops(pretrain->program, 0) * (double)(pretrain->settings.batch / pretrain->n);
+    uint32_t passes = pretrain->settings.batch / pretrain->n; /* exact: checked by create */
+    return dipp_program_flops(pretrain->program, 0) * passes;
 }
 
 /* ---- Checkpoints ---- */

@@ -217,7 +217,7 @@ static void append_header(const dipp_weights_writer *writer, dipp_text *text)
         for (uint32_t j = 0; j < tensor->rank; j++)
             dipp_text_printf(text, "%s%llu", j ? "," : "", (unsigned long long)tensor->shape[j]);
         dipp_text_printf(text, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)offset,
-                         (unsigned long long)(offset + tensor->bytes));
+                         (unsigned long long)offset + tensor->bytes);
         offset += tensor->bytes;
     }
     dipp_text_append(text, "}");
