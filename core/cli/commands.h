@@ -4,10 +4,19 @@
 
 #include "cli/common.h"
 
+int cli_check(int argc, char **argv);
+int cli_ls(int argc, char **argv);
+int cli_plan(int argc, char **argv);
+int cli_plugins(int argc, char **argv);
 int cli_run(int argc, char **argv);
 int cli_run_cell(int argc, char **argv);
+int cli_sample(int argc, char **argv);
+int cli_show(int argc, char **argv);
+int cli_sql(int argc, char **argv);
 int cli_world(int argc, char **argv);
 
-extern const char cli_run_details[], cli_world_details[];
+/* Lines for --help. */
+extern const char cli_check_details[], cli_ls_details[], cli_plan_details[], cli_plugins_details[], cli_run_details[],
+    cli_sample_details[], cli_show_details[], cli_sql_details[], cli_world_details[];
 
 #endif

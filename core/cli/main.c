@@ -9,10 +9,20 @@
 const cli_command cli_commands[] = {
     {"run", "EXPERIMENT.yaml [key=value ...]", "Run what is missing of an experiment.", cli_run_details, cli_run,
      false},
-    {"run-cell", "--db FILE --run N", "Run one queued run in this process (dipp run starts these).", NULL, cli_run_cell,
-     true},
+    {"check", "EXPERIMENT.yaml [key=value ...]", "Say whether an experiment can run, without running it.",
+     cli_check_details, cli_check, false},
+    {"plan", "EXPERIMENT.yaml [key=value ...]", "Say what memory an experiment will take.", cli_plan_details, cli_plan,
+     false},
+    {"ls", "[EXPERIMENT]", "List runs.", cli_ls_details, cli_ls, false},
+    {"show", "RUN", "Show one run: settings, scores, attempts, warnings, files.", cli_show_details, cli_show, false},
+    {"sample", "RUN | EXPERIMENT.yaml [key=value ...]", "Draw pictures with a run's weights.", cli_sample_details,
+     cli_sample, false},
+    {"plugins", "[NAME ...]", "List plugins, or the parameters of some.", cli_plugins_details, cli_plugins, false},
+    {"sql", "[QUERY]", "Ask the database.", cli_sql_details, cli_sql, false},
     {"world", "[EXPERIMENT.yaml [key=value ...]]", "Show the emoji world of an experiment and write its vocabulary.",
      cli_world_details, cli_world, false},
+    {"run-cell", "--db FILE --run N", "Run one queued run in this process (dipp run starts these).", NULL, cli_run_cell,
+     true},
     {NULL, NULL, NULL, NULL, NULL, false},
 };
 

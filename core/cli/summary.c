@@ -2,6 +2,10 @@
 
 #include "cli/table.h"
 
+#include "base/memory.h"
+#include "experiment/run_grid.h"
+
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,7 +58,7 @@ static int add_row(void *user, int columns, const char *const *names, const char
     snprintf(pivot->seeds[r], sizeof pivot->seeds[r], "%s", values[4]);
     if (!values[5])
         snprintf(pivot->cells[r][m], CELL_BYTES, "nan");
-    else if (values[6])
+    else if (values[6] && atof(values[6]) > 1e-6 * fabs(atof(values[5]))) /* less is rounding */
         snprintf(pivot->cells[r][m], CELL_BYTES, "%.4g ±%.2g%s", atof(values[5]), atof(values[6]),
                  values[7] && *values[7] == '1' ? "*" : "");
     else
@@ -103,6 +107,12 @@ dipp_status cli_summary(const dipp_run_plan *plan, dipp_store *store, bool quiet
                                                   binds, 1, add_row, pivot, error);
     if (status == DIPP_OK && pivot->row_count)
         print(pivot);
+    char *grid = NULL;
+    if (status == DIPP_OK)
+        status = dipp_run_grid(plan, store, &grid, error);
+    if (status == DIPP_OK && grid && !quiet)
+        printf("pictures: %s\n", grid);
+    dipp_release(grid);
     free(pivot->cells);
     free(pivot);
     return status;

@@ -186,7 +186,8 @@ dipp_status dipp_evaluation_draw(dipp_evaluation *evaluation, bool reference, di
 {
     const dipp_evaluation_options *options = &evaluation->options;
     dipp_sampler *sampler = NULL;
-    *result = (dipp_evaluation_result){.count = evaluation->count, .side = evaluation->side};
+    *result = (dipp_evaluation_result){
+        .count = evaluation->count, .elements = evaluation->elements, .side = evaluation->side};
     dipp_status status = sampler_of(evaluation, reference, &sampler, error);
     if (status == DIPP_OK) {
         void **memory = evaluation->side ? (void **)&result->rgb : (void **)&result->vectors;

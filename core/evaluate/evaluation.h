@@ -77,11 +77,12 @@ typedef struct dipp_evaluation_result {
     size_t score_count, score_capacity;
     dipp_evaluation_set_score *set_scores;
     size_t set_count, set_capacity;
-    uint32_t count;  /* samples drawn: prompts x samples */
-    int side;        /* of a picture; 0 for vectors */
-    uint8_t *rgb;    /* [count, side, side, 3] */
-    float *vectors;  /* [count, d] */
-    uint8_t *finite; /* [count] */
+    uint32_t count;    /* samples drawn: prompts x samples */
+    uint32_t elements; /* of a sample */
+    int side;          /* of a picture; 0 for vectors */
+    uint8_t *rgb;      /* [count, side, side, 3] */
+    float *vectors;    /* [count, d] */
+    uint8_t *finite;   /* [count] */
 } dipp_evaluation_result;
 
 /* Draws with the generator, or with the reference, and scores. DIPP_E_INTERRUPTED when *stop became nonzero.

@@ -71,6 +71,10 @@ static dipp_status add_path(dipp_run_keys *keys, const dipp_config_value *value,
     const char *sha256 = NULL;
     dipp_status status = DIPP_OK;
     dipp_text_printf(text, "\n%s", value->key);
+    if (!dipp_path_exists(value->text))
+        return dipp_fail(error, DIPP_E_NOT_FOUND,
+                         "%s: there is no file or folder %s (paths are relative to where dipp is started)", value->key,
+                         value->text);
     if (!dipp_path_is_directory(value->text)) {
         status = hash_file(keys, value->text, &sha256, error);
         if (status != DIPP_OK)

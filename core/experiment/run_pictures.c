@@ -37,19 +37,24 @@ static dipp_status make_folder(const dipp_run_pictures *pictures, dipp_error *er
 static dipp_status store_one(const dipp_run_pictures *pictures, const dipp_evaluation_result *result, uint32_t prompt,
                              uint32_t sample, int64_t *artifact, dipp_error *error)
 {
-    char name[DIPP_PICTURE_NAME_BYTES], meta[96];
+    char name[DIPP_PICTURE_NAME_BYTES];
     size_t bytes = (size_t)result->side * (size_t)result->side * 3;
     dipp_image image = {result->side, result->side, result->rgb + (prompt * pictures->samples + sample) * bytes};
+    dipp_text json = {0};
+    dipp_text_printf(&json, "{\"prompt\":%u,\"sample\":%u,\"subject\":\"%s\",\"text\":", prompt, sample,
+                     pictures->reference ? "reference" : "generator");
+    dipp_json_write_string(&json, pictures->prompts->texts[prompt]);
+    dipp_text_append(&json, "}");
+    char *meta = dipp_text_finish(&json);
     char *path = dipp_run_record_path(pictures->record,
                                       dipp_picture_name(pictures->reference, pictures->step, prompt, sample, name));
-    dipp_status status = path ? dipp_image_write_png(path, &image, error)
-                              : dipp_fail(error, DIPP_E_MEMORY, "no memory to keep pictures");
+    dipp_status status = path && meta ? dipp_image_write_png(path, &image, error)
+                                      : dipp_fail(error, DIPP_E_MEMORY, "no memory to keep pictures");
+    if (status == DIPP_OK)
+        status = dipp_run_record_artifact(pictures->record, pictures->step, "image", name, meta, NULL, artifact, error);
     dipp_release(path);
-    snprintf(meta, sizeof meta, "{\"prompt\":%u,\"sample\":%u,\"subject\":\"%s\"}", prompt, sample,
-             pictures->reference ? "reference" : "generator");
-    return status == DIPP_OK
-               ? dipp_run_record_artifact(pictures->record, pictures->step, "image", name, meta, NULL, artifact, error)
-               : status;
+    dipp_release(meta);
+    return status;
 }
 
 static dipp_status store_grid(const dipp_run_pictures *pictures, const dipp_evaluation_result *result, uint32_t prompts,
@@ -194,8 +199,10 @@ dipp_status dipp_run_reference_samples(dipp_run_setup *setup, const dipp_run_rec
     dipp_text_discard(&name);
     uint32_t count = setup->evaluation.count * (uint32_t)dipp_config_int(setup->config, "evaluate.samples");
     size_t bytes = dipp_evaluation_sample_bytes(evaluation) * count;
-    *result = (dipp_evaluation_result){
-        .count = count, .side = setup->models->space.images ? (int)setup->models->space.sample.dims[1] : 0};
+    *result =
+        (dipp_evaluation_result){.count = count,
+                                 .elements = (uint32_t)dipp_shape_elements(&setup->models->space.sample),
+                                 .side = setup->models->space.images ? (int)setup->models->space.sample.dims[1] : 0};
     if (!path)
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the reference's samples");
     else if (!read_samples(path, bytes, result)) {

@@ -1,0 +1,29 @@
+/* Sets a cell up as a worker would, without running it: says whether it can run and what memory it will take. */
+#ifndef DIPP_EXPERIMENT_RUN_CHECK_H
+#define DIPP_EXPERIMENT_RUN_CHECK_H
+
+#include "experiment/experiment.h"
+#include "plugin/plugin_host.h"
+#include "tensor/program.h"
+
+enum { DIPP_CHECK_ROLES = 16 };
+
+typedef struct dipp_check_report {
+    char backend[48]; /* "cpu bf16, 2 threads, avx512_core_amx" */
+    struct {
+        char name[48];
+        size_t bytes;
+        int64_t parameters; /* -1: not a parameter set */
+    } roles[DIPP_CHECK_ROLES];
+    size_t role_count, total_bytes;
+    char peak_program[64], peak_op[64];
+    size_t peak_bytes, peak_step, temporaries_sum;
+    double flops; /* useful, of an iteration */
+    uint32_t prompts, evaluation_prompts, samples;
+} dipp_check_report;
+
+/* weights: also read every weight file. Errors are those that the run would end with. */
+dipp_status dipp_run_check(const dipp_cell *cell, dipp_plugins *plugins, bool weights, dipp_check_report *report,
+                           dipp_error *error);
+
+#endif
