@@ -124,6 +124,17 @@ static dipp_status decide(dipp_planned_cell *planned, const char *experiment, di
     }
 }
 
+/* What the table of keys leaves open, so that it costs no run to find out. */
+static dipp_status check_settings(const dipp_cell *cell, dipp_error *error)
+{
+    dipp_align_settings settings;
+    dipp_schedule schedule = {.t_min = 0};
+    dipp_status status = dipp_run_pretrains(cell->config)
+                             ? DIPP_OK
+                             : dipp_run_align_settings(cell->config, &schedule, cell->seed, &settings, error);
+    return status == DIPP_OK ? DIPP_OK : dipp_error_context(error, "%s", cell->arm);
+}
+
 dipp_status dipp_run_plan_create(const dipp_experiment *experiment, dipp_plugins *plugins, dipp_store *store,
                                  bool rerun, dipp_run_plan **out, dipp_error *error)
 {
@@ -141,10 +152,13 @@ dipp_status dipp_run_plan_create(const dipp_experiment *experiment, dipp_plugins
     for (size_t i = 0; i < count && status == DIPP_OK; i++) {
         dipp_planned_cell *planned = &plan->cells[i];
         planned->cell = &cells[i];
-        if (i && cells[i].point == cells[i - 1].point)
+        if (i && cells[i].point == cells[i - 1].point) {
             memcpy(planned->key, plan->cells[i - 1].key, sizeof planned->key);
-        else
-            status = dipp_run_keys_of(keys, &cells[i], planned->key, error);
+        } else {
+            status = check_settings(&cells[i], error);
+            if (status == DIPP_OK)
+                status = dipp_run_keys_of(keys, &cells[i], planned->key, error);
+        }
         if (status == DIPP_OK)
             status = decide(planned, dipp_experiment_name(experiment), plugins, store, rerun, error);
         plan->to_run += planned->action == DIPP_CELL_RUN;
