@@ -170,6 +170,7 @@ static dipp_status label_and_weigh(const dipp_parameters *p, mixture *m, dipp_er
         if (!token[k])
             return dipp_fail(error, DIPP_E_MEMORY, "no memory for the labels of a mixture");
     }
+    /* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): create refuses a mixture of no components */
     m->log_prior = calloc(((size_t)m->labels + 1) * total, sizeof *m->log_prior);
     if (!m->log_prior)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for the weights of a mixture");
