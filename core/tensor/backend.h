@@ -36,6 +36,13 @@ typedef struct dipp_kernel {
     size_t scratch_bytes; /* planned by the caller, 256-byte aligned, garbage on entry */
 } dipp_kernel;
 
+/* One kernel with its arguments resolved. They stay what they are from replay to replay. */
+typedef struct dipp_call {
+    void (*run)(void *state, void *const *args);
+    void *state;
+    void **args;
+} dipp_call;
+
 typedef enum dipp_host_type { DIPP_HOST_F32 = 0, DIPP_HOST_F64, DIPP_HOST_I32 } dipp_host_type;
 
 typedef struct dipp_backend_options {
@@ -74,6 +81,15 @@ struct dipp_backend {
     void (*end)(dipp_backend *backend);
     void (*destroy)(dipp_backend *backend);
     void *context;
+
+    /* Optional, both or neither: the replay of a whole list at once, for a back-end that can remember lists. The list is
+     * the same at every call with the same memory; *memory is NULL at the first and belongs to the back-end. forget
+     * gets *memory back, NULL too, before the list goes away. */
+    void (*replay)(dipp_backend *backend, void **memory, const dipp_call *calls, size_t count);
+    void (*forget)(dipp_backend *backend, void *memory);
+    /* Optional: DIPP_OK, or the first failure of anything run or moved so far, for what is asynchronous or returns
+     * nothing. It sticks: numbers read after it mean nothing. */
+    dipp_status (*status)(dipp_backend *backend, dipp_error *error);
 };
 
 /* By name ("reference", "cpu", "cuda", "null", "auto"): DIPP_E_UNSUPPORTED says what is missing. The caller owns *out. */

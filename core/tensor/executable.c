@@ -3,19 +3,13 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-/* One kernel call with its pointers resolved. */
-typedef struct call {
-    void (*run)(void *state, void *const *args);
-    void *state;
-    void **args;
-} call;
-
 struct dipp_executable {
     dipp_plan *plan;
     const dipp_plan_program *record;
     const dipp_program *program;
-    call *calls[DIPP_MAX_SEGMENTS];
-    void **args; /* all argument lists, one block */
+    dipp_call *calls[DIPP_MAX_SEGMENTS];
+    void *memory[DIPP_MAX_SEGMENTS]; /* what a back-end that remembers lists keeps of each */
+    void **args;                     /* all argument lists, one block */
 };
 
 static void *parameter_memory(const dipp_executable *executable, const dipp_value *value, const dipp_binding *binding)
@@ -90,7 +84,7 @@ static void resolve(dipp_executable *executable, const dipp_binding *bindings)
         for (size_t i = 0; i < program->counts[s]; i++) {
             const dipp_instruction *instruction = &program->instructions[s][i];
             const dipp_node *node = &program->graph->nodes[instruction->node];
-            executable->calls[s][i] = (call){instruction->kernel.run, instruction->kernel.state, at};
+            executable->calls[s][i] = (dipp_call){instruction->kernel.run, instruction->kernel.state, at};
             for (uint32_t k = 0; k < node->input_count; k++)
                 *at++ = value_memory(executable, node->inputs[k], bindings);
             for (uint32_t k = 0; k < node->output_count; k++)
@@ -113,7 +107,7 @@ dipp_status dipp_executable_create(dipp_plan *plan, dipp_program *program, const
     size_t arguments = 1;
     bool good = executable != NULL;
     for (uint32_t s = 0; good && s < program->segments; s++) {
-        good = (executable->calls[s] = dipp_allocate_zeroed(program->counts[s] + 1, sizeof(call))) != NULL;
+        good = (executable->calls[s] = dipp_allocate_zeroed(program->counts[s] + 1, sizeof(dipp_call))) != NULL;
         for (size_t i = 0; i < program->counts[s]; i++) {
             const dipp_node *node = &program->graph->nodes[program->instructions[s][i].node];
             arguments += node->input_count + node->output_count + 1;
@@ -136,8 +130,11 @@ void dipp_executable_destroy(dipp_executable **executable)
 {
     if (!executable || !*executable)
         return;
-    for (int s = 0; s < DIPP_MAX_SEGMENTS; s++)
+    for (int s = 0; s < DIPP_MAX_SEGMENTS; s++) {
+        if ((*executable)->memory[s])
+            (*executable)->plan->backend->forget((*executable)->plan->backend, (*executable)->memory[s]);
         dipp_release((*executable)->calls[s]);
+    }
     dipp_release((*executable)->args);
     dipp_release(*executable);
     *executable = NULL;
@@ -146,12 +143,15 @@ void dipp_executable_destroy(dipp_executable **executable)
 void dipp_execute(dipp_executable *executable, uint32_t segment)
 {
     dipp_backend *backend = executable->plan->backend;
-    const call *calls = executable->calls[segment];
+    const dipp_call *calls = executable->calls[segment];
     size_t count = executable->program->counts[segment];
     if (backend->begin)
         backend->begin(backend);
-    for (size_t i = 0; i < count; i++)
-        calls[i].run(calls[i].state, calls[i].args);
+    if (backend->replay)
+        backend->replay(backend, &executable->memory[segment], calls, count);
+    else
+        for (size_t i = 0; i < count; i++)
+            calls[i].run(calls[i].state, calls[i].args);
     if (backend->end)
         backend->end(backend);
 }
@@ -198,15 +198,23 @@ static dipp_status named(dipp_executable *executable, const char *name, size_t c
     return DIPP_OK;
 }
 
+/* What an asynchronous back-end has to say for itself. */
+static dipp_status backend_status(const dipp_executable *executable, dipp_error *error)
+{
+    dipp_backend *backend = executable->plan->backend;
+    return backend->status ? backend->status(backend, error) : DIPP_OK;
+}
+
 dipp_status dipp_executable_write(dipp_executable *executable, const char *name, const void *host, dipp_host_type type,
                                   size_t count, dipp_error *error)
 {
     void *memory = NULL;
     dipp_dtype dtype = DIPP_WIDE;
     dipp_status status = named(executable, name, count, &memory, &dtype, error);
-    if (status == DIPP_OK)
-        executable->plan->backend->upload(executable->plan->backend, memory, dtype, host, type, count);
-    return status;
+    if (status != DIPP_OK)
+        return status;
+    executable->plan->backend->upload(executable->plan->backend, memory, dtype, host, type, count);
+    return backend_status(executable, error);
 }
 
 dipp_status dipp_executable_read(dipp_executable *executable, const char *name, void *host, dipp_host_type type,
@@ -215,7 +223,8 @@ dipp_status dipp_executable_read(dipp_executable *executable, const char *name, 
     void *memory = NULL;
     dipp_dtype dtype = DIPP_WIDE;
     dipp_status status = named(executable, name, count, &memory, &dtype, error);
-    if (status == DIPP_OK)
-        executable->plan->backend->download(executable->plan->backend, host, type, memory, dtype, count);
-    return status;
+    if (status != DIPP_OK)
+        return status;
+    executable->plan->backend->download(executable->plan->backend, host, type, memory, dtype, count);
+    return backend_status(executable, error);
 }
