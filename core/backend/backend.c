@@ -1,4 +1,5 @@
 /* Back-ends by name, and the parts that all of them share. */
+#include "backend/module.h"
 #include "backend/options.h"
 
 #include <string.h>
@@ -56,9 +57,7 @@ dipp_status dipp_backend_create(const char *name, const dipp_backend_options *op
     if (!strcmp(name, "null"))
         return dipp_null_backend_create(options, out, error);
     if (!strcmp(name, "cuda"))
-        return dipp_fail(error, DIPP_E_UNSUPPORTED,
-                         "back-end 'cuda' is not in this build: it is compiled where the CUDA toolkit is installed, "
-                         "with -Dcuda_backend=enabled; use 'cpu' or 'reference' here");
+        return dipp_backend_module_create(name, options, out, error);
     return dipp_fail(error, DIPP_E_UNSUPPORTED, "back-end '%s' is unknown; expected auto, cpu, reference, cuda or null",
                      name);
 }

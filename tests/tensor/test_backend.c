@@ -50,7 +50,6 @@ static void what_cannot_be_had_says_why(void **state)
     static const struct {
         const char *name, *precision, *says;
     } rows[] = {{"vulkan", NULL, "'vulkan' is unknown; expected auto, cpu, reference, cuda or null"},
-                {"cuda", NULL, "-Dcuda_backend=enabled"},
                 {"reference", "bf16", "precision 'bf16' is not supported; it has f64 (auto) and f32"},
                 {"null", "int8", "precision 'int8' is unknown"}};
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
