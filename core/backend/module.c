@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PLACES = 3 };
+enum { PLACES = 4 };
 
 /* The folder that libdipp was loaded from, without a slash at the end. */
 static bool own_folder(char folder[PATH_MAX])
@@ -79,11 +79,16 @@ dipp_status dipp_backend_module_create(const char *name, const dipp_backend_opti
                                        dipp_error *error)
 {
     char folder[PATH_MAX], texts[PLACES][PATH_MAX + 128];
+    const char *paths[PLACES], *given = secure_getenv("DIPP_BACKEND_PATH");
+    size_t count = 0;
     if (!own_folder(folder))
         return dipp_fail(error, DIPP_E_UNSUPPORTED, "back-end '%s': the folder of libdipp cannot be found", name);
-    snprintf(texts[0], sizeof texts[0], "%s/backend_%s.so", folder, name);
-    snprintf(texts[1], sizeof texts[1], "%s/core/backend/%s/backend_%s.so", folder, name, name);
-    snprintf(texts[2], sizeof texts[2], "%s/dipp/backend_%s.so", folder, name);
-    const char *const paths[PLACES] = {texts[0], texts[1], texts[2]};
-    return dipp_backend_module_create_from(name, paths, PLACES, options, out, error);
+    if (given && strlen(given) < PATH_MAX)
+        snprintf(texts[count++], sizeof texts[0], "%s/backend_%s.so", given, name);
+    snprintf(texts[count++], sizeof texts[0], "%s/backend_%s.so", folder, name);
+    snprintf(texts[count++], sizeof texts[0], "%s/core/backend/%s/backend_%s.so", folder, name, name);
+    snprintf(texts[count++], sizeof texts[0], "%s/dipp/backend_%s.so", folder, name);
+    for (size_t i = 0; i < count; i++)
+        paths[i] = texts[i];
+    return dipp_backend_module_create_from(name, paths, count, options, out, error);
 }

@@ -24,7 +24,7 @@ typedef struct dipp_backend_module {
     extern const dipp_backend_module dipp_backend_module_entry __attribute__((visibility("default"))); \
     const dipp_backend_module dipp_backend_module_entry = DIPP_BACKEND_MODULE_OF(function)
 
-/* Loads backend_<name>.so from the folder of libdipp: beside it, in core/backend/<name> of a build tree, or in dipp/ of an
+/* Loads backend_<name>.so from the folder DIPP_BACKEND_PATH of the environment, or from that of libdipp: beside it, in core/backend/<name> of a build tree, or in dipp/ of an
  * installation; then creates the back-end. DIPP_E_UNSUPPORTED says what is missing. [any thread] */
 dipp_status dipp_backend_module_create(const char *name, const dipp_backend_options *options, dipp_backend **out,
                                        dipp_error *error);

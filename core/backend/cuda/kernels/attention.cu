@@ -270,18 +270,18 @@ template <int OUT> static cudaError_t launch_gradients(cudaStream_t stream, cons
 {
     cudaError_t result = cudaSuccess;
     if (a.dq) {
-        attention_gradient<OUT, TO_QUERY><<<tile_blocks(p, p->queries), THREADS, 0, stream>>>(
-            *p, a.q, a.k, a.v, a.key_bias, a.logsumexp, a.d_o, a.delta, a.dq);
+        run(attention_gradient<OUT, TO_QUERY>, tile_blocks(p, p->queries), THREADS, stream, *p, a.q, a.k, a.v,
+            a.key_bias, a.logsumexp, a.d_o, a.delta, a.dq);
         result = cudaGetLastError();
     }
     if (a.dk && result == cudaSuccess) {
-        attention_gradient<OUT, TO_KEY><<<tile_blocks(p, p->keys), THREADS, 0, stream>>>(
-            *p, a.q, a.k, a.v, a.key_bias, a.logsumexp, a.d_o, a.delta, a.dk);
+        run(attention_gradient<OUT, TO_KEY>, tile_blocks(p, p->keys), THREADS, stream, *p, a.q, a.k, a.v, a.key_bias,
+            a.logsumexp, a.d_o, a.delta, a.dk);
         result = cudaGetLastError();
     }
     if (a.dv && result == cudaSuccess) {
-        attention_gradient<OUT, TO_VALUE><<<tile_blocks(p, p->keys), THREADS, 0, stream>>>(
-            *p, a.q, a.k, a.v, a.key_bias, a.logsumexp, a.d_o, a.delta, a.dv);
+        run(attention_gradient<OUT, TO_VALUE>, tile_blocks(p, p->keys), THREADS, stream, *p, a.q, a.k, a.v, a.key_bias,
+            a.logsumexp, a.d_o, a.delta, a.dv);
         result = cudaGetLastError();
     }
     return result;
@@ -312,7 +312,7 @@ struct forward_launch {
     float *logsumexp;
     template <int OUT> cudaError_t operator()() const
     {
-        attention_forward<OUT><<<tile_blocks(p, p->queries), THREADS, 0, stream>>>(*p, q, k, v, key_bias, o, logsumexp);
+        run(attention_forward<OUT>, tile_blocks(p, p->queries), THREADS, stream, *p, q, k, v, key_bias, o, logsumexp);
         return cudaGetLastError();
     }
 };
@@ -345,7 +345,7 @@ cudaError_t dipp_cuda_launch_attention_backward(cudaStream_t stream, const dipp_
     if (dq || dk) {
         int64_t numbers = (int64_t)p->batches * p->heads * p->queries;
         uint32_t blocks = (uint32_t)((numbers + THREADS / WARP - 1) / (THREADS / WARP));
-        attention_delta<<<blocks, THREADS, 0, stream>>>(*p, o, d_o, delta);
+        run(attention_delta, blocks, THREADS, stream, *p, o, d_o, delta);
         cudaError_t result = cudaGetLastError();
         if (result != cudaSuccess)
             return result;

@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(THREADS)
 template <typename UNIT> static void launch(cudaStream_t stream, const dipp_cuda_copy *p, const void *in, void *out)
 {
     uint32_t blocks = dipp_cuda_blocks(p->units, THREADS, 16384);
-    copy_units<UNIT><<<blocks, THREADS, 0, stream>>>(*p, static_cast<const UNIT *>(in), static_cast<UNIT *>(out));
+    run(copy_units<UNIT>, blocks, THREADS, stream, *p, static_cast<const UNIT *>(in), static_cast<UNIT *>(out));
 }
 
 } // namespace dipp_cuda

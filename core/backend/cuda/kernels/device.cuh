@@ -10,6 +10,18 @@ namespace dipp_cuda
 
 constexpr int THREADS = DIPP_CUDA_THREADS, GROUP = DIPP_CUDA_GROUP, WARP = 32;
 
+// Puts a kernel on the stream. Compiled for the host, this is tests/backend_cuda/emulation, which runs the same kernels
+// thread by thread where there is no GPU.
+template <typename... P, typename... A>
+static inline void run(void (*kernel)(P...), dim3 grid, uint32_t threads, cudaStream_t stream, A... args)
+{
+#ifdef __CUDACC__
+    kernel<<<grid, threads, 0, stream>>>(args...);
+#else
+    emulated::launch(stream, grid, threads, [=] { kernel(args...); });
+#endif
+}
+
 __device__ __forceinline__ uint32_t quotient(uint32_t n, const dipp_cuda_divisor &by)
 {
     return (__umulhi(n, by.multiplier) + n) >> by.shift;
@@ -35,14 +47,22 @@ __device__ __forceinline__ float float_of_bf16(uint32_t bits)
 __device__ __forceinline__ uint16_t bf16_of(float x)
 {
     uint16_t bits;
+#ifdef __CUDACC__
     asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+#else
+    bits = emulated::bf16_of(x);
+#endif
     return bits;
 }
 
 __device__ __forceinline__ uint32_t bf16_pair_of(float low, float high)
 {
     uint32_t bits;
+#ifdef __CUDACC__
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+#else
+    bits = (uint32_t)emulated::bf16_of(high) << 16 | emulated::bf16_of(low);
+#endif
     return bits;
 }
 

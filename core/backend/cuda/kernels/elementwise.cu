@@ -142,7 +142,7 @@ cudaError_t dipp_cuda_launch_elementwise(cudaStream_t stream, const dipp_cuda_el
     uint32_t blocks = dipp_cuda_blocks(p->walk.groups, THREADS, 16384);
     switch (p->op) {
 #define LAUNCH(op) \
-    case DIPP_OP_##op: elementwise<DIPP_OP_##op><<<blocks, THREADS, 0, stream>>>(*p, a, b, c, out); break;
+    case DIPP_OP_##op: run(elementwise<DIPP_OP_##op>, blocks, THREADS, stream, *p, a, b, c, out); break;
         LAUNCH(CAST)
         LAUNCH(ADD)
         LAUNCH(SUB)
@@ -173,7 +173,7 @@ cudaError_t dipp_cuda_launch_elementwise(cudaStream_t stream, const dipp_cuda_el
         LAUNCH(GELU_TANH_BACKWARD)
         LAUNCH(QUICK_GELU_BACKWARD)
 #undef LAUNCH
-    case DIPP_OP_BROADCAST: elementwise<DIPP_OP_CAST><<<blocks, THREADS, 0, stream>>>(*p, a, b, c, out); break;
+    case DIPP_OP_BROADCAST: run(elementwise<DIPP_OP_CAST>, blocks, THREADS, stream, *p, a, b, c, out); break;
     default: return cudaErrorInvalidValue;
     }
     return cudaGetLastError();

@@ -27,9 +27,8 @@ static void launch_pick(cudaStream_t stream, int64_t ids_count, int64_t entries,
                         const int32_t *ids, void *out)
 {
     int64_t per_row = row_bytes / (int64_t)sizeof(UNIT);
-    pick_rows<UNIT><<<dipp_cuda_blocks(ids_count * per_row, THREADS, 16384), THREADS, 0, stream>>>(
-        ids_count * per_row, dipp_cuda_divisor_of(per_row), entries, static_cast<const UNIT *>(table), ids,
-        static_cast<UNIT *>(out));
+    run(pick_rows<UNIT>, dipp_cuda_blocks(ids_count * per_row, THREADS, 16384), THREADS, stream, ids_count * per_row,
+        dipp_cuda_divisor_of(per_row), entries, static_cast<const UNIT *>(table), ids, static_cast<UNIT *>(out));
 }
 
 constexpr int SCAN = 128;
@@ -140,7 +139,7 @@ cudaError_t dipp_cuda_launch_embedding_backward(cudaStream_t stream, int64_t ids
                                                 int32_t type, int32_t accumulate, const int32_t *ids, const void *dy,
                                                 float *out)
 {
-    add_picked_rows<<<(uint32_t)entries, SCAN, 0, stream>>>(ids_count, entries, width, type, accumulate, ids, dy, out);
+    run(add_picked_rows, (uint32_t)entries, SCAN, stream, ids_count, entries, width, type, accumulate, ids, dy, out);
     return cudaGetLastError();
 }
 
@@ -148,12 +147,12 @@ cudaError_t dipp_cuda_launch_sinusoid(cudaStream_t stream, int64_t count, int64_
                                       int32_t sin_first, const float *t, float *out)
 {
     uint32_t blocks = (uint32_t)((count * width + THREADS - 1) / THREADS);
-    sinusoid<<<blocks, THREADS, 0, stream>>>(count, width, max_period, sin_first, t, out);
+    run(sinusoid, blocks, THREADS, stream, count, width, max_period, sin_first, t, out);
     return cudaGetLastError();
 }
 
 cudaError_t dipp_cuda_launch_inverse(cudaStream_t stream, int64_t count, int64_t size, const float *in, float *out)
 {
-    invert<<<(uint32_t)((count + 63) / 64), 64, 0, stream>>>(count, (int)size, in, out);
+    run(invert, (uint32_t)((count + 63) / 64), 64, stream, count, (int)size, in, out);
     return cudaGetLastError();
 }

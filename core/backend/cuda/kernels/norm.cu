@@ -214,7 +214,7 @@ static dim3 column_grid(const dipp_cuda_columns *c)
 
 static cudaError_t launch_add_splits(cudaStream_t stream, const dipp_cuda_columns *c, const float *part, float *out)
 {
-    add_splits<<<ceil_blocks(c->groups * c->width, THREADS), THREADS, 0, stream>>>(*c, part, out);
+    run(add_splits, ceil_blocks(c->groups * c->width, THREADS), THREADS, stream, *c, part, out);
     return cudaGetLastError();
 }
 
@@ -222,9 +222,9 @@ cudaError_t dipp_cuda_launch_layer_norm(cudaStream_t stream, const dipp_cuda_nor
                                         const void *bias, void *y, float *stats)
 {
     if (dipp_cuda_threads_per_row(p->width) == WARP)
-        norm_forward<WARP><<<ceil_blocks(p->rows, THREADS / WARP), THREADS, 0, stream>>>(*p, x, gain, bias, y, stats);
+        run(norm_forward<WARP>, ceil_blocks(p->rows, THREADS / WARP), THREADS, stream, *p, x, gain, bias, y, stats);
     else
-        norm_forward<THREADS><<<(uint32_t)p->rows, THREADS, 0, stream>>>(*p, x, gain, bias, y, stats);
+        run(norm_forward<THREADS>, (uint32_t)p->rows, THREADS, stream, *p, x, gain, bias, y, stats);
     return cudaGetLastError();
 }
 
@@ -233,10 +233,10 @@ cudaError_t dipp_cuda_launch_layer_norm_backward(cudaStream_t stream, const dipp
                                                  float *d_gain, float *d_bias, float *scratch)
 {
     if (dx && dipp_cuda_threads_per_row(p->width) == WARP)
-        norm_input_gradient<WARP>
-            <<<ceil_blocks(p->rows, THREADS / WARP), THREADS, 0, stream>>>(*p, x, gain, stats, dy, dx);
+        run(norm_input_gradient<WARP>, ceil_blocks(p->rows, THREADS / WARP), THREADS, stream, *p, x, gain, stats, dy,
+            dx);
     else if (dx)
-        norm_input_gradient<THREADS><<<(uint32_t)p->rows, THREADS, 0, stream>>>(*p, x, gain, stats, dy, dx);
+        run(norm_input_gradient<THREADS>, (uint32_t)p->rows, THREADS, stream, *p, x, gain, stats, dy, dx);
     cudaError_t result = cudaGetLastError();
     if (result != cudaSuccess || !gain || (!d_gain && !d_bias))
         return result;
@@ -246,7 +246,7 @@ cudaError_t dipp_cuda_launch_layer_norm_backward(cudaStream_t stream, const dipp
         gain_to = d_gain ? scratch : NULL;
         bias_to = d_bias ? scratch + c->groups * c->splits * c->width : NULL;
     }
-    norm_modulation_gradient<<<column_grid(c), THREADS, 0, stream>>>(*p, x, stats, dy, gain_to, bias_to);
+    run(norm_modulation_gradient, column_grid(c), THREADS, stream, *p, x, stats, dy, gain_to, bias_to);
     result = cudaGetLastError();
     if (result == cudaSuccess && c->splits > 1 && d_gain)
         result = launch_add_splits(stream, c, gain_to, d_gain);
@@ -259,7 +259,7 @@ cudaError_t dipp_cuda_launch_gated_add(cudaStream_t stream, const dipp_cuda_gate
                                        const void *h, void *out)
 {
     int64_t groups = p->samples * p->tokens * p->groups_per_row.divisor;
-    gated_forward<<<dipp_cuda_blocks(groups, THREADS, 16384), THREADS, 0, stream>>>(*p, x, gate, h, out);
+    run(gated_forward, dipp_cuda_blocks(groups, THREADS, 16384), THREADS, stream, *p, x, gate, h, out);
     return cudaGetLastError();
 }
 
@@ -268,7 +268,7 @@ cudaError_t dipp_cuda_launch_gated_add_backward(cudaStream_t stream, const dipp_
 {
     const dipp_cuda_columns *c = &p->columns;
     float *to = c->splits > 1 && d_gate ? scratch : d_gate;
-    gated_gradient<<<column_grid(c), THREADS, 0, stream>>>(*p, gate, h, dy, dh, to);
+    run(gated_gradient, column_grid(c), THREADS, stream, *p, gate, h, dy, dh, to);
     cudaError_t result = cudaGetLastError();
     if (result == cudaSuccess && c->splits > 1 && d_gate)
         result = launch_add_splits(stream, c, to, d_gate);

@@ -46,6 +46,6 @@ cudaError_t dipp_cuda_launch_plain_product(cudaStream_t stream, const dipp_cuda_
                                            const void *b, const void *bias, void *out)
 {
     int64_t column_tiles = (p->n + SIDE - 1) / SIDE, blocks = (p->m + SIDE - 1) / SIDE * column_tiles * p->batch;
-    plain_product<<<(uint32_t)blocks, SIDE * SIDE, 0, stream>>>(*p, column_tiles, a, b, bias, out);
+    run(plain_product, (uint32_t)blocks, SIDE * SIDE, stream, *p, column_tiles, a, b, bias, out);
     return cudaGetLastError();
 }

@@ -39,8 +39,8 @@ cudaError_t dipp_cuda_launch_random(cudaStream_t stream, int32_t normal, int64_t
     uint32_t grid = dipp_cuda_blocks(blocks, THREADS, 16384);
     dipp_cuda_divisor by = dipp_cuda_divisor_of(per_sample);
     if (normal)
-        philox<true><<<grid, THREADS, 0, stream>>>(blocks, by, width, key, out);
+        run(philox<true>, grid, THREADS, stream, blocks, by, width, key, out);
     else
-        philox<false><<<grid, THREADS, 0, stream>>>(blocks, by, width, key, out);
+        run(philox<false>, grid, THREADS, stream, blocks, by, width, key, out);
     return cudaGetLastError();
 }

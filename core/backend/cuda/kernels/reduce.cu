@@ -121,9 +121,9 @@ static void launch_softmax(cudaStream_t stream, int backward, int type, int64_t 
 {
     uint32_t blocks = (uint32_t)((rows * PER + THREADS - 1) / THREADS);
     if (backward)
-        softmax_gradient<PER><<<blocks, THREADS, 0, stream>>>(type, rows, width, first, second, out);
+        run(softmax_gradient<PER>, blocks, THREADS, stream, type, rows, width, first, second, out);
     else
-        softmax_forward<PER><<<blocks, THREADS, 0, stream>>>(type, rows, width, first, out);
+        run(softmax_forward<PER>, blocks, THREADS, stream, type, rows, width, first, out);
 }
 
 } // namespace dipp_cuda
@@ -141,23 +141,22 @@ cudaError_t dipp_cuda_launch_sum(cudaStream_t stream, const dipp_cuda_sum *p, in
     float *to = p->splits > 1 ? scratch : out;
     if (!p->by_rows) {
         dim3 grid(ceil_blocks(p->outputs, WARP), (uint32_t)p->splits);
-        sum_columns<<<grid, THREADS, 0, stream>>>(*p, in_type, in, to);
+        run(sum_columns, grid, THREADS, stream, *p, in_type, in, to);
     } else if (p->threads_per_output == WARP) {
         dim3 grid(ceil_blocks(p->outputs, THREADS / WARP), (uint32_t)p->splits);
-        sum_rows<WARP><<<grid, THREADS, 0, stream>>>(*p, in_type, in, to);
+        run(sum_rows<WARP>, grid, THREADS, stream, *p, in_type, in, to);
     } else {
         dim3 grid((uint32_t)p->outputs, (uint32_t)p->splits);
-        sum_rows<THREADS><<<grid, THREADS, 0, stream>>>(*p, in_type, in, to);
+        run(sum_rows<THREADS>, grid, THREADS, stream, *p, in_type, in, to);
     }
     cudaError_t result = cudaGetLastError();
     if (result != cudaSuccess || p->splits == 1)
         return result;
     if (p->by_rows)
-        add_row_splits<<<ceil_blocks(p->outputs, THREADS / WARP), THREADS, 0, stream>>>(p->outputs, p->splits, scratch,
-                                                                                        out);
+        run(add_row_splits, ceil_blocks(p->outputs, THREADS / WARP), THREADS, stream, p->outputs, p->splits, scratch,
+            out);
     else
-        add_column_splits<<<ceil_blocks(p->outputs, THREADS), THREADS, 0, stream>>>(p->outputs, p->splits, scratch,
-                                                                                    out);
+        run(add_column_splits, ceil_blocks(p->outputs, THREADS), THREADS, stream, p->outputs, p->splits, scratch, out);
     return cudaGetLastError();
 }
 

@@ -111,7 +111,7 @@ using namespace dipp_cuda;
 
 cudaError_t dipp_cuda_launch_accumulate(cudaStream_t stream, int64_t count, int32_t type, const void *x, float *out)
 {
-    accumulate<<<dipp_cuda_blocks(count, THREADS * GROUP, 16384), THREADS, 0, stream>>>(count, type, x, out);
+    run(accumulate, dipp_cuda_blocks(count, THREADS * GROUP, 16384), THREADS, stream, count, type, x, out);
     return cudaGetLastError();
 }
 
@@ -119,11 +119,11 @@ cudaError_t dipp_cuda_launch_grad_norm(cudaStream_t stream, int64_t count, const
                                        double *scratch)
 {
     uint32_t blocks = dipp_cuda_blocks(count, THREADS * GROUP, DIPP_CUDA_NORM_BLOCKS);
-    square_blocks<<<blocks, THREADS, 0, stream>>>(count, gradient, scratch);
+    run(square_blocks, blocks, THREADS, stream, count, gradient, scratch);
     cudaError_t result = cudaGetLastError();
     if (result != cudaSuccess)
         return result;
-    finish_norm<<<1, THREADS, 0, stream>>>((int)blocks, scratch, out);
+    run(finish_norm, 1, THREADS, stream, (int)blocks, scratch, out);
     return cudaGetLastError();
 }
 
@@ -132,6 +132,6 @@ cudaError_t dipp_cuda_launch_optimizer_step(cudaStream_t stream, const dipp_cuda
                                             float *ema, void *copy)
 {
     uint32_t blocks = dipp_cuda_blocks(p->count, THREADS * GROUP, 16384);
-    optimizer_step<<<blocks, THREADS, 0, stream>>>(*p, norm_ok, scalars, master, gradient, m, v, ema, copy);
+    run(optimizer_step, blocks, THREADS, stream, *p, norm_ok, scalars, master, gradient, m, v, ema, copy);
     return cudaGetLastError();
 }
