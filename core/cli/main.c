@@ -4,7 +4,9 @@
 #include "base/text.h"
 #include "experiment/run_build.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const cli_command cli_commands[] = {
     {"run", "EXPERIMENT.yaml [key=value ...]", "Run what is missing of an experiment.", cli_run_details, cli_run,
@@ -40,8 +42,17 @@ static void print_help(FILE *stream)
             "3 wrong configuration, 4 a run failed, 5 another dipp is at it, 75 interrupted with state saved.\n");
 }
 
+/* Threads that spin while they wait cost several times their worth on a machine that does anything else. The OpenMP
+ * library reads this when it is loaded, hence the second start; whoever sets the variable is left alone. */
+static void wait_quietly(char **argv)
+{
+    if (!getenv("OMP_WAIT_POLICY") && setenv("OMP_WAIT_POLICY", "passive", 0) == 0)
+        execv("/proc/self/exe", argv); /* should it fail, all is as it was */
+}
+
 int main(int argc, char **argv)
 {
+    wait_quietly(argv);
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;

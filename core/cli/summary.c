@@ -11,12 +11,15 @@
 
 enum { METRICS = 24, ROWS = 512, NAME_BYTES = 96, CELL_BYTES = 40 };
 
+static const char before[] = " (step 0)";
+
 /* Arms down, metrics across; a cell is mean, spread over seeds, and * where the arm was trained on the metric. */
 typedef struct summary_pivot {
     const dipp_run_plan *plan;
     char metrics[METRICS][NAME_BYTES];
     char rows[ROWS][NAME_BYTES];
     char seeds[ROWS][16];
+    bool hidden[ROWS];
     char (*cells)[METRICS][CELL_BYTES]; /* [ROWS] */
     size_t metric_count, row_count;
 } summary_pivot;
@@ -50,7 +53,7 @@ static int add_row(void *user, int columns, const char *const *names, const char
     char label[NAME_BYTES];
     if (!belongs(pivot, arm, config))
         return 0;
-    snprintf(label, sizeof label, "%s%s", arm, !strcmp(point, "start") ? " (step 0)" : "");
+    snprintf(label, sizeof label, "%s%s", arm, !strcmp(point, "start") ? before : "");
     size_t m = index_of(pivot->metrics, &pivot->metric_count, METRICS, metric);
     size_t r = index_of(pivot->rows, &pivot->row_count, ROWS, label);
     if (m == METRICS || r == ROWS)
@@ -66,8 +69,34 @@ static int add_row(void *user, int columns, const char *const *names, const char
     return 0;
 }
 
-static void print(const summary_pivot *pivot)
+static bool is_start(const char *row)
 {
+    size_t length = strlen(row), tail = sizeof before - 1;
+    return length > tail && !strcmp(row + length - tail, before);
+}
+
+/* Arms that started from the same weights have the same row before their first step: one is enough. */
+static void merge_starts(summary_pivot *pivot)
+{
+    size_t first = ROWS, starts = 0;
+    for (size_t r = 0; r < pivot->row_count; r++) {
+        if (!is_start(pivot->rows[r]))
+            continue;
+        first = first == ROWS ? r : first;
+        if (memcmp(pivot->cells[r], pivot->cells[first], sizeof pivot->cells[r]))
+            return;
+        starts++;
+    }
+    if (starts < 2)
+        return;
+    snprintf(pivot->rows[first], NAME_BYTES, "%s", before + 1);
+    for (size_t r = 0; r < pivot->row_count; r++)
+        pivot->hidden[r] = r != first && is_start(pivot->rows[r]);
+}
+
+static void print(summary_pivot *pivot)
+{
+    merge_starts(pivot);
     cli_table table = {.columns = pivot->metric_count + 2};
     const char *cells[METRICS + 2] = {"arm", "seeds"};
     bool starred = false;
@@ -75,6 +104,8 @@ static void print(const summary_pivot *pivot)
         cells[m + 2] = pivot->metrics[m];
     cli_table_add(&table, cells);
     for (size_t r = 0; r < pivot->row_count; r++) {
+        if (pivot->hidden[r])
+            continue;
         cells[0] = pivot->rows[r];
         cells[1] = pivot->seeds[r];
         for (size_t m = 0; m < pivot->metric_count; m++) {

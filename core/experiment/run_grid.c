@@ -105,7 +105,8 @@ static void choose_columns(const dipp_run_plan *plan, grid_state *state)
             state->columns[state->column_count++] = (grid_column){"before", cell->run_id, "generator", true, false};
         }
         if (!known)
-            state->columns[state->column_count++] = (grid_column){cell->cell->arm, cell->run_id, "generator", false, false};
+            state->columns[state->column_count++] =
+                (grid_column){cell->cell->arm, cell->run_id, "generator", false, false};
     }
 }
 

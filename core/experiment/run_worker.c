@@ -85,13 +85,25 @@ static dipp_status save(run_worker *worker, int64_t step, dipp_error *error)
     return status;
 }
 
+static dipp_status evaluate_reference(run_worker *worker, dipp_error *error)
+{
+    const dipp_run_setup *setup = worker->setup;
+    char message[128];
+    if (!setup->pretrain && setup->models->space.images && dipp_config_bool(setup->config, "evaluate.reference_row")) {
+        snprintf(message, sizeof message, "judging the multi-step reference: %u prompts, %lld steps",
+                 setup->evaluation.count, (long long)dipp_config_int(setup->config, "reference.steps"));
+        note(worker, message);
+    }
+    return dipp_run_evaluate_reference(worker->evaluator, error);
+}
+
 static dipp_status evaluate(run_worker *worker, int64_t step, dipp_error *error)
 {
     dipp_status status = dipp_run_record_flush(&worker->record, step, images_seen(worker), true, error);
     if (status == DIPP_OK)
         status = dipp_run_evaluate(worker->evaluator, step, images_seen(worker), error);
     if (status == DIPP_OK && step == 0)
-        status = dipp_run_evaluate_reference(worker->evaluator, error);
+        status = evaluate_reference(worker, error);
     return status;
 }
 
@@ -387,7 +399,7 @@ static dipp_status catch_up(run_worker *worker, dipp_error *error)
     int64_t step = worker->first_step;
     if (!step)
         return DIPP_OK; /* the loop itself begins with step 0 */
-    dipp_status status = dipp_run_evaluate_reference(worker->evaluator, error);
+    dipp_status status = evaluate_reference(worker, error);
     if (status == DIPP_OK && evaluation_due(worker, step))
         status = dipp_run_evaluated(worker->evaluator, step, &done, error);
     if (status == DIPP_OK && evaluation_due(worker, step) && !done)
