@@ -4,6 +4,7 @@
 #include "cli/common.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -34,23 +35,35 @@ static int columns(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 100;
 }
 
-static size_t describe(const dipp_planned_cell *planned, const dipp_run_progress *at, char *out, size_t size)
+/* Appends to the text in out; what does not fit is cut off. */
+__attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, const char *format, ...)
+{
+    size_t used = strlen(out);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(out + used, size - used, format, arguments);
+    va_end(arguments);
+}
+
+static void describe(const dipp_planned_cell *planned, const dipp_run_progress *at, char *out, size_t size)
 {
     char eta[24];
-    int used = snprintf(out, size, "%s:%lld  ", planned->cell->arm, (long long)planned->cell->seed);
-    if (!at->steps)
-        return (size_t)(used + snprintf(out + used, size - (size_t)used, "starting"));
-    used += snprintf(out + used, size - (size_t)used, "%lld/%lld", (long long)at->step, (long long)at->steps);
+    *out = 0;
+    add(out, size, "%s:%lld  ", planned->cell->arm, (long long)planned->cell->seed);
+    if (!at->steps) {
+        add(out, size, "starting");
+        return;
+    }
+    add(out, size, "%lld/%lld", (long long)at->step, (long long)at->steps);
     if (at->rate > 0)
-        used += snprintf(out + used, size - (size_t)used, "  %.*f it/s  ETA %s", at->rate < 10 ? 2 : 0, at->rate,
-                         cli_duration((double)(at->steps - at->step) / at->rate, eta));
+        add(out, size, "  %.*f it/s  ETA %s", at->rate < 10 ? 2 : 0, at->rate,
+            cli_duration((double)(at->steps - at->step) / at->rate, eta));
     if (!isnan(at->loss))
-        used += snprintf(out + used, size - (size_t)used, "  loss %.4g", at->loss);
+        add(out, size, "  loss %.4g", at->loss);
     if (!isnan(at->reward))
-        used += snprintf(out + used, size - (size_t)used, "  reward %.4g", at->reward);
+        add(out, size, "  reward %.4g", at->reward);
     if (!isnan(at->ikl))
-        used += snprintf(out + used, size - (size_t)used, "  ikl %.4g", at->ikl);
-    return (size_t)used;
+        add(out, size, "  ikl %.4g", at->ikl);
 }
 
 static void erase(cli_progress *progress)

@@ -162,7 +162,7 @@ static void keep(const dipp_evaluation *evaluation, uint32_t first, uint32_t cou
     size_t elements = evaluation->elements;
     for (uint32_t i = 0; i < count; i++) {
         const float *sample = evaluation->samples + i * elements;
-        size_t at = (size_t)(first + i);
+        size_t at = (size_t)first + i;
         result->finite[at] = 1;
         for (size_t k = 0; k < elements; k++)
             result->finite[at] &= isfinite(sample[k]) != 0;
