@@ -97,8 +97,8 @@ static int unknown(const cli_command *command, const cli_option *options, const 
                    : cli_usage_error(command, "there is no option --%s", name);
 }
 
-bool cli_parse(const cli_command *command, const cli_option *options, int argc, char **argv, cli_list *positionals,
-               int *code)
+static bool parse(const cli_command *command, const cli_option *options, int argc, char **argv, cli_list *positionals,
+                  int *code)
 {
     bool only_positionals = false;
     for (int i = 1; i < argc; i++) {
@@ -140,4 +140,16 @@ bool cli_parse(const cli_command *command, const cli_option *options, int argc, 
             return false;
     }
     return true;
+}
+
+bool cli_parse(const cli_command *command, const cli_option *options, int argc, char **argv, cli_list *positionals,
+               int *code)
+{
+    if (parse(command, options, argc, argv, positionals, code))
+        return true;
+    cli_list_clear(positionals);
+    for (; options->name; options++)
+        if (options->type == CLI_LIST)
+            cli_list_clear(options->target);
+    return false;
 }

@@ -2,7 +2,7 @@
 #include <dipp/plugin.h>
 
 #include <math.h>
-#include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static dipp_status create(const dipp_parameters *parameters, const dipp_host *host, void **self, dipp_error *error)
@@ -15,7 +15,7 @@ static dipp_status create(const dipp_parameters *parameters, const dipp_host *ho
 static dipp_status create_crashing(const dipp_parameters *parameters, const dipp_host *host, void **self,
                                    dipp_error *error)
 {
-    raise(SIGSEGV);
+    abort();
     return create(parameters, host, self, error);
 }
 

@@ -243,7 +243,7 @@ static void test_nan_reward(void **state)
 
 static void test_crashing_reward(void **state)
 {
-    bad_reward("crashing", "failed", "crashed by signal 11", "");
+    bad_reward("crashing", "failed", "crashed by signal 6", "");
 }
 
 static void test_hanging_reward(void **state)
