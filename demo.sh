@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")"
 . scripts/setup.sh
-build "${BUILD:-build}"
+build "${BUILD:-build}" program
 export OMP_WAIT_POLICY=passive
 dipp="${BUILD:-build}/core/cli/dipp"
 db="${DB:-results/demo.db}"

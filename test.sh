@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 . scripts/setup.sh
-build "${BUILD:-build}" -Dwerror=true
+build "${BUILD:-build}" all -Dwerror=true
 # Threads that spin while they wait slow down a machine that runs several tests at once.
 export OMP_WAIT_POLICY=passive
 status=0

@@ -11,7 +11,7 @@ tools='clang-format cppcheck'
 packages=$tools
 install_packages
 # The analysers read generated headers and the compilers' command lines.
-build "$folder"
+build "$folder" all -Ddevice_cuda=disabled
 sources=$(find core plugins tests bench scripts -name '*.[ch]' | sort)
 failed=
 

@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 folder=${BUILD:-build-asan}
 . scripts/setup.sh
-build "$folder" -Dwerror=true -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
+build "$folder" all -Dwerror=true -Ddevice_cuda=disabled -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
 
 reports=$PWD/$folder/reports
 rm -rf "$reports"

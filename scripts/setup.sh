@@ -37,16 +37,17 @@ install_packages() {
   rm -f "$log"
 }
 
-build() { # build FOLDER [meson options]
+build() { # build FOLDER TARGET [meson options]; TARGET all is everything
   folder=$1
-  shift
+  target=$2
+  shift 2
   [ -e "$folder/build.ninja" ] || meson setup "$folder" "$@" >"$folder.log" 2>&1 || {
     tail -n 20 "$folder.log" >&2
     exit 1
   }
   rm -f "$folder.log"
   echo "building in $folder"
-  ninja -C "$folder" --quiet
+  ninja -C "$folder" --quiet "$target"
 }
 
 install_packages
