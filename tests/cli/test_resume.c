@@ -44,12 +44,16 @@ static int kills(int normal, int many)
     return getenv("DIPP_TEST_LONG") ? many : normal;
 }
 
-/* The process that works on run 1, once it has come so far; 0 when the supervisor ended before. */
-static pid_t worker_at(const char *database, int64_t step, pid_t supervisor)
+/* The process that works on run 1, once it has come so far (begun: has set everything up); 0 when the supervisor ended
+ * before. */
+static pid_t worker_at(const char *database, int64_t step, bool begun, pid_t supervisor)
 {
-    char sql[128];
-    snprintf(sql, sizeof sql, "SELECT pid FROM runs WHERE run_id=1 AND status='running' AND step>=%lld",
-             (long long)step);
+    char sql[256];
+    snprintf(
+        sql, sizeof sql,
+        "SELECT pid FROM runs r WHERE run_id=1 AND status='running' AND step>=%lld AND (%d OR EXISTS(SELECT 1 FROM "
+        "attempts a WHERE a.run_id=r.run_id AND a.ended_at IS NULL))",
+        (long long)step, !begun);
     for (;;) {
         int64_t pid = access(database, F_OK) == 0 && ask(database, "SELECT count(*) FROM sqlite_schema WHERE "
                                                                    "name='run_weights'") > 0
@@ -90,7 +94,7 @@ static void kill_often(const char *yaml, const char *overrides, int count, long 
     for (int i = 0; i < count; i++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         pid_t supervisor = start_dipp("killed", line, false);
-        pid_t worker = worker_at("killed.db", 0, supervisor);
+        pid_t worker = worker_at("killed.db", 0, i % 2, supervisor);
         pause_ms((long)(random >> 33) % longest_ms);
         if (worker && kill(worker, SIGKILL) == 0) {
             int code = wait_for(supervisor);
@@ -108,14 +112,14 @@ static void kill_often(const char *yaml, const char *overrides, int count, long 
     assert_int_equal(dipp(line), 0);
     print_message("%d kills, %lld attempts that had begun and were lost\n", killed,
                   (long long)ask("killed.db", "SELECT count(*) FROM attempts WHERE reason='lost'"));
-    assert_true(killed >= 1); /* how often before it completes depends on the machine */
+    assert_true(killed > count / 2); /* a fast machine may complete the run before the last kills */
     assert_int_equal(ask("killed.db", "SELECT count(*) FROM attempts WHERE reason='completed'"), 1);
     assert_int_equal(ask("killed.db", "SELECT count(*) FROM attempts WHERE reason NOT IN('completed','lost')"), 0);
 }
 
 static void test_kill(void **state)
 {
-    kill_often(exact, "align.steps=3000", kills(8, 100), kills(400, 60));
+    kill_often(exact, kills(8, 100) == 8 ? "align.steps=4000" : "align.steps=30000", kills(8, 100), kills(150, 100));
     assert_same_end("whole.db", "killed.db");
 }
 
@@ -128,14 +132,14 @@ static void test_kill_emoji(void **state)
         "  params: {vocabulary: words.txt, size: 16, hidden: 32, layers: 1, heads: 2, text_hidden: 32, text_heads: 2,\n"
         "    text_layers: 0}\n"
         "  steps: 4\n"
-        "pretrain: {steps: 600, batch: 16, checkpoint_every: 20, ema: {decay: 0.9}}\n"
+        "pretrain: {steps: 900, batch: 16, checkpoint_every: 20, ema: {decay: 0.9}}\n"
         "evaluate: {every: 200, prompts: {set: emoji, count: 4}, samples: 2, metrics: [glyph, background, "
         "diversity]}\n";
     if (dipp("world --vocabulary words.txt") != 0) {
         print_message("skipped: %s", output(NULL));
         return;
     }
-    kill_often(pretrain, "", kills(3, 5), 900);
+    kill_often(pretrain, "", kills(3, 5), 650);
     assert_true(digest_file(result_path("whole.db", 1, "model.safetensors")) ==
                 digest_file(result_path("killed.db", 1, "model.safetensors")));
     assert_true(digest_rows("whole.db", metrics) == digest_rows("killed.db", metrics));
@@ -148,7 +152,7 @@ static void test_stop(void **state)
     write_file("e.yaml", exact);
     assert_int_equal(dipp("run e.yaml --db whole.db"), 0);
     pid_t supervisor = start_dipp("stopped", "run e.yaml --db stopped.db", false);
-    assert_true(worker_at("stopped.db", 1, supervisor) > 0);
+    assert_true(worker_at("stopped.db", 1, true, supervisor) > 0);
     assert_int_equal(kill(supervisor, SIGTERM), 0);
     assert_int_equal(wait_for(supervisor), 75);
     assert_non_null(strstr(output("stopped"), "the same command goes on"));
@@ -166,7 +170,7 @@ static void test_orphan(void **state)
 {
     write_file("e.yaml", exact);
     pid_t supervisor = start_dipp("orphan", "run e.yaml --db orphan.db align.steps=100000", false);
-    assert_true(worker_at("orphan.db", 1, supervisor) > 0);
+    assert_true(worker_at("orphan.db", 1, true, supervisor) > 0);
     assert_int_equal(kill(supervisor, SIGKILL), 0);
     assert_int_equal(wait_for(supervisor), -SIGKILL);
     for (int i = 0; i < 1000 && strcmp(ask_text("orphan.db", "SELECT status FROM runs"), "queued"); i++)
@@ -181,7 +185,7 @@ static void test_torn_checkpoint(void **state)
     write_file("e.yaml", exact);
     assert_int_equal(dipp("run e.yaml --db whole.db"), 0);
     pid_t supervisor = start_dipp("torn", "run e.yaml --db torn.db", false);
-    assert_true(worker_at("torn.db", 120, supervisor) > 0);
+    assert_true(worker_at("torn.db", 120, true, supervisor) > 0);
     kill(supervisor, SIGTERM);
     assert_int_equal(wait_for(supervisor), 75);
     assert_int_equal(ask("torn.db", "SELECT count(*) FROM checkpoints"), 2);
@@ -198,7 +202,7 @@ static void test_resumed_otherwise(void **state)
 {
     write_file("e.yaml", exact);
     pid_t supervisor = start_dipp("changed", "run e.yaml --db changed.db precision=auto device=cpu threads=1", false);
-    if (!worker_at("changed.db", 1, supervisor)) {
+    if (!worker_at("changed.db", 1, true, supervisor)) {
         print_message("skipped: %s", output("changed"));
         wait_for(supervisor);
         return;
