@@ -1,5 +1,6 @@
 /* dipp: the command line. Each subcommand has a file of its own; all that it does is in libdipp. */
 #include "cli/commands.h"
+#include "cli/stop.h"
 
 #include "base/text.h"
 #include "experiment/run_build.h"
@@ -53,6 +54,7 @@ static void wait_quietly(char **argv)
 int main(int argc, char **argv)
 {
     wait_quietly(argv);
+    cli_ignore_write_signals();
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;

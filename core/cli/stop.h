@@ -9,4 +9,7 @@ extern volatile sig_atomic_t cli_stop;
 
 void cli_catch_stop(void);
 
+/* A pipe without a reader, or a file above the limit of its size, is an error of write and no death. */
+void cli_ignore_write_signals(void);
+
 #endif

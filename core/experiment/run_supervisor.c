@@ -270,7 +270,7 @@ static dipp_status finish(run_supervisor *supervisor, run_child *child, dipp_err
             status = record_end(supervisor, child, wait_status, error); /* unless the worker did */
         if (status == DIPP_OK)
             status = dipp_store_each_run(supervisor->store, &filter, read_end, planned, error);
-        text = planned->reason;
+        text = status == DIPP_OK ? planned->reason : "what came of it could not be read back";
         if (planned->status == DIPP_RUN_COMPLETED)
             supervisor->result->completed++;
         else if (code == EXIT_ELSEWHERE || planned->status == DIPP_RUN_RUNNING)
