@@ -1,6 +1,7 @@
 /* The training step of a DiT on this machine: pictures per second and, with --ledger, where the time goes by op.
  *
- *   step [--width W] [--layers L] [--heads H] [--batch N] [--tokens T] [--steps S] [--precision P] [--threads K] [--ledger]
+ *   step [--backend B] [--width W] [--layers L] [--heads H] [--batch N] [--tokens T] [--steps S] [--precision P]
+ *        [--threads K] [--ledger]
  *
  * A step is what trains: forward, backward, clipping, AdamW and the average. Pictures are noise, so drawing costs nothing.
  * Prints one JSON line; bench/torch_dit.py prints the same for PyTorch. */
@@ -17,7 +18,7 @@
 
 typedef struct settings {
     int width, layers, heads, batch, tokens, steps, threads;
-    const char *precision;
+    const char *backend, *precision;
     bool ledger;
 } settings;
 
@@ -80,12 +81,18 @@ static void print_ledger(const dipp_ledger *ledger, double steps)
 
 static settings parse(int argc, char **argv)
 {
-    settings s = {160, 6, 5, 128, 16, 12, 0, "auto", false};
-    static const struct option options[] = {{"width", 1, 0, 'w'},     {"layers", 1, 0, 'l'},
-                                            {"heads", 1, 0, 'h'},     {"batch", 1, 0, 'b'},
-                                            {"tokens", 1, 0, 't'},    {"steps", 1, 0, 's'},
-                                            {"precision", 1, 0, 'p'}, {"threads", 1, 0, 'k'},
-                                            {"ledger", 0, 0, 'g'},    {0}};
+    settings s = {160, 6, 5, 128, 16, 12, 0, "cpu", "auto", false};
+    static const struct option options[] = {{"width", 1, 0, 'w'},
+                                            {"layers", 1, 0, 'l'},
+                                            {"heads", 1, 0, 'h'},
+                                            {"batch", 1, 0, 'b'},
+                                            {"tokens", 1, 0, 't'},
+                                            {"steps", 1, 0, 's'},
+                                            {"precision", 1, 0, 'p'},
+                                            {"threads", 1, 0, 'k'},
+                                            {"ledger", 0, 0, 'g'},
+                                            {"backend", 1, 0, 'd'},
+                                            {0}};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (c) {
         case 'w': s.width = atoi(optarg); break;
@@ -95,6 +102,7 @@ static settings parse(int argc, char **argv)
         case 't': s.tokens = atoi(optarg); break;
         case 's': s.steps = atoi(optarg); break;
         case 'p': s.precision = optarg; break;
+        case 'd': s.backend = optarg; break;
         case 'k': s.threads = atoi(optarg); break;
         case 'g': s.ledger = true; break;
         default: exit(2);
@@ -109,7 +117,7 @@ int main(int argc, char **argv)
     dipp_backend *backend;
     dipp_backend_options options = {
         .struct_size = sizeof options, .threads = (uint32_t)s.threads, .precision = s.precision};
-    if (dipp_backend_create("cpu", &options, &backend, &error) != DIPP_OK)
+    if (dipp_backend_create(s.backend, &options, &backend, &error) != DIPP_OK)
         die("back-end", &error);
     dipp_plugins *plugins;
     const dipp_loaded_plugin *dit;
@@ -163,12 +171,13 @@ int main(int argc, char **argv)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     double rate = s.steps * s.batch / clock.seconds;
-    printf("{\"program\": \"dipp\", \"precision\": \"%s\", \"isa\": \"%s\", \"threads\": %u, \"width\": %d, "
+    printf("{\"program\": \"dipp\", \"backend\": \"%s\", \"precision\": \"%s\", \"isa\": \"%s\", \"threads\": %u, "
+           "\"width\": %d, "
            "\"layers\": %d, "
            "\"parameters\": %lld, \"batch\": %d, \"images_per_second\": %.1f, \"tflops\": %.3f, \"temporaries_mib\": "
            "%.1f, "
            "\"peak_rss_mib\": %.1f}\n",
-           backend->precision, backend->isa, backend->threads, s.width, s.layers,
+           backend->name, backend->precision, backend->isa, backend->threads, s.width, s.layers,
            (long long)(dipp_layout_parameters(models->reference_layout) + dipp_layout_parameters(models->text_layout)),
            s.batch, rate, 1e-12 * dipp_pretrain_flops(pretrain) * s.steps / clock.seconds,
            (double)report.arena_bytes / 1048576.0, (double)usage.ru_maxrss / 1024.0);

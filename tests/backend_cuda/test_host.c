@@ -152,7 +152,7 @@ static void permutations_move_every_element(void **state)
             if (copy.unit != rows[k].unit[wide])
                 fail_msg("row %zu: unit %d for elements of %d", k, copy.unit, (int)bytes);
             run_copy(&copy, (const char *)in, (char *)out);
-            int64_t stride[DIPP_MAX_RANK], running = 1;
+            int64_t stride[DIPP_MAX_RANK] = {0}, running = 1;
             for (uint32_t d = rows[k].in.rank; d-- > 0; running *= rows[k].in.dims[d])
                 stride[d] = running;
             for (int64_t i = 0; i < count; i++) {

@@ -136,7 +136,7 @@ bool dipp_cuda_copy_of(dipp_cuda_copy *copy, int rank, const int64_t *dims, cons
 bool dipp_cuda_permutation_of(dipp_cuda_copy *copy, const dipp_shape *in, const uint8_t *permutation,
                               int64_t element_bytes)
 {
-    int64_t all[DIPP_MAX_RANK], dims[DIPP_MAX_RANK], from[DIPP_MAX_RANK], to[DIPP_MAX_RANK], stride = 1;
+    int64_t all[DIPP_MAX_RANK] = {0}, dims[DIPP_MAX_RANK], from[DIPP_MAX_RANK], to[DIPP_MAX_RANK], stride = 1;
     for (uint32_t d = in->rank; d-- > 0; stride *= in->dims[d])
         all[d] = stride;
     stride = 1;

@@ -200,9 +200,8 @@ static void run_library(const matmul_state *s, const void *a, const void *b, con
     if (c->product.has_bias)
         status = cublasLtMatmulDescSetAttribute(c->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status =
-            cublasLtMatmul(s->context->library, c->operation, &one, b, c->first, a, c->second, &beta, out, c->out, out,
-                           c->out, &c->algorithm, c->workspace ? workspace : NULL, c->workspace, s->context->stream);
+        status = cublasLtMatmul(s->context->library, c->operation, &one, b, c->first, a, c->second, &beta, out, c->out,
+                                out, c->out, &c->algorithm, workspace, c->workspace, s->context->stream);
     dipp_cuda_note_library(s->context, status, s->name);
 }
 
@@ -223,7 +222,8 @@ static void run(void *state, void *const *args)
     }
     void *out = args[s->out_argument], *to = s->late_bias ? scratch + s->product_offset : out;
     if (s->chosen->library)
-        run_library(s, operand[0], operand[1], operand[2], to, scratch ? scratch + s->workspace_offset : NULL);
+        run_library(s, operand[0], operand[1], operand[2], to,
+                    s->chosen->workspace ? scratch + s->workspace_offset : NULL);
     else
         run_plain(s, operand[0], operand[1], operand[2], to);
     if (s->late_bias)
