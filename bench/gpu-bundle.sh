@@ -26,7 +26,7 @@ for file in $binaries; do
   cp "$build/$file" "$root/build/$file"
   strip --strip-unneeded "$root/build/$file"
 done
-cp -P "$build"/libdipp.so* "$root/build/"
+find "$build" -maxdepth 1 -name "libdipp.so*" ! -type d -exec cp -P {} "$root/build/" \;
 mkdir -p "$root/build/plugins"
 cp "$build"/plugins/*.so "$build/plugins/build-tree" "$root/build/plugins/"
 cp -R experiments weights "$root/"
