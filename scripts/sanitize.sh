@@ -2,12 +2,12 @@
 # Builds with the address and undefined-behaviour sanitizers in a folder of its own and runs the tests there; any report
 # of any process, the children of plugin probes and crash tests included, is a failure. Arguments go to `meson test`.
 # Without any, the suites `long` and `numeric` stay out: their code is run by the others, and a sanitizer makes it ten
-# times slower.
+# times slower. Warnings are not errors here: gcc's are unreliable under sanitizers, and the plain build has them.
 set -eu
 cd "$(dirname "$0")/.."
 folder=${BUILD:-build-asan}
 . scripts/setup.sh
-build "$folder" all -Dwerror=true -Ddevice_cuda=disabled -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
+build "$folder" all -Ddevice_cuda=disabled -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
 
 reports=$PWD/$folder/reports
 rm -rf "$reports"
