@@ -5,7 +5,6 @@ set -eu
 cd "$(dirname "$0")"
 . scripts/setup.sh
 build "${BUILD:-build}" program
-export OMP_WAIT_POLICY=passive
 dipp="${BUILD:-build}/core/cli/dipp"
 db="${DB:-results/demo.db}"
 "$dipp" run experiments/emoji-rewards.yaml --db "$db" "$@"

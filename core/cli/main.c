@@ -43,17 +43,21 @@ static void print_help(FILE *stream)
             "3 wrong configuration, 4 a run failed, 5 another dipp is at it, 75 interrupted with state saved.\n");
 }
 
-/* Threads that spin while they wait cost several times their worth on a machine that does anything else. The OpenMP
- * library reads this when it is loaded, hence the second start; whoever sets the variable is left alone. */
-static void wait_quietly(char **argv)
+/* Between two kernels a thread waits for microseconds. To sleep at once costs a quarter of a training step in wake-ups; to
+ * spin for long, as OpenMP does by default, costs several times its worth on a machine that does anything else. So: spin
+ * for a fraction of a millisecond, then sleep. The OpenMP library reads this when it is loaded, hence the second start;
+ * whoever sets either variable is left alone. */
+static void wait_briefly(char **argv)
 {
-    if (!getenv("OMP_WAIT_POLICY") && setenv("OMP_WAIT_POLICY", "passive", 0) == 0)
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
+        return;
+    if (setenv("OMP_WAIT_POLICY", "passive", 0) == 0 && setenv("GOMP_SPINCOUNT", "20000", 0) == 0)
         execv("/proc/self/exe", argv); /* should it fail, all is as it was */
 }
 
 int main(int argc, char **argv)
 {
-    wait_quietly(argv);
+    wait_briefly(argv);
     cli_ignore_write_signals();
     if (argc < 2) {
         print_help(stderr);
