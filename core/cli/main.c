@@ -20,6 +20,8 @@ const cli_command cli_commands[] = {
     {"show", "RUN", "Show one run: settings, scores, attempts, warnings, files.", cli_show_details, cli_show, false},
     {"sample", "RUN | EXPERIMENT.yaml [key=value ...]", "Draw pictures with a run's weights.", cli_sample_details,
      cli_sample, false},
+    {"export", "RUN --to DIR", "Write a run's weights as a folder that experiments start from.", cli_export_details,
+     cli_export, false},
     {"plugins", "[NAME ...]", "List plugins, or the parameters of some.", cli_plugins_details, cli_plugins, false},
     {"sql", "[QUERY]", "Ask the database.", cli_sql_details, cli_sql, false},
     {"world", "[EXPERIMENT.yaml [key=value ...]]", "Show the emoji world of an experiment and write its vocabulary.",

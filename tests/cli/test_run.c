@@ -183,6 +183,25 @@ static void test_looking(void **state)
 }
 
 /* The four labels of a mixture as prompts; guidance needs them. */
+/* A result leaves the store bit for bit, or as bf16, and another experiment starts from it. */
+static void test_export(void **state)
+{
+    write_file("e.yaml", exact);
+    assert_int_equal(dipp("run e.yaml --db e.db seeds=[0] align.steps=3 align.ema.decay=0.9 --quiet"), 0);
+    assert_int_equal(dipp("export reward:0 --db e.db --to out/there"), 0);
+    int run = (int)ask("e.db", "SELECT run_id FROM runs WHERE arm='reward'");
+    assert_int_equal(digest_file("out/there/generator.safetensors"),
+                     digest_file(result_path("e.db", run, "generator.safetensors")));
+    assert_int_equal(digest_file("out/there/ta.safetensors"), digest_file(result_path("e.db", run, "ta.safetensors")));
+    assert_int_not_equal(access("out/there/generator-raw.safetensors", F_OK), 0);
+    assert_int_equal(dipp("export reward:0 --db e.db --to small --bf16 --raw"), 0);
+    assert_int_equal(access("small/generator-raw.safetensors", F_OK), 0);
+    assert_int_not_equal(digest_file("small/generator.safetensors"), digest_file("out/there/generator.safetensors"));
+    assert_int_equal(dipp("run e.yaml --db f.db seeds=[0] align.steps=2 generator.init=small align.ta.init=stage1"), 0);
+    assert_int_equal(dipp("export nobody:7 --db e.db --to out"), 3);
+    assert_int_equal(dipp("export reward:0 --db e.db"), 2);
+}
+
 static void test_labelled_mixture(void **state)
 {
     write_file("m.yaml", "name: mixture\ndevice: reference\n"
@@ -249,6 +268,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wrong_experiment, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_usage, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_looking, cli_setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_export, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_labelled_mixture, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_two_supervisors, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_read_only, cli_setup, cli_teardown),
