@@ -182,6 +182,47 @@ static void test_looking(void **state)
     assert_true(output_has("mean"));
 }
 
+static int plan_with(const char *plugin, const char *more)
+{
+    char line[1024];
+    snprintf(line, sizeof line,
+             "run e.yaml --db e.db seeds=[0] align.steps=3 evaluate.metrics=[fixture] --plugin %s/%s.so %s",
+             getenv("DIPP_TEST_FIXTURES"), plugin, more);
+    return dipp(line);
+}
+
+/* A reward plugin that only scores counts as one that trains does: another version makes other cells, another build of the
+ * same version is pointed out, and its scores stand beside the earlier ones under a scorer of their own. */
+static void test_metric_versions(void **state)
+{
+    static const char scored[] = "SELECT count(*) FROM evaluations e JOIN metric_names n USING(metric_id) WHERE "
+                                 "n.name='fixture' AND e.kind='%s'";
+    char sql[256];
+    write_file("e.yaml", exact);
+    assert_int_equal(plan_with("good", "--quiet"), 0);
+    assert_int_equal(plan_with("good", "-n"), 0);
+    assert_true(output_has("0 to run, 2 done"));
+    assert_false(output_has("another build"));
+    assert_int_equal(plan_with("second", "-n"), 0);
+    assert_true(output_has("2 to run, 0 done"));
+    assert_true(output_has("configuration, weights or plugin versions changed"));
+    assert_int_equal(plan_with("nan-scores", "-n"), 0);
+    assert_true(output_has("0 to run, 2 done"));
+    assert_true(output_has("another build of reward fixture"));
+    snprintf(sql, sizeof sql, scored, "finite");
+    int64_t before = ask("e.db", sql);
+    assert_true(before > 0);
+    assert_int_equal(plan_with("nan-scores", "--rerun --quiet"), 0);
+    assert_int_equal(ask("e.db", sql), before);
+    snprintf(sql, sizeof sql, scored, "nan");
+    assert_int_equal(ask("e.db", sql), before);
+    assert_int_equal(plan_with("nan-scores", "-n"), 0);
+    assert_false(output_has("another build"));
+    assert_int_equal(plan_with("good", "-n"), 0);
+    assert_false(output_has("another build"));
+    assert_sound("e.db");
+}
+
 /* The four labels of a mixture as prompts; guidance needs them. */
 /* A result leaves the store bit for bit, or as bf16, and another experiment starts from it. */
 static void test_export(void **state)
@@ -269,6 +310,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_usage, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_looking, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_export, cli_setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_metric_versions, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_labelled_mixture, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_two_supervisors, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_read_only, cli_setup, cli_teardown),
