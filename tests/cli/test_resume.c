@@ -81,8 +81,9 @@ static void assert_same_end(const char *a, const char *b)
     assert_sound(b);
 }
 
-/* kill -9 at moments that a generator of fixed seed chooses: before the claim, between steps, inside a checkpoint. */
-static void kill_often(const char *yaml, const char *overrides, int count, long longest_ms)
+/* kill -9 at moments that a generator of fixed seed chooses: before the claim, between steps, inside a checkpoint; the i-th
+ * not before step i * apart, so that each kill costs work that was done since the one before. */
+static void kill_often(const char *yaml, const char *overrides, int count, long longest_ms, int64_t apart)
 {
     char line[256];
     uint64_t random = 12345;
@@ -94,7 +95,7 @@ static void kill_often(const char *yaml, const char *overrides, int count, long 
     for (int i = 0; i < count; i++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         pid_t supervisor = start_dipp("killed", line, false);
-        pid_t worker = worker_at("killed.db", 0, i % 2, supervisor);
+        pid_t worker = worker_at("killed.db", i * apart, apart || i % 2, supervisor);
         pause_ms((long)(random >> 33) % longest_ms);
         if (worker && kill(worker, SIGKILL) == 0) {
             int code = wait_for(supervisor);
@@ -119,7 +120,7 @@ static void kill_often(const char *yaml, const char *overrides, int count, long 
 
 static void test_kill(void **state)
 {
-    kill_often(exact, kills(8, 100) == 8 ? "align.steps=4000" : "align.steps=30000", kills(8, 100), kills(150, 100));
+    kill_often(exact, kills(8, 100) == 8 ? "align.steps=4000" : "align.steps=30000", kills(8, 100), kills(150, 100), 0);
     assert_same_end("whole.db", "killed.db");
 }
 
@@ -141,7 +142,7 @@ static void test_kill_emoji(void **state)
         print_message("skipped: %s", output(NULL));
         return;
     }
-    kill_often(pretraining, "", kills(3, 5), 650);
+    kill_often(pretraining, "", kills(3, 5), 650, 0);
     assert_true(digest_file(result_path("whole.db", 1, "model.safetensors")) ==
                 digest_file(result_path("killed.db", 1, "model.safetensors")));
     assert_true(digest_rows("whole.db", metrics) == digest_rows("killed.db", metrics));
@@ -159,7 +160,7 @@ static void test_kill_alignment(void **state)
         "prompts: {set: emoji, count: 40}\n"
         "rewards: [{plugin: border, scale: 0.3}]\n"
         "align:\n"
-        "  {steps: 500, batch: 8, cfg_omega: 1.5, checkpoint_every: 20, divergence: {name: dmd}, ema: {decay: 0.9},\n"
+        "  {steps: 600, batch: 8, cfg_omega: 1.5, checkpoint_every: 20, divergence: {name: dmd}, ema: {decay: 0.9},\n"
         "   ta: {updates: 2, warmup: 5}, optimizer: {lr: 0.0001}}\n"
         "evaluate: {every: 100, prompts: {set: emoji, split: eval, count: 4}, samples: 2, metrics: [background, "
         "border, "
@@ -171,12 +172,12 @@ static void test_kill_alignment(void **state)
     write_file("scenes.yaml", pretraining);
     assert_int_equal(dipp("run scenes.yaml --db scenes.db pretrain.steps=50 --quiet"), 0);
     assert_int_equal(dipp("export scenes/default/0 --db scenes.db --to ref"), 0);
-    kill_often(alignment, "", kills(3, 5), 650);
+    kill_often(alignment, "", kills(3, 5), 650, 90);
     assert_same_end("whole.db", "killed.db");
     /* every logged step once: kill_often's last run wrote the steps that it repeated over the rows that were there */
     assert_int_equal(ask("killed.db", "SELECT count(*) FROM metrics JOIN metric_names USING(metric_id) WHERE "
                                       "name='ikl' AND run_id=1"),
-                     500);
+                     600);
 }
 
 static void test_stop(void **state)
