@@ -3,8 +3,9 @@
  *   dipp run experiments/emoji-border-shift.yaml --db shift.db && build/bench/bench-border-shift shift.db
  *
  * Predicted: alpha A^-1 b around each scene of a caption, averaged over scenes drawn for it; no network takes part.
- * Observed: half the difference of the border's blue between the arm `up` and the arm `down`, over the same prompts and
- * noise, so that what both arms do besides cancels. One line a background, one for all that are not clipped. */
+ * Observed: half the difference of blue between the arm `up` and the arm `down`, over the same prompts and noise, so that
+ * what both arms do besides cancels. Blue is looked at over the whole picture, where only the shift of the background
+ * shows, and over the border. One line a background, one for all that are not clipped. */
 #include "data/scene.h"
 #include "store/store.h"
 
@@ -16,10 +17,14 @@
 
 enum { SIDE = 32, PIXELS = SIDE * SIDE, SCENES = 24, PROMPTS_LIMIT = 1024, BLUE = 2 };
 
-/* Means over prompts of one background. */
+/* Where blue is averaged. */
+enum { PICTURE, BORDER, VIEWS };
+
+/* Sums over prompts of one background. */
 typedef struct tally {
     int prompts;
-    double predicted, observed, observed2, reference_variance, start_variance, data_variance, on_background;
+    double predicted[VIEWS], observed[VIEWS], observed2[VIEWS];
+    double data_variance, reference_variance, start_variance; /* of the border's blue within a caption */
 } tally;
 
 typedef struct measurement {
@@ -69,19 +74,19 @@ static bool in_border(const measurement *m, int pixel)
 }
 
 /* Around one scene blue is N(mean, jitter^2/3 k k^T) with k the part of each pixel that is background. With b the reward's
- * gradient to samples, b = p k + rest: the shift is alpha (p k / A(jitter^2/3 |k|^2) + rest / A(0)), A(0) = 1. Adds the
- * shift of the score, what of it lies along k, and the border's blue itself. */
-static dipp_status predict(measurement *m, const dipp_scene_attributes *scene, double *shift, double *on_background,
-                           double *border_blue)
+ * gradient to samples, b = p k + rest, the shift is alpha (p k / A(jitter^2/3 |k|^2) + rest), as A(0) = 1. Gives what it
+ * does to the mean blue of each view, and the border's blue of this scene. */
+static dipp_status predict(measurement *m, const dipp_scene_attributes *scene, double shift[VIEWS], double *border_blue)
 {
     float dark[PIXELS], light[PIXELS];
     dipp_status status = draw_blue(m, *scene, 0, dark);
     if (status == DIPP_OK)
         status = draw_blue(m, *scene, 1, light);
-    double norm = 0, border = 0, count = 0, blue = 0;
+    double norm = 0, whole = 0, border = 0, count = 0, blue = 0;
     for (int i = 0; i < PIXELS && status == DIPP_OK; i++) {
         double k = 0.5 * ((double)light[i] - (double)dark[i]);
         norm += k * k;
+        whole += k;
         if (in_border(m, i)) {
             border += k;
             count++;
@@ -91,11 +96,10 @@ static dipp_status predict(measurement *m, const dipp_scene_attributes *scene, d
     if (status != DIPP_OK)
         return status;
     double jitter = 2 * dipp_emoji_world_options_of(m->world)->background_jitter; /* samples are 2 picture - 1 */
-    double along = border * border / (count * count * norm), whole = 1 / count;
-    double moved = along / stiffness(m, jitter * jitter / 3 * norm);
-    /* the reward sees pictures: 1/2 in b, and 1/2 in what the shift of samples does to the score */
-    *shift = 0.25 * m->scale * (moved + whole - along);
-    *on_background = 0.25 * m->scale * moved;
+    double b = 0.5 / count, p = b * border / norm;
+    double more = p * (1 / stiffness(m, jitter * jitter / 3 * norm) - 1);
+    shift[PICTURE] = 0.5 * m->scale * (more * whole + b * count) / PIXELS;
+    shift[BORDER] = 0.5 * m->scale * (more * border / count + b);
     *border_blue = blue / count;
     return DIPP_OK;
 }
@@ -120,11 +124,12 @@ static int background_index(const char *name)
  * and place agree. Adds their predictions to the background's tally. */
 static dipp_status add_scenes(measurement *m, int glyph, int background, int size, int place)
 {
-    double shift = 0, on_background = 0, sum = 0, squares = 0;
+    tally *t = &m->by_background[background];
+    double sum = 0, squares = 0;
     int kept = 0;
     for (uint64_t index = 0; kept < SCENES; index++) {
         dipp_scene_attributes scene;
-        double one, part, blue;
+        double shift[VIEWS], blue;
         dipp_emoji_scene_attributes(m->world, 1, index, &scene);
         if ((size != DIPP_NOT_NAMED && scene.size_class != size) || (place != DIPP_NOT_NAMED && scene.place != place))
             continue;
@@ -132,29 +137,27 @@ static dipp_status add_scenes(measurement *m, int glyph, int background, int siz
             scene.background_rgb[c] += (float)dipp_backgrounds[background].rgb[c] / 255.0f -
                                        (float)dipp_backgrounds[scene.background].rgb[c] / 255.0f;
         scene.glyph = glyph;
-        dipp_status status = predict(m, &scene, &one, &part, &blue);
+        dipp_status status = predict(m, &scene, shift, &blue);
         if (status != DIPP_OK)
             return status;
-        shift += one;
-        on_background += part;
+        for (int v = 0; v < VIEWS; v++)
+            t->predicted[v] += shift[v] / SCENES;
         sum += blue;
         squares += blue * blue;
         kept++;
     }
-    tally *t = &m->by_background[background];
-    t->predicted += shift / SCENES;
-    t->on_background += on_background / SCENES;
     t->data_variance += (squares - sum * sum / SCENES) / (SCENES - 1);
     return DIPP_OK;
 }
 
-/* glyph, background, size, place, observed shift, variance of the reference's border, of the generator's at step 0 */
+/* glyph, background, size, place, variance of the reference's border, of the generator's at step 0, and the observed shifts
+ * of the views */
 static int add_prompt(void *user, int columns, const char *const *names, const char *const *values)
 {
     (void)columns, (void)names;
     measurement *m = user;
     int background = background_index(values[1]), glyph = values[0] ? dipp_emoji_world_find(m->world, values[0]) : -1;
-    if (background < 0 || glyph < 0 || !values[4] || !values[5] || !values[6]) {
+    if (background < 0 || glyph < 0 || !values[4] || !values[5] || !values[6] || !values[7]) {
         dipp_fail(
             &m->error, DIPP_E_INVALID,
             "expected prompts that name glyph and background, runs of the arms up and down that are completed, and "
@@ -165,12 +168,14 @@ static int add_prompt(void *user, int columns, const char *const *names, const c
                    index_of(values[3], dipp_place_words, DIPP_PLACE_COUNT)) != DIPP_OK)
         return 1;
     tally *t = &m->by_background[background];
-    double observed = strtod(values[4], NULL);
     t->prompts++;
-    t->observed += observed;
-    t->observed2 += observed * observed;
-    t->reference_variance += strtod(values[5], NULL);
-    t->start_variance += strtod(values[6], NULL);
+    t->reference_variance += strtod(values[4], NULL);
+    t->start_variance += strtod(values[5], NULL);
+    for (int v = 0; v < VIEWS; v++) {
+        double observed = strtod(values[6 + v], NULL);
+        t->observed[v] += observed;
+        t->observed2[v] += observed * observed;
+    }
     return 0;
 }
 
@@ -196,27 +201,34 @@ static const char settings_sql[] =
     "FROM runs r WHERE arm='up' AND status='completed' LIMIT 1";
 
 static const char prompts_sql[] =
-    "WITH shown AS (SELECT r.arm, r.seed, e.prompt_id, e.value, s.subject, e.step=r.step AS final, e.step=0 AS start "
-    "FROM evaluations e JOIN runs r USING(run_id) JOIN metric_names n USING(metric_id) "
-    "JOIN evaluation_settings s USING(settings_id) WHERE n.name='border' AND r.status='completed') "
+    "WITH shown AS (SELECT r.arm, r.seed, n.name, e.prompt_id, e.value, s.subject, e.step=r.step AS final, e.step=0 AS "
+    "start FROM evaluations e JOIN runs r USING(run_id) JOIN metric_names n USING(metric_id) JOIN evaluation_settings "
+    "s "
+    "USING(settings_id) WHERE n.name IN('border','picture') AND r.status='completed' AND arm IN('up','down')), "
+    "spread AS (SELECT prompt_id, subject, (sum(value*value)-sum(value)*avg(value))/(count(*)-1) AS variance FROM "
+    "shown "
+    "WHERE name='border' AND arm='up' AND start AND seed=(SELECT min(seed) FROM shown) GROUP BY 1,2), "
+    "shift AS (SELECT prompt_id, name, 0.5*(avg(value) FILTER(WHERE arm='up')-avg(value) FILTER(WHERE arm='down')) AS "
+    "moved FROM shown WHERE final AND subject='generator' GROUP BY 1,2) "
     "SELECT json_extract(p.attributes_json,'$.glyph'), json_extract(p.attributes_json,'$.background'), "
     "json_extract(p.attributes_json,'$.size'), json_extract(p.attributes_json,'$.place'), "
-    "0.5*(avg(value) FILTER(WHERE final AND subject='generator' AND arm='up')"
-    "-avg(value) FILTER(WHERE final AND subject='generator' AND arm='down')), "
-    "(SELECT (sum(o.value*o.value)-sum(o.value)*avg(o.value))/(count(*)-1) FROM shown o WHERE "
-    "o.prompt_id=p.prompt_id AND o.subject='reference' AND o.arm='up' AND o.seed=min(shown.seed)), "
-    "(SELECT (sum(o.value*o.value)-sum(o.value)*avg(o.value))/(count(*)-1) FROM shown o WHERE "
-    "o.prompt_id=p.prompt_id AND o.subject='generator' AND o.start AND o.arm='up' AND o.seed=min(shown.seed)) "
-    "FROM shown JOIN prompts p USING(prompt_id) GROUP BY p.prompt_id ORDER BY p.idx";
+    "(SELECT variance FROM spread x WHERE x.prompt_id=p.prompt_id AND subject='reference'), "
+    "(SELECT variance FROM spread x WHERE x.prompt_id=p.prompt_id AND subject='generator'), "
+    "(SELECT moved FROM shift x WHERE x.prompt_id=p.prompt_id AND name='picture'), "
+    "(SELECT moved FROM shift x WHERE x.prompt_id=p.prompt_id AND name='border') "
+    "FROM prompts p WHERE p.prompt_id IN(SELECT prompt_id FROM shift) ORDER BY p.idx";
 
 static void print_row(const char *name, const tally *t)
 {
-    double n = t->prompts, mean = t->observed / n;
-    double error = n > 1 ? sqrt((t->observed2 - n * mean * mean) / (n - 1) / n) : 0;
-    printf("%-10s %7d  %9.5f  %9.5f  %8.5f  %7.5f  %5.2f  %5.2f +- %4.2f  %9.2f  %5.2f\n", name, t->prompts,
-           sqrt(t->data_variance / n), sqrt(t->reference_variance / n), sqrt(t->start_variance / n), mean,
-           t->on_background / t->predicted, t->observed / t->predicted, error / (t->predicted / n),
-           t->predicted / n / sqrt(t->data_variance / n), t->reference_variance / t->data_variance);
+    double n = t->prompts;
+    printf("%-10s %3d  %6.4f  %6.4f  %6.4f", name, t->prompts, sqrt(t->data_variance / n),
+           sqrt(t->reference_variance / n), sqrt(t->start_variance / n));
+    for (int v = 0; v < VIEWS; v++) {
+        double predicted = t->predicted[v] / n, mean = t->observed[v] / n;
+        double error = n > 1 ? sqrt((t->observed2[v] - n * mean * mean) / (n - 1) / n) : 0;
+        printf("   %8.5f %8.5f  %5.2f +- %4.2f", predicted, mean, mean / predicted, error / predicted);
+    }
+    printf("\n");
 }
 
 int main(int argc, char **argv)
@@ -239,8 +251,10 @@ int main(int argc, char **argv)
     if (!(m.std > 0))
         dipp_fail(&m.error, DIPP_E_INVALID, "%s has no completed run of the arm `up`", argv[1]), die(&m.error);
     printf("scale %g, ln sigma ~ N(%g, %g^2)\n", m.scale, m.mean, m.std);
-    printf("%-10s %7s  %9s  %9s  %8s  %7s  %5s  %13s  %9s  %5s\n", "background", "prompts", "sd data", "reference",
-           "step 0", "moved", "of bg", "of predicted", "in sd", "var");
+    printf("%-10s %3s  %22s   %-33s   %s\n", "background", "n", "sd of border in caption", "blue of the picture",
+           "blue of the border");
+    printf("%-10s %3s  %6s  %6s  %6s   %8s %8s  %13s   %8s %8s  %13s\n", "", "", "data", "ref.", "step 0", "predicted",
+           "observed", "ratio", "predicted", "observed", "ratio");
     tally all = {0};
     for (int b = 0; b < DIPP_BACKGROUND_COUNT; b++) {
         const tally *t = &m.by_background[b];
@@ -252,9 +266,14 @@ int main(int argc, char **argv)
         if (clipped)
             continue;
         all.prompts += t->prompts;
-        all.predicted += t->predicted, all.observed += t->observed, all.observed2 += t->observed2;
-        all.reference_variance += t->reference_variance, all.start_variance += t->start_variance;
-        all.data_variance += t->data_variance, all.on_background += t->on_background;
+        all.data_variance += t->data_variance;
+        all.reference_variance += t->reference_variance;
+        all.start_variance += t->start_variance;
+        for (int v = 0; v < VIEWS; v++) {
+            all.predicted[v] += t->predicted[v];
+            all.observed[v] += t->observed[v];
+            all.observed2[v] += t->observed2[v];
+        }
     }
     if (all.prompts)
         print_row("unclipped", &all);
