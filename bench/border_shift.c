@@ -1,6 +1,8 @@
 /* How far the reward `border` should move the pictures of the emoji world, and how far it did (docs/border-shift.md).
  *
- *   dipp run experiments/emoji-border-shift.yaml --db shift.db && build/bench/bench-border-shift shift.db
+ *   dipp run experiments/emoji-border-shift.yaml --db shift.db && build/bench/bench-border-shift shift.db [STEP]
+ *
+ * STEP: an evaluated iteration; without it the last, of runs that are done.
  *
  * Predicted: alpha A^-1 b around each scene of a caption, averaged over scenes drawn for it; no network takes part.
  * Observed: half the difference of blue between the arm `up` and the arm `down`, over the same prompts and noise, so that
@@ -158,10 +160,9 @@ static int add_prompt(void *user, int columns, const char *const *names, const c
     measurement *m = user;
     int background = background_index(values[1]), glyph = values[0] ? dipp_emoji_world_find(m->world, values[0]) : -1;
     if (background < 0 || glyph < 0 || !values[4] || !values[5] || !values[6] || !values[7]) {
-        dipp_fail(
-            &m->error, DIPP_E_INVALID,
-            "expected prompts that name glyph and background, runs of the arms up and down that are completed, and "
-            "a row of the reference");
+        dipp_fail(&m->error, DIPP_E_INVALID,
+                  "expected prompts that name glyph and background, the arms up and down evaluated at that step, and "
+                  "a row of the reference");
         return 1;
     }
     if (add_scenes(m, glyph, background, index_of(values[2], dipp_size_words, DIPP_SIZE_CLASS_COUNT),
@@ -198,13 +199,14 @@ static const char settings_sql[] =
     "ifnull((SELECT value FROM params p WHERE p.run_id=r.run_id AND key='rewards[0].params.width'), 2), "
     "(SELECT value FROM params p WHERE p.run_id=r.run_id AND key='align.time.mean'), "
     "(SELECT value FROM params p WHERE p.run_id=r.run_id AND key='align.time.std') "
-    "FROM runs r WHERE arm='up' AND status='completed' LIMIT 1";
+    "FROM runs r WHERE arm='up' LIMIT 1";
 
 static const char prompts_sql[] =
-    "WITH shown AS (SELECT r.arm, r.seed, n.name, e.prompt_id, e.value, s.subject, e.step=r.step AS final, e.step=0 AS "
+    "WITH shown AS (SELECT r.arm, r.seed, n.name, e.prompt_id, e.value, s.subject, e.step=coalesce(CAST(?1 AS "
+    "INTEGER), r.step) AS final, e.step=0 AS "
     "start FROM evaluations e JOIN runs r USING(run_id) JOIN metric_names n USING(metric_id) JOIN evaluation_settings "
     "s "
-    "USING(settings_id) WHERE n.name IN('border','picture') AND r.status='completed' AND arm IN('up','down')), "
+    "USING(settings_id) WHERE n.name IN('border','picture') AND arm IN('up','down')), "
     "spread AS (SELECT prompt_id, subject, (sum(value*value)-sum(value)*avg(value))/(count(*)-1) AS variance FROM "
     "shown "
     "WHERE name='border' AND arm='up' AND start AND seed=(SELECT min(seed) FROM shown) GROUP BY 1,2), "
@@ -236,8 +238,8 @@ int main(int argc, char **argv)
     measurement m = {.error = {0}};
     dipp_store *store = NULL;
     dipp_emoji_world_options options;
-    if (argc != 2) {
-        fprintf(stderr, "border-shift DATABASE: of a run of experiments/emoji-border-shift.yaml\n");
+    if (argc != 2 && argc != 3) {
+        fprintf(stderr, "border-shift DATABASE [STEP]: of a run of experiments/emoji-border-shift.yaml\n");
         return 2;
     }
     dipp_emoji_world_options_default(&options);
@@ -245,17 +247,18 @@ int main(int argc, char **argv)
         dipp_emoji_world_create(&options, &m.world, &m.error) != DIPP_OK ||
         dipp_store_query(store, settings_sql, NULL, 0, read_settings, &m, &m.error) != DIPP_OK)
         die(&m.error);
+    const char *step = argc == 3 ? argv[2] : NULL;
     if (m.std > 0 &&
-        (dipp_store_query(store, prompts_sql, NULL, 0, add_prompt, &m, &m.error) != DIPP_OK || m.error.code))
+        (dipp_store_query(store, prompts_sql, &step, 1, add_prompt, &m, &m.error) != DIPP_OK || m.error.code))
         die(&m.error);
     if (!(m.std > 0))
-        dipp_fail(&m.error, DIPP_E_INVALID, "%s has no completed run of the arm `up`", argv[1]), die(&m.error);
+        dipp_fail(&m.error, DIPP_E_INVALID, "%s has no run of the arm `up`", argv[1]), die(&m.error);
     printf("scale %g, ln sigma ~ N(%g, %g^2)\n", m.scale, m.mean, m.std);
     printf("%-10s %3s  %22s   %-33s   %s\n", "background", "n", "sd of border in caption", "blue of the picture",
            "blue of the border");
     printf("%-10s %3s  %6s  %6s  %6s   %8s %8s  %13s   %8s %8s  %13s\n", "", "", "data", "ref.", "step 0", "predicted",
            "observed", "ratio", "predicted", "observed", "ratio");
-    tally all = {0};
+    tally all = {.prompts = 0};
     for (int b = 0; b < DIPP_BACKGROUND_COUNT; b++) {
         const tally *t = &m.by_background[b];
         double blue = dipp_backgrounds[b].rgb[BLUE] / 255.0;
@@ -277,7 +280,9 @@ int main(int argc, char **argv)
     }
     if (all.prompts)
         print_row("unclipped", &all);
+    else
+        fprintf(stderr, "border-shift: no prompt was evaluated at that step in both arms\n");
     dipp_emoji_world_destroy(&m.world);
     dipp_store_close(&store);
-    return 0;
+    return all.prompts ? 0 : 1;
 }
