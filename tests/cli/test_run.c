@@ -272,7 +272,7 @@ static void test_terms(void **state)
         "reference: {plugin: mixture, params: {means: [[2.0], [-2.0]], labels: [right, left]}}\n"
         "generator: {plugin: affine, params: {mean: [0.0], sigma_init: 2.5}}\n"
         "schedule: {name: vp, t_max: 1}\nprompts: {list: [right]}\n"
-        "align: {steps: 4, batch: 16, cfg_omega: 2, ta: {plugin: affine, params: {mean: [0.0]}}, ikl.weight: beta,\n"
+        "align: {steps: 4, batch: 16, cfg_omega: 2, ta: {plugin: affine, params: {mean: [0.0]}}, ikl: {weight: beta},\n"
         "  optimizer: {lr: 0.05}}\n"
         "rewards: [{plugin: linear, scale: 0.3, params: {direction: [1.0]}}]\n"
         "evaluate: {samples: 16, reference_row: false}\n"
@@ -290,11 +290,11 @@ static void test_terms(void **state)
     assert_int_equal(ask("t.db", "SELECT count(*) FROM metrics JOIN metric_names USING(metric_id) WHERE name='ikl'"),
                      28);
     assert_int_equal(ask("t.db", "SELECT count(DISTINCT value) FROM metrics JOIN metric_names USING(metric_id) "
-                                 "JOIN runs USING(run_id) WHERE name='train/scale.linear' AND arm='ramp'"),
+                                 "JOIN runs USING(run_id) WHERE metric_names.name='train/scale.linear' AND arm='ramp'"),
                      4);
     assert_int_equal(ask("t.db",
                          "SELECT count(*) FROM metrics JOIN metric_names USING(metric_id) JOIN runs USING(run_id) "
-                         "WHERE name='train/ratio_reward_divergence' AND arm='ratio' "
+                         "WHERE metric_names.name='train/ratio_reward_divergence' AND arm='ratio' "
                          "AND abs(value-0.3)<1e-6"),
                      4);
     static const struct {
@@ -314,7 +314,7 @@ static void test_terms(void **state)
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         char command[256];
-        snprintf(command, sizeof command, "check t.yaml arms={} %s", refused[i].change);
+        snprintf(command, sizeof command, "check t.yaml ~arms %s", refused[i].change);
         assert_int_equal(dipp(command), 3);
         if (!output_has(refused[i].said))
             fail_msg("%s: %s", refused[i].change, output(NULL));
