@@ -168,6 +168,10 @@ static void weights_are_one_where_their_names_say(void **state)
     exact_near("eps", dipp_weight_at(&sampler, 0.5, a, s) * a / s, 1, 1e-14, 0);
     sampler.weighting = DIPP_WEIGHT_V1;
     exact_near("v", dipp_weight_at(&sampler, 0.5, a, s) * a * a / s, 1, 1e-14, 0);
+    sampler.weighting = DIPP_WEIGHT_DATA_L2; /* of w f^2 ||delta_D||^2, f = a/s^2 */
+    exact_near("data, squared", dipp_weight_at(&sampler, 0.5, a, s) * pow(a / (s * s), 2), 1, 1e-14, 0);
+    dipp_weighting named;
+    assert_true(dipp_weighting_by_name("sigma4", &named) && named == DIPP_WEIGHT_DATA_L2);
     sampler.weighting = DIPP_WEIGHT_BETA;
     exact_near("beta", dipp_weight_at(&sampler, 0.5, a, s), 0.1 + 19.9 * 0.5, 1e-14, 0);
 }

@@ -97,49 +97,54 @@ static void the_logged_ikl_is_the_same_for_every_divergence(void **state)
 
 /* ---- The CFG term ---- */
 
-/* A weight of its own replaces the slope in omega by that of the weight; a law of its own that is divided out again leaves
- * the expectation. Slopes by finite sums. */
+/* The gradient of the guided mixture at omega, by finite sums under a sampler. */
+static void guided_sum(const scenario *s, double omega, double out[2])
+{
+    exact e;
+    nodes at;
+    exact_program p;
+    exact_open(&e, &runner_mixed);
+    nodes_scalar(&at, s, 0.8, 12, 161);
+    exact_record_generator(&p, &e, &at, &(dipp_divergence_spec){.guided = true}, exact_divergence, 0);
+    exact_run(&p, "plus", omega);
+    exact_gradient(e.models->generator_set, "mean", &out[0]);
+    exact_gradient(e.models->generator_set, "factor", &out[1]);
+    exact_program_close(&p);
+    nodes_release(&at);
+    exact_close(&e);
+}
+
+/* A weight of its own at the same draws, the same integral at draws of another law, and another integral at draws of its
+ * own: each gives the divergence's gradient plus (omega - 1) times the slope of its own sampler. */
 static void cfg_has_a_weight_and_a_law_of_its_own(void **state)
 {
     (void)state;
-    double one[2], slope[2][2];
-    for (int k = 0; k < 2; k++) {
-        const scenario *s = &scenarios[k ? VP_W1 : VP_WBETA];
-        exact_choice choice = runner_mixed;
-        exact e;
-        nodes at;
-        exact_program p;
-        exact_open(&e, &choice);
-        nodes_scalar(&at, s, 0.8, 12, 161);
-        exact_record_generator(&p, &e, &at, &(dipp_divergence_spec){.guided = true}, exact_divergence, 0);
-        for (int omega = 1; omega <= 2; omega++) {
-            double found[2];
-            exact_run(&p, "plus", omega);
-            exact_gradient(e.models->generator_set, "mean", &found[0]);
-            exact_gradient(e.models->generator_set, "factor", &found[1]);
-            for (int i = 0; i < 2; i++) {
-                if (omega == 1 && k == 0)
-                    one[i] = found[i];
-                slope[k][i] = omega == 1 ? -found[i] : slope[k][i] + found[i];
-            }
-        }
-        exact_program_close(&p);
-        nodes_release(&at);
-        exact_close(&e);
-    }
-    for (int k = 0; k < 3; k++) {
+    const dipp_time_law law = {.kind = DIPP_TIME_LOG_NORMAL, .mean = -0.3, .std = 1.2};
+    scenario own = scenarios[VP_W1];
+    own.sampler.law = law;
+    own.sampler.measure = DIPP_MEASURE_LAW;
+    const struct {
+        const scenario *like;
+        dipp_term_weight weight;
+        bool apart;
+    } cases[] = {{&scenarios[VP_WBETA], {false, 0, 0}, false},
+                 {&scenarios[VP_W1], {true, DIPP_WEIGHT_SCORE1, DIPP_MEASURE_DT}, false},
+                 {&scenarios[VP_WBETA], {false, 0, 0}, true},
+                 {&own, {true, DIPP_WEIGHT_SCORE1, DIPP_MEASURE_LAW}, true}};
+    double alone[2];
+    guided_sum(&scenarios[VP_WBETA], 1, alone);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        double one[2], two[2], found[2];
+        guided_sum(cases[k].like, 1, one);
+        guided_sum(cases[k].like, 2, two);
         dipp_align_settings settings = large_batch();
-        double found[2];
         settings.cfg_omega = 4.5;
-        if (k == 1) /* weight 1 in place of beta, at the same draws */
-            settings.cfg_weight = (dipp_term_weight){true, DIPP_WEIGHT_SCORE1, DIPP_MEASURE_DT};
-        if (k == 2) { /* other draws for the same integral */
-            settings.divergence.cfg_apart = true;
-            settings.cfg_law = (dipp_time_law){.kind = DIPP_TIME_LOG_NORMAL, .mean = -0.3, .std = 1.2};
-        }
+        settings.cfg_weight = cases[k].weight;
+        settings.divergence.cfg_apart = cases[k].apart;
+        settings.cfg_law = law;
         one_step(&runner_mixed, "plus", &settings, 0.3, 0.8, found);
         for (int i = 0; i < 2; i++)
-            exact_near("guided gradient", found[i], one[i] + 3.5 * slope[k == 1][i], 0.03, 0);
+            exact_near("guided gradient", found[i], alone[i] + 3.5 * (two[i] - one[i]), 0.03, 0);
     }
 }
 
@@ -320,6 +325,14 @@ static void a_ratio_of_gradients_is_kept(void **state)
     exact_near("mean", runner_number(r.e.models->generator_set, "mean"), 1, 1e-12, 0);
     double skipped;
     assert_true(runner_metric(&r, "train/skipped", &skipped) && skipped == 0);
+    runner_close(&r);
+    /* A reward without a gradient stays without one. */
+    choice = runner_plain;
+    choice.reward_parameters[0] = "direction=[0]";
+    runner_open(&r, &choice, NULL, &settings);
+    runner_run(&r);
+    assert_true(runner_metric(&r, "train/skipped", &skipped) && skipped == 0);
+    assert_true(runner_number(r.e.models->generator_set, "mean") > START_MEAN);
     runner_close(&r);
 }
 
