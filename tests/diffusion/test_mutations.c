@@ -240,7 +240,7 @@ static void mistaken_distances_give_their_wrong_numbers_and_are_rejected(void **
         nodes at;
         nodes_affine(&at, s, 1, 24);
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-            double want[2] = {0}, form[2], found[2], right[2];
+            double want[2] = {0}, form[2], found[2][2]; /* found: the row's, and the code's own */
             for (int64_t n = 0; n < at.count; n++) {
                 double a = at.alpha[n], s2 = at.sigma[n] * at.sigma[n], f = a / s2;
                 wrong_form(a, s2, rows[i].p, rows[i].q, rows[i].b, rows[i].through, rows[i].direct, form);
@@ -249,17 +249,16 @@ static void mistaken_distances_give_their_wrong_numbers_and_are_rejected(void **
             }
             for (int own = 0; own < 2; own++) {
                 exact_program p;
-                double *out = own ? right : found;
                 dipp_divergence_spec spec = {.kind = rows[i].kind, .alpha = SID_ALPHA_TENTHS / 10.0};
                 exact_record_generator(&p, &e, &at, &spec, own ? exact_divergence : rows[i].rule, 0);
                 exact_run(&p, "", 1);
-                exact_gradient(e.models->generator_set, "mean", &out[0]);
-                exact_gradient(e.models->generator_set, "factor", &out[1]);
+                exact_gradient(e.models->generator_set, "mean", &found[own][0]);
+                exact_gradient(e.models->generator_set, "factor", &found[own][1]);
                 exact_program_close(&p);
             }
             for (int j = 0; j < 2; j++) {
-                exact_near(rows[i].name, found[j], want[j], 1e-6, 1e-9);
-                assert_int_equal(close_enough(found[j], right[j]), rows[i].right);
+                exact_near(rows[i].name, found[0][j], want[j], 1e-6, 1e-9);
+                assert_int_equal(close_enough(found[0][j], found[1][j]), rows[i].right);
             }
         }
         nodes_release(&at);
