@@ -41,6 +41,13 @@ static dipp_cpu_prepare *family_of(const dipp_cpu_context *context, dipp_op op)
     case DIPP_OP_PHILOX_UNIFORM: return dipp_cpu_prepare_random;
     case DIPP_OP_GRAD_NORM:
     case DIPP_OP_OPTIMIZER_STEP: return level->optimizer;
+    case DIPP_OP_GEGLU:
+    case DIPP_OP_GEGLU_BACKWARD:
+    case DIPP_OP_CONV2D:
+    case DIPP_OP_CONV2D_BACKWARD_DATA:
+    case DIPP_OP_CONV2D_BACKWARD_WEIGHT:
+    case DIPP_OP_GROUP_NORM:
+    case DIPP_OP_GROUP_NORM_BACKWARD:
     case DIPP_OP_LEAF:
     case DIPP_OP_RESHAPE:
     case DIPP_OP_COUNT: return NULL;

@@ -62,8 +62,15 @@
     ROW(OPTIMIZER_STEP, training)
 
 /* ROW(OP, reason) */
-#define DIPP_CUDA_UNSUPPORTED(ROW)             \
-    ROW(LEAF, "a leaf has nothing to compute") \
+#define DIPP_CUDA_UNSUPPORTED(ROW)                                       \
+    ROW(GEGLU, "no kernel yet; run it with device cpu")                  \
+    ROW(GEGLU_BACKWARD, "no kernel yet; run it with device cpu")         \
+    ROW(CONV2D, "no kernel yet; run it with device cpu")                 \
+    ROW(CONV2D_BACKWARD_DATA, "no kernel yet; run it with device cpu")   \
+    ROW(CONV2D_BACKWARD_WEIGHT, "no kernel yet; run it with device cpu") \
+    ROW(GROUP_NORM, "no kernel yet; run it with device cpu")             \
+    ROW(GROUP_NORM_BACKWARD, "no kernel yet; run it with device cpu")    \
+    ROW(LEAF, "a leaf has nothing to compute")                           \
     ROW(RESHAPE, "a view has nothing to compute")
 
 #endif
