@@ -25,6 +25,13 @@ static dipp_cpu_prepare *family_of(const dipp_cpu_context *context, dipp_op op)
     case DIPP_OP_MATMUL:
     case DIPP_OP_LINEAR:
     case DIPP_OP_LINEAR_BACKWARD_WEIGHT: return dipp_cpu_prepare_matmul;
+    case DIPP_OP_CONV2D:
+    case DIPP_OP_CONV2D_BACKWARD_DATA:
+    case DIPP_OP_CONV2D_BACKWARD_WEIGHT: return dipp_cpu_prepare_convolution;
+    case DIPP_OP_GEGLU:
+    case DIPP_OP_GEGLU_BACKWARD: return level->geglu;
+    case DIPP_OP_GROUP_NORM:
+    case DIPP_OP_GROUP_NORM_BACKWARD: return level->group_norm;
     case DIPP_OP_INVERSE: return dipp_cpu_prepare_inverse;
     case DIPP_OP_SOFTMAX:
     case DIPP_OP_SOFTMAX_BACKWARD: return level->softmax;
@@ -41,13 +48,6 @@ static dipp_cpu_prepare *family_of(const dipp_cpu_context *context, dipp_op op)
     case DIPP_OP_PHILOX_UNIFORM: return dipp_cpu_prepare_random;
     case DIPP_OP_GRAD_NORM:
     case DIPP_OP_OPTIMIZER_STEP: return level->optimizer;
-    case DIPP_OP_GEGLU:
-    case DIPP_OP_GEGLU_BACKWARD:
-    case DIPP_OP_CONV2D:
-    case DIPP_OP_CONV2D_BACKWARD_DATA:
-    case DIPP_OP_CONV2D_BACKWARD_WEIGHT:
-    case DIPP_OP_GROUP_NORM:
-    case DIPP_OP_GROUP_NORM_BACKWARD:
     case DIPP_OP_LEAF:
     case DIPP_OP_RESHAPE:
     case DIPP_OP_COUNT: return NULL;
@@ -69,6 +69,7 @@ static bool accumulates(const dipp_backend *backend, const dipp_node_view *node)
     case DIPP_OP_MATMUL:
     case DIPP_OP_LINEAR:
     case DIPP_OP_LINEAR_BACKWARD_WEIGHT:
+    case DIPP_OP_CONV2D_BACKWARD_WEIGHT:
     case DIPP_OP_EMBEDDING_BACKWARD: return node->outputs[0].dtype == DIPP_WIDE;
     default: return false;
     }
