@@ -109,8 +109,8 @@ static const float *through_silu(const group_state *s, const channel_pass *p, co
 {
     if (!s->silu)
         return dy;
-    float factor = p->scale * p->gain;
-    SIMD for (int64_t i = 0; i < n; i++) buffer[i] = dy[i] * vector_silu_slope((x[i] - p->mean) * factor + p->bias);
+    float mean = p->mean, factor = p->scale * p->gain, bias = p->bias;
+    SIMD for (int64_t i = 0; i < n; i++) buffer[i] = dy[i] * vector_silu_slope((x[i] - mean) * factor + bias);
     return buffer;
 }
 
