@@ -97,6 +97,8 @@ dipp_tensor dipp_upsample_nearest(dipp_graph *g, dipp_tensor x, int64_t factor)
     dipp_shape s = dipp_shape_of(g, x);
     if (s.rank != 4 || factor < 1)
         return dipp_graph_fail(g, "upsample_nearest: needs pictures [N, C, H, W] and a positive factor");
+    if (factor == 1)
+        return x;
     const int64_t *d = s.dims;
     x = dipp_reshape(g, x, DIPP_SHAPE(d[0], d[1], d[2], 1, d[3], 1));
     x = dipp_broadcast_to(g, x, DIPP_SHAPE(d[0], d[1], d[2], factor, d[3], factor));

@@ -52,12 +52,13 @@ static void run_forward(void *state, void *const *args)
 static void run_backward_data(void *state, void *const *args)
 {
     const convolution_state *s = state;
-    char *scratch = args[3], *rows = scratch + s->patches_at, *turned = scratch + s->turned_at;
+    char *scratch = args[3];
+    void *rows = scratch + s->patches_at, *turned = scratch + s->turned_at;
     for (int64_t chunk = 0; chunk < s->chunks; chunk++) {
         run_inner_one(&s->turn, (const char *)args[1] + (size_t)chunk * s->y_bytes, turned, scratch + s->free);
         run_inner_two(&s->product, turned, args[0], rows, scratch + s->free);
         char *dx = (char *)args[2] + (size_t)chunk * s->x_bytes;
-        dipp_cuda_note(s->context, dipp_cuda_launch_pictures(s->context->stream, &s->patches, (const float *)rows, dx),
+        dipp_cuda_note(s->context, dipp_cuda_launch_pictures(s->context->stream, &s->patches, rows, dx),
                        "conv2d_backward_data");
     }
 }
