@@ -213,6 +213,55 @@ static void elementwise(runner *r)
                         .in_place = true});
 }
 
+/* NaN of either sign stays NaN through every elementary function, in whole vectors and in the rest of a row, and its
+ * neighbours are as without it; where a function has limits, infinities reach them. */
+static void special_numbers(runner *r)
+{
+    enum { COUNT = 37 };
+    static const dipp_op ops[] = {DIPP_OP_EXP,
+                                  DIPP_OP_TANH,
+                                  DIPP_OP_SIGMOID,
+                                  DIPP_OP_SILU,
+                                  DIPP_OP_GELU_ERF,
+                                  DIPP_OP_GELU_TANH,
+                                  DIPP_OP_QUICK_GELU,
+                                  DIPP_OP_SILU_BACKWARD,
+                                  DIPP_OP_GELU_ERF_BACKWARD,
+                                  DIPP_OP_GELU_TANH_BACKWARD,
+                                  DIPP_OP_QUICK_GELU_BACKWARD,
+                                  DIPP_OP_SOFTMAX};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        bool binary = ops[i] >= DIPP_OP_SILU_BACKWARD && ops[i] <= DIPP_OP_QUICK_GELU_BACKWARD;
+        bool softmax = ops[i] == DIPP_OP_SOFTMAX; /* rows of one number: a NaN spoils its own row alone */
+        dipp_operand x = softmax ? W(COUNT, 1) : W(COUNT);
+        node_case c = {.view = {.op = ops[i], INPUTS(x, x), OUTPUTS(x)}};
+        c.view.input_count = binary ? 2 : 1;
+        double numbers[COUNT], ones[COUNT], waste[2][COUNT], y[COUNT];
+        for (int k = 0; k < COUNT; k++) {
+            numbers[k] = k % 5 == 0 ? NAN : k % 5 == 1 ? -NAN : 0.25 * k - 4;
+            ones[k] = 1;
+        }
+        run_on(r->tested, &c, (double *[]){numbers, ones},
+               binary ? (double *[]){waste[0], waste[1], y} : (double *[]){waste[0], y});
+        for (int k = 0; k < COUNT; k++)
+            if (!isnan(y[k]) != (k % 5 > 1))
+                fail_msg("%s of %g is %g", dipp_op_infos[ops[i]].name, numbers[k], y[k]);
+    }
+    static const struct {
+        dipp_op op;
+        double x, y;
+    } limits[] = {{DIPP_OP_TANH, INFINITY, 1},     {DIPP_OP_TANH, -INFINITY, -1}, {DIPP_OP_SIGMOID, INFINITY, 1},
+                  {DIPP_OP_SIGMOID, -INFINITY, 0}, {DIPP_OP_SIGMOID, -1e30, 0},   {DIPP_OP_TANH, 1e30, 1},
+                  {DIPP_OP_GELU_TANH, 1e30, 1e30}, {DIPP_OP_EXP, -INFINITY, 0},   {DIPP_OP_SILU, 1e30, 1e30}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        node_case c = {.view = {.op = limits[i].op, INPUTS(W(1)), OUTPUTS(W(1))}};
+        double x = limits[i].x, waste, y;
+        run_on(r->tested, &c, (double *[]){&x}, (double *[]){&waste, &y});
+        if (!(fabs(y - limits[i].y) <= 1e-6 * fabs(limits[i].y) + 1e-25))
+            fail_msg("%s of %g is %.9g", dipp_op_infos[limits[i].op].name, x, y);
+    }
+}
+
 static void movement(runner *r)
 {
     CASE(PERMUTE, INPUTS(C(16, 3, 16, 2, 16, 2)), OUTPUTS(C(16, 16, 16, 3, 2, 2)), .permutation = {0, 2, 4, 1, 3, 5});
@@ -370,6 +419,7 @@ static void run_all(const char *precision)
     assert_int_equal(status, DIPP_OK);
     assert_int_equal(dipp_backend_create("reference", NULL, &r.oracle, &error), DIPP_OK);
     elementwise(&r);
+    special_numbers(&r);
     movement(&r);
     sums(&r);
     products(&r);

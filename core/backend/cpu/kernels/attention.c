@@ -3,11 +3,16 @@
  * QUERIES rows never leave the second-level cache. The gradient computes them again from q, k and the saved logsumexp.
  *
  *   S = scale q k^T + key bias;  P = exp(S - logsumexp);  o = P v
- *   dP = do v^T;  dS = scale P (dP - sum(do o));  dq = dS k;  dk = dS^T q;  dv = P^T do */
+ *   dP = do v^T;  dS = scale P (dP - sum(do o));  dq = dS k;  dk = dS^T q;  dv = P^T do
+ *
+ * Logits are kept over log 2, so that exponentials are powers of two; the saved logsumexp is the natural one. */
 #include "backend/cpu/kernels/small_gemm.h"
 #include "backend/cpu/kernels/vector_math.h"
 
 enum { QUERIES = 64, GROUP_BYTES = 1 << 20 };
+
+#define LOG2_E 0x1.715476p+0f
+#define LOG_2  0x1.62e43p-1f
 
 typedef struct attention_state {
     int threads;
@@ -125,26 +130,27 @@ static int64_t visible(const attention_state *s, int64_t i)
     return s->causal && i + 1 < s->keys ? i + 1 : s->keys;
 }
 
-/* Logits of one query to exp(logit - largest) in place; returns their sum and puts the largest logit in *most. */
+/* Products of one query with the keys to 2^(logit - largest) in place; returns their sum and puts the largest logit in
+ * *most. */
 static float soften(const attention_state *s, const float *bias, int64_t seen, float *row, float *most_out)
 {
-    float most = -INFINITY, total = 0.0f;
+    float most = -INFINITY, total = 0.0f, scale = s->scale * LOG2_E;
     if (bias) {
         _Pragma("omp simd reduction(max : most)") for (int64_t j = 0; j < seen; j++)
         {
-            row[j] = row[j] * s->scale + bias[j];
+            row[j] = row[j] * scale + bias[j] * LOG2_E;
             most = row[j] > most ? row[j] : most;
         }
     } else {
         _Pragma("omp simd reduction(max : most)") for (int64_t j = 0; j < seen; j++)
         {
-            row[j] *= s->scale;
+            row[j] *= scale;
             most = row[j] > most ? row[j] : most;
         }
     }
     _Pragma("omp simd reduction(+ : total)") for (int64_t j = 0; j < seen; j++)
     {
-        row[j] = vector_exp_of_negative(row[j] - most);
+        row[j] = vector_exp2_of_negative(row[j] - most);
         total += row[j];
     }
     for (int64_t j = seen; j < s->keys; j++)
@@ -172,18 +178,20 @@ static void forward(const void *state, void *const *args, int thread, int64_t be
             int64_t first_row = sample * s->queries + first;
             load_heads(s, args[0], s->type[0], first_row, rows, group, queries, s->by_query);
             for (int64_t h = 0; h < s->group; h++) {
-                float *result = results + h * s->by_query, inverse[QUERIES];
+                float *result = results + h * s->by_query, most[QUERIES], total[QUERIES];
                 int64_t head = sample * s->heads + group * s->group + h;
                 multiply_by_keys(s, rows, queries + h * s->by_query, turned_keys + h * s->turned, logits);
-                for (int64_t i = 0; i < rows; i++) {
-                    float most, total = soften(s, bias, visible(s, first + i), logits + i * s->keys_padded, &most);
-                    inverse[i] = 1.0f / total;
-                    if (args[5])
-                        ((float *)args[5])[head * s->queries + first + i] = most + vector_log(total);
+                for (int64_t i = 0; i < rows; i++)
+                    total[i] = soften(s, bias, visible(s, first + i), logits + i * s->keys_padded, &most[i]);
+                if (args[5]) {
+                    float *logsumexp = (float *)args[5] + head * s->queries + first;
+                    SIMD for (int64_t i = 0; i < rows; i++) logsumexp[i] = most[i] * LOG_2 + vector_log(total[i]);
                 }
                 multiply_over_keys(s, rows, logits, values + h * s->by_key, result);
-                for (int64_t i = 0; i < rows; i++)
-                    SIMD for (int64_t d = 0; d < s->depth_padded; d++) result[i * s->depth_padded + d] *= inverse[i];
+                for (int64_t i = 0; i < rows; i++) {
+                    float inverse = 1.0f / total[i];
+                    SIMD for (int64_t d = 0; d < s->depth_padded; d++) result[i * s->depth_padded + d] *= inverse;
+                }
             }
             if (args[4])
                 store_heads(s, args[4], s->out_type[0], first_row, rows, group, results, s->by_query);
@@ -196,19 +204,20 @@ static void slopes_of_logits(const attention_state *s, const float *bias, const 
                              const float *d_o, int64_t first, int64_t rows, float *logits, float *slopes)
 {
     for (int64_t i = 0; i < rows; i++, o += s->depth_padded, d_o += s->depth_padded) {
-        float *p = logits + i * s->keys_padded, *ds = slopes + i * s->keys_padded, dot = 0.0f, shift = logsumexp[i];
+        float *p = logits + i * s->keys_padded, *ds = slopes + i * s->keys_padded, dot = 0.0f;
+        float scale = s->scale * LOG2_E, shift = logsumexp[i] * LOG2_E;
         int64_t seen = visible(s, first + i);
         _Pragma("omp simd reduction(+ : dot)") for (int64_t d = 0; d < s->depth_padded; d++) dot += o[d] * d_o[d];
         if (bias) {
             SIMD for (int64_t j = 0; j < seen; j++)
             {
-                p[j] = vector_exp_of_negative(p[j] * s->scale + bias[j] - shift);
+                p[j] = vector_exp2_of_negative(p[j] * scale + (bias[j] * LOG2_E - shift));
                 ds[j] = s->scale * p[j] * (ds[j] - dot);
             }
         } else {
             SIMD for (int64_t j = 0; j < seen; j++)
             {
-                p[j] = vector_exp_of_negative(p[j] * s->scale - shift);
+                p[j] = vector_exp2_of_negative(p[j] * scale - shift);
                 ds[j] = s->scale * p[j] * (ds[j] - dot);
             }
         }

@@ -95,20 +95,20 @@ static inline float full_log(float x)
     return x == INFINITY || x != x ? x : value;
 }
 
-static inline float gelu_tanh_gate(float x)
+/* exp(-u) of the gate 1 / (1 + exp(-u)) of gelu_tanh, u = 2 sqrt(2/pi) (x + 0.044715 x^3); log2(e) is in the factors. */
+static inline float gelu_tanh_exponential(float x)
 {
-    return vector_sigmoid(1.595769122f * x * (1.0f + 0.044715f * x * x));
+    return vector_exp2_limited(x * (-2.302208198f - 1.029432396e-01f * (x * x)));
 }
 
 static inline float gelu_tanh_slope(float x)
 {
-    float u = 1.595769122f * x;
-    return vector_gated_slope(u * (1.0f + 0.044715f * x * x), u * (1.0f + 0.134145f * x * x));
+    return vector_gated_slope(gelu_tanh_exponential(x), x * (1.595769122f + 2.140644488e-01f * (x * x)));
 }
 
 static inline float quick_gelu_slope(float x)
 {
-    return vector_gated_slope(1.702f * x, 1.702f * x);
+    return vector_gated_slope(vector_exp_limited(-1.702f * x), 1.702f * x);
 }
 
 UNARY(copy, x)
@@ -121,10 +121,10 @@ UNARY(sign, x > 0.0f ? 1.0f : (x < 0.0f ? -1.0f : 0.0f))
 UNARY(sine, vector_sine((double)x, 0))
 UNARY(cosine, vector_sine((double)x, 1))
 UNARY(hyperbolic_tangent, vector_tanh(x))
-UNARY(sigmoid, vector_sigmoid(x))
+UNARY(sigmoid, x == x ? vector_sigmoid(x) : x)
 UNARY(silu, (x)*vector_sigmoid(x))
 UNARY(gelu_erf, (x)*vector_normal_distribution(x))
-UNARY(gelu_tanh, (x)*gelu_tanh_gate(x))
+UNARY(gelu_tanh, x / (1.0f + gelu_tanh_exponential(x)))
 UNARY(quick_gelu, (x)*vector_sigmoid(1.702f * x))
 UNARY(round_even, rintf(x))
 UNARY(clamp, x < p.alpha ? p.alpha : (x > p.beta ? p.beta : x))

@@ -3,7 +3,7 @@
  * of few numbers has a way of its own, many results at a time. */
 #include "backend/cpu/kernels/row.h"
 
-enum { CHUNK = 1024, MOST_PARTS = 64, PART_ROWS = 64, NARROW = 16 };
+enum { CHUNK = 1024, MOST_PARTS = 64, PART_ROWS = 64, NARROW = 16, ROWS_AT_ONCE = 4 };
 
 typedef struct sum_state {
     int threads;
@@ -20,6 +20,8 @@ typedef struct sum_state {
 static int64_t offset_of(int64_t index, int rank, const int64_t *dims, const int64_t *strides)
 {
     int64_t offset = 0;
+    if (rank == 1) /* nearly always: nothing to divide */
+        return index * strides[0];
     for (int d = rank - 1; d >= 0; d--) {
         offset += index % dims[d] * strides[d];
         index /= dims[d];
@@ -83,23 +85,41 @@ static void sum_narrow(const void *state, void *const *args, int thread, int64_t
     }
 }
 
+/* to[i] += the numbers of `count` rows, ROWS_AT_ONCE of them in one pass over `to`. */
+static void add_rows(const float *const *rows, int count, int64_t n, float *to)
+{
+    if (count == ROWS_AT_ONCE) {
+        const float *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3];
+        SIMD for (int64_t i = 0; i < n; i++) to[i] += (a[i] + b[i]) + (c[i] + d[i]);
+        return;
+    }
+    for (int k = 0; k < count; k++) {
+        const float *x = rows[k];
+        SIMD for (int64_t i = 0; i < n; i++) to[i] += x[i];
+    }
+}
+
 static void sum_rows(const void *state, void *const *args, int thread, int64_t begin, int64_t end)
 {
     const sum_state *s = state;
-    float *totals = s->parts == 1 ? args[1] : args[2], buffer[CHUNK];
+    float *totals = s->parts == 1 ? args[1] : args[2], buffers[ROWS_AT_ONCE][CHUNK];
     for (int64_t item = begin; item < end; item++) {
         int64_t kept = item / s->parts, part = item % s->parts;
         int64_t base = offset_of(kept, s->kept_rank, s->kept_dims, s->kept_strides);
-        int64_t first = s->units * part / s->parts, last = s->units * (part + 1) / s->parts;
+        int64_t last = s->units * (part + 1) / s->parts;
         float *total = totals + item * s->inner;
         memset(total, 0, (size_t)s->inner * sizeof *total);
-        for (int64_t unit = first; unit < last; unit++) {
-            int64_t row = base + offset_of(unit, s->summed_rank, s->summed_dims, s->summed_strides);
+        for (int64_t unit = s->units * part / s->parts; unit < last; unit += ROWS_AT_ONCE) {
+            int count = last - unit < ROWS_AT_ONCE ? (int)(last - unit) : ROWS_AT_ONCE;
+            int64_t offsets[ROWS_AT_ONCE];
+            for (int k = 0; k < count; k++)
+                offsets[k] = base + offset_of(unit + k, s->summed_rank, s->summed_dims, s->summed_strides);
             for (int64_t start = 0; start < s->inner; start += CHUNK) {
                 int64_t n = s->inner - start < CHUNK ? s->inner - start : CHUNK;
-                const float *x = row_load(args[0], s->type, row + start, n, buffer);
-                float *to = total + start;
-                SIMD for (int64_t i = 0; i < n; i++) to[i] += x[i];
+                const float *rows[ROWS_AT_ONCE];
+                for (int k = 0; k < count; k++)
+                    rows[k] = row_load(args[0], s->type, offsets[k] + start, n, buffers[k]);
+                add_rows(rows, count, n, total + start);
             }
         }
     }

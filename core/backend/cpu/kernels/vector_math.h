@@ -10,19 +10,38 @@
 /* Adding this rounds a float to an integer, nearest even, and leaves the integer in the low bits of the sum. */
 #define ROUNDING_SHIFT 0x1.8p+23f
 
-/* exp(x) / 2^n with n = round(x / log 2), for moderate x; *shifted gets n + ROUNDING_SHIFT. */
+/* x held in [-limit, limit] by comparing bits: compilers turn this into two instructions, and comparisons of floats, whose
+ * order a NaN breaks, into eight. A NaN becomes a limit. */
+static inline float held_within(float x, float limit)
+{
+    uint32_t bits = bits_of_float(x), lowest = bits_of_float(-limit);
+    bits = bits < lowest ? bits : lowest; /* negative numbers are the largest unsigned ones, by magnitude */
+    int32_t number = (int32_t)bits, highest = (int32_t)bits_of_float(limit);
+    return float_of_bits((uint32_t)(number < highest ? number : highest));
+}
+
+/* exp(x) / 2^n with n = round(x / log 2), for moderate x; *shifted gets n + ROUNDING_SHIFT. Polynomials are summed in
+ * pairs, not one term after the other: the wait for results is what an elementary function costs. */
 static inline float exp_mantissa(float x, float *shifted)
 {
     *shifted = x * 0x1.715476p+0f + ROUNDING_SHIFT;
     float n = *shifted - ROUNDING_SHIFT;
     float r = x - n * 0x1.62e400p-1f; /* log 2 in two parts, the first exact in the product */
     r = r - n * 0x1.7f7d1cp-20f;
-    float p = 1.392692661e-03f;
-    p = p * r + 8.363773874e-03f;
-    p = p * r + 4.166655011e-02f;
-    p = p * r + 1.666657338e-01f;
-    p = p * r + 5.000000000e-01f;
-    return 1.0f + (r + p * (r * r));
+    float s = r * r;
+    float p = 4.166655011e-02f + 8.363773874e-03f * r + 1.392692661e-03f * s;
+    p = 5.000000000e-01f + 1.666657338e-01f * r + p * s;
+    return 1.0f + (r + p * s);
+}
+
+/* 2^x / 2^n with n = round(x), likewise: cheaper by two products, where a factor in front of x can hold 1 / log 2. */
+static inline float exp2_mantissa(float x, float *shifted)
+{
+    *shifted = x + ROUNDING_SHIFT;
+    float r = x - (*shifted - ROUNDING_SHIFT), s = r * r;
+    float p = 9.618056679e-03f + 1.340042818e-03f * r + 1.546144470e-04f * s;
+    p = 2.402265092e-01f + 5.550327227e-02f * r + p * s;
+    return 1.0f + 6.931472067e-01f * r + p * s;
 }
 
 static inline float vector_exp(float x)
@@ -34,25 +53,39 @@ static inline float vector_exp(float x)
     return value * float_of_bits((uint32_t)(half + 127) << 23) * float_of_bits((uint32_t)(n - half + 127) << 23);
 }
 
-/* The same with x held in [-60, 60], where one factor is enough: for sigmoids and distributions, which have reached
- * their limits there. A wider range would make compilers multiply by numbers so small that the (unselected) products
- * are subnormal, which costs a hundred cycles each. */
+/* The same with x held in [-60, 60], where the exponent can be added to the bits: for sigmoids and distributions, which
+ * have reached their limits there. Not NaN where x is: the callers' other factors are. */
 static inline float vector_exp_limited(float x)
 {
-    float limited = x > 60.0f ? 60.0f : (x < -60.0f ? -60.0f : x), shifted;
-    float value = exp_mantissa(limited, &shifted);
-    return value * float_of_bits((bits_of_float(shifted) << 23) + 0x3f800000u);
+    float shifted, value = exp_mantissa(held_within(x, 60.0f), &shifted);
+    return float_of_bits(bits_of_float(value) + (bits_of_float(shifted) << 23));
 }
 
-/* For arguments that are not above zero by more than rounding; 0 below -87: softmax. */
+/* 2^x, x held in [-86, 86] (60 / log 2). */
+static inline float vector_exp2_limited(float x)
+{
+    float shifted, value = exp2_mantissa(held_within(x, 86.0f), &shifted);
+    return float_of_bits(bits_of_float(value) + (bits_of_float(shifted) << 23));
+}
+
+/* For arguments that are not above zero by more than rounding; 0 below -87: softmax. What is computed below that is
+ * not used. */
 static inline float vector_exp_of_negative(float x)
 {
-    float limited = x < -87.0f ? -87.0f : x, shifted;
-    float value = exp_mantissa(limited, &shifted);
+    float shifted, value = exp_mantissa(x, &shifted);
     float result = value * float_of_bits((bits_of_float(shifted) << 23) + 0x3f800000u);
     return x < -87.0f ? 0.0f : result;
 }
 
+/* 2^x likewise; 0 below -126. */
+static inline float vector_exp2_of_negative(float x)
+{
+    float shifted, value = exp2_mantissa(x, &shifted);
+    float result = value * float_of_bits((bits_of_float(shifted) << 23) + 0x3f800000u);
+    return x < -126.0f ? 0.0f : result;
+}
+
+/* Not NaN where x is. */
 static inline float vector_sigmoid(float x)
 {
     return 1.0f / (1.0f + vector_exp_limited(-x));
@@ -69,7 +102,7 @@ static inline float vector_tanh(float x)
     p = p * s + 1.333333164e-01f;
     p = p * s - 3.333333333e-01f;
     float near = x + x * (s * p);
-    float far = 1.0f - 2.0f / (vector_exp_limited(2.0f * (t > 20.0f ? 20.0f : t)) + 1.0f);
+    float far = 1.0f - 2.0f / (vector_exp_limited(2.0f * t) + 1.0f);
     far = copysignf(far, x);
     float result = t < 0.625f ? near : far;
     return x == x ? result : x;
@@ -125,16 +158,17 @@ static inline float vector_gelu_erf_slope(float x)
     return vector_normal_distribution(x) + x * vector_normal_density(x);
 }
 
-/* s(u) + v s(u) s(-u), the slope of x s(u(x)) when v = x u'(x); s(-u) without the cancellation of 1 - s(u). */
-static inline float vector_gated_slope(float u, float v)
+/* s(u) + v s(u) s(-u), the slope of x s(u(x)) when v = x u'(x), from e = exp(-u); s(-u) without the cancellation of
+ * 1 - s(u). */
+static inline float vector_gated_slope(float e, float v)
 {
-    float e = vector_exp_limited(-u), gate = 1.0f / (1.0f + e);
+    float gate = 1.0f / (1.0f + e);
     return gate + v * gate * (e * gate);
 }
 
 static inline float vector_silu_slope(float x)
 {
-    return vector_gated_slope(x, x);
+    return vector_gated_slope(vector_exp_limited(-x), x);
 }
 
 /* sine (quarter 0) or cosine (quarter 1) of a double argument below 2^30 in magnitude: reduced in double, polynomials
