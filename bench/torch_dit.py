@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The PyTorch peer of dipp's transformer: the same network and the same training step, measured.
 
-    python3 bench/torch_dit.py                                   both configurations, eager and compiled
+    python3 bench/torch_dit.py                                   all configurations, eager and compiled
     python3 bench/torch_dit.py --config demo --mode eager --batch 64 --device cpu
 
 One step is one step of dipp's pretraining: pictures, captions and noise levels in, EDM denoising loss, backward, gradient
@@ -17,14 +17,14 @@ Runs with current PyTorch and with 1.13 (there: no torch.compile, and attention 
 
 Prints one JSON line per configuration and mode. images_per_second is the median over repeats, images_per_second_all lists
 them. peak_memory_bytes: on a GPU what the allocator reached in the timed part (memory_kind "device"); on a CPU the peak
-resident size of the whole process (memory_kind "process"), so run one configuration and mode a process to compare it.
+resident size of the whole process in the timed part (memory_kind "process"), so run one configuration and mode a process to
+compare it. above_weights_mib is that peak without what was resident before there was a network and without the weights.
 """
 
 import argparse
 import contextlib
 import json
 import math
-import resource
 import statistics
 import sys
 import time
@@ -38,6 +38,8 @@ CONFIGS = {
     "bench": dict(size=32, patch=4, hidden=256, layers=6, heads=8, text_tokens=8, text_layers=1, batch=128),
     # dipp's defaults for 32 px pictures, about 3M.
     "demo": dict(size=32, patch=4, hidden=160, layers=6, heads=5, text_tokens=16, text_layers=1, batch=64),
+    # The shipped weights, as the demo aligns them.
+    "shipped": dict(size=32, patch=4, hidden=128, layers=5, heads=4, text_tokens=16, text_layers=1, batch=32),
 }
 CHANNELS, VOCABULARY, TIME_SCALE, SIGMA_DATA = 3, 1024, 1000.0, 0.5
 
@@ -133,13 +135,14 @@ def positions(rows, width):
 
 
 class Dit(nn.Module):
-    """The PixArt-alpha transformer, as core/nn/dit.c records it, with its text encoder."""
+    """The PixArt-alpha transformer, as core/nn/dit.c records it, with its text encoder unless with_text is False."""
 
-    def __init__(self, size, patch, hidden, layers, heads, text_tokens, text_layers, **_):
+    def __init__(self, size, patch, hidden, layers, heads, text_tokens, text_layers, with_text=True, **_):
         super().__init__()
         self.patch, self.rows, self.hidden = patch, size // patch, hidden
         features = CHANNELS * patch * patch
-        self.text = TextEncoder(text_tokens, hidden, text_layers, heads)
+        if with_text:
+            self.text = TextEncoder(text_tokens, hidden, text_layers, heads)
         self.embed = nn.Linear(features, hidden)
         self.register_buffer("positions", positions(self.rows, hidden))
         frequencies = torch.exp(-math.log(10000.0) * torch.arange(128, dtype=torch.float32) / 128)
@@ -153,13 +156,17 @@ class Dit(nn.Module):
         self.out = nn.Linear(hidden, features)
 
     def forward(self, x, t, ids, key_mask):
+        return self.predict(x, t, self.text(ids, key_mask), key_mask)
+
+    def predict(self, x, t, states, key_mask):
+        """states [B, L, C]: what the text encoder made of the prompts."""
         n, k, rows = x.shape[0], self.patch, self.rows
         h = x.reshape(n, CHANNELS, rows, k, rows, k).permute(0, 2, 4, 1, 3, 5).reshape(n, rows * rows, -1)
         h = self.embed(h).float() + self.positions
         angle = (t * TIME_SCALE)[:, None] * self.frequencies
         e = self.time(torch.cat([angle.cos(), angle.sin()], dim=1))
         t6 = self.modulation(F.silu(e)).float().reshape(n, 6, self.hidden)
-        caption = self.caption(self.text(ids, key_mask))
+        caption = self.caption(states)
         for block in self.blocks:
             h = block(h, t6, caption, key_mask)
         shift, scale = (self.table + e.float()[:, None]).unbind(1)
@@ -178,21 +185,84 @@ def denoising_loss(network, x0, noise, sigma, ids, key_mask):
     return F.mse_loss(prediction, target)
 
 
-def make_optimizer(network, device):
+def make_optimizer(network, device, lr=1e-3):
     decayed = [p for p in network.parameters() if p.ndim >= 2]
     plain = [p for p in network.parameters() if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
     tries = [{"fused": True}, {"foreach": True}] if device.type == "cuda" or supports_fused_cpu() else [{"foreach": True}]
     for extra in tries:
         try:
-            return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), eps=1e-8, **extra), next(iter(extra))
+            return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), eps=1e-8, **extra), next(iter(extra))
         except (RuntimeError, TypeError):
             continue
-    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), eps=1e-8), "plain"
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), eps=1e-8), "plain"
 
 
 def supports_fused_cpu():
     return tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 4)
+
+
+def move_average(average, parameters, decay):
+    with torch.no_grad():
+        torch._foreach_mul_(average, decay)
+        torch._foreach_add_(average, [p.detach() for p in parameters], alpha=1 - decay)
+
+
+def cast_of(precision, device):
+    """What a step computes in: autocast over float32 masters, or nothing."""
+    if precision == "bf16":
+        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext
+
+
+def synchronise(device):
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def resident_mib(key="VmRSS"):
+    """Of this process: VmRSS now, VmHWM the most since reset_peak."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith(key))
+
+
+def reset_peak(device):
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+
+
+def peak_memory(device, resident_before, loaded):
+    """What is printed about memory; loaded: parameters that are there before training starts."""
+    if device.type == "cuda":
+        return {"peak_memory_bytes": torch.cuda.max_memory_allocated(), "memory_kind": "device"}
+    peak = resident_mib("VmHWM")
+    return {"peak_memory_bytes": int(peak * 1048576), "memory_kind": "process",
+            "above_weights_mib": peak - resident_before - loaded * 4 / 1048576}
+
+
+def rates_of(step, batch, arguments, device):
+    """What is printed about speed: pictures per second of every timed repeat, by the wall's clock and by that of all
+    threads (for a machine that others use too, with one thread), and the seconds of the warm-up before them."""
+    start = time.perf_counter()
+    for index in range(arguments.warmup):
+        step(index)
+    synchronise(device)
+    warmup = time.perf_counter() - start
+    reset_peak(device)
+    wall, cpu = [], []
+    for _ in range(arguments.repeats):
+        start, cpu_start = time.perf_counter(), time.process_time()
+        for index in range(arguments.steps):
+            step(index)
+        synchronise(device)
+        wall.append(arguments.steps * batch / (time.perf_counter() - start))
+        cpu.append(arguments.steps * batch / (time.process_time() - cpu_start))
+    median = statistics.median(wall)
+    return {"images_per_second": median, "images_per_second_all": wall, "images_per_cpu_second": statistics.median(cpu),
+            "seconds_per_step": batch / median, "warmup_seconds": warmup}
 
 
 def make_batches(config, batch, device, count=4):
@@ -218,74 +288,46 @@ def measure(name, mode, arguments, device):
     if arguments.layers:
         config["layers"] = arguments.layers
     torch.manual_seed(0)
+    resident_before = resident_mib()
     network = Dit(**config).to(device).train()
     parameters = list(network.parameters())
     average = [p.detach().clone() for p in parameters]
     optimizer, optimizer_kind = make_optimizer(network, device)
     batches = make_batches(config, batch, device)
-    loss_of = denoising_loss
+    loss_of, cast = denoising_loss, cast_of(arguments.precision, device)
     if mode == "compile":
         compiled = torch.compile(network, dynamic=False, mode=arguments.compile_mode)
 
         def loss_of(_, *inputs):
             return denoising_loss(compiled, *inputs)
 
-    if arguments.precision == "bf16":
-        def cast():
-            return torch.autocast(device.type, dtype=torch.bfloat16)
-    else:
-        cast = contextlib.nullcontext
+    last = None
 
     def step(index):
+        nonlocal last
         with cast():
             loss = loss_of(network, *batches[index % len(batches)])
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            torch._foreach_mul_(average, arguments.ema)
-            torch._foreach_add_(average, [p.detach() for p in parameters], alpha=1 - arguments.ema)
-        return loss.detach()
+        move_average(average, parameters, arguments.ema)
+        last = loss.detach()
 
-    def synchronise():
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    start = time.perf_counter()
-    for index in range(arguments.warmup):
-        loss = step(index)
-    synchronise()
-    warmup_seconds = time.perf_counter() - start
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-
-    rates = []
-    for _ in range(arguments.repeats):
-        synchronise()
-        start = time.perf_counter()
-        for index in range(arguments.steps):
-            loss = step(index)
-        synchronise()
-        rates.append(arguments.steps * batch / (time.perf_counter() - start))
-
-    if device.type == "cuda":
-        memory, kind = torch.cuda.max_memory_allocated(), "device"
-    else:
-        memory, kind = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "process"
-    median = statistics.median(rates)
+    rates = rates_of(step, batch, arguments, device)
+    count = sum(p.numel() for p in parameters)
     print(json.dumps({
         "peer": "pytorch", "version": torch.__version__, "config": name, "mode": mode, "device": device.type,
         "precision": arguments.precision, "threads": torch.get_num_threads(), "batch": batch, "layers": config["layers"],
-        "parameters": sum(p.numel() for p in parameters), "optimizer": optimizer_kind,
-        "images_per_second": median, "images_per_second_all": rates, "seconds_per_step": batch / median,
-        "warmup_seconds": warmup_seconds, "peak_memory_bytes": memory, "memory_kind": kind, "loss": float(loss),
+        "parameters": count, "optimizer": optimizer_kind, **rates, **peak_memory(device, resident_before, count),
+        "loss": float(last),
     }), flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", choices=sorted(CONFIGS), action="append", help="default: all")
+def run(description, default_configs, measure):
+    """Command line of a peer: measure(name, mode, arguments, device) for every configuration and mode asked for."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", choices=sorted(CONFIGS), action="append", help="default: all that make sense")
     parser.add_argument("--mode", choices=["eager", "compile"], action="append", help="default: both")
     parser.add_argument("--precision", choices=["bf16", "f32"], default="bf16")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -302,7 +344,7 @@ def main():
         torch.set_num_threads(arguments.threads)
     torch.backends.cuda.matmul.allow_tf32 = True
     device = torch.device(arguments.device)
-    for name in arguments.config or ["bench", "demo"]:
+    for name in arguments.config or default_configs:
         for mode in arguments.mode or ["eager", "compile"]:
             if mode == "compile" and not hasattr(torch, "compile"):
                 print(f"torch {torch.__version__} has no torch.compile: mode skipped", file=sys.stderr)
@@ -311,4 +353,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, ["bench", "demo", "shipped"], measure)

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Every table of docs/speed.md in one go, for a machine that does nothing else meanwhile (half an hour or so).
+#
+#   bench/all.sh PYTHON_WITH_TORCH [more options of compare.py, such as --precision bf16 or --threads 1 --clock cpu]
+#
+# PYTHON_WITH_TORCH may be several, separated by commas: a table compares with each. BUILD (default build) is the folder of
+# a release build.
+set -eu
+[ $# -ge 1 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2; }
+cd "$(dirname "$0")/.."
+build=${BUILD:-build}
+peers=$(printf '%s' "$1" | sed 's/^/--python /; s/,/ --python /g')
+shift
+
+say() { printf '\n== %s\n' "$*"; }
+
+say "$(date -u +%Y-%m-%d) $(git rev-parse --short HEAD 2>/dev/null) $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)," \
+  "$(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg)"
+say "replay without kernels: nanoseconds an op"
+"$build/bench/bench-replay" --width 160 --layers 6 --heads 5 --steps 1000
+say "matrix products beside raw oneDNN, one thread"
+"$build/bench/bench-matmul" auto 1
+for what in step iteration; do
+  say "$what by op, one thread"
+  "$build/bench/bench-$what" --threads 1 --ledger
+done
+for what in "step --config shipped" "step --config demo" "step --config bench" "iteration --config shipped"; do
+  say "$what"
+  # shellcheck disable=SC2086 # lists of words
+  bench/compare.py --build "$build" --what $what $peers "$@"
+done

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""dipp against PyTorch: one run, same networks, batch and precision, interleaved; prints rates, ratios and memory.
+
+    bench/compare.py [--what step|iteration] [--rounds 5] [--python /path/to/python-with-torch ...] [--modes eager,compile]
+
+step is a training step of the transformer, iteration a whole iteration of DI++. Each round runs dipp and every peer once, so
+that a machine whose speed drifts is fair to all. The table shows the median and the spread of pictures per second, dipp's rate
+over each peer's, and the memory above the loaded weights with dipp's share of each peer's. On a machine that others use,
+--clock cpu --threads 1 counts pictures per second of processor time.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+# As in torch_dit.py.
+CONFIGS = {
+    "bench": dict(width=256, layers=6, heads=8, tokens=8, batch=128),
+    "demo": dict(width=160, layers=6, heads=5, tokens=16, batch=64),
+    "shipped": dict(width=128, layers=5, heads=4, tokens=16, batch=32),
+}
+PEERS = {"step": "torch_dit.py", "iteration": "torch_iteration.py"}
+here = os.path.dirname(os.path.abspath(__file__))
+
+
+def last_json(command, environment):
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not lines:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return json.loads(lines[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--what", default="step", choices=sorted(PEERS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--python", action="append", default=[], help="a Python with torch; may be given again")
+    parser.add_argument("--modes", default="eager,compile")
+    parser.add_argument("--build", default=os.path.join(here, "..", "build"))
+    parser.add_argument("--config", default="shipped", choices=sorted(CONFIGS))
+    parser.add_argument("--batch", type=int, default=0, help="0: the configuration's own")
+    parser.add_argument("--steps", default="8")
+    parser.add_argument("--precision", default="f32", choices=["f32", "bf16"])
+    parser.add_argument("--clock", default="wall", choices=["wall", "cpu"])
+    parser.add_argument("--threads", default=str(os.cpu_count()))
+    options = parser.parse_args()
+
+    config = dict(CONFIGS[options.config])
+    config["batch"] = options.batch or config["batch"]
+    shape = [text for key, value in config.items() for text in (f"--{key}", str(value))]
+    # The program dipp gives itself a short spin (core/cli/main.c); PyTorch keeps the default it was tuned with.
+    environment = dict(os.environ, OMP_NUM_THREADS=options.threads)
+    short_spin = dict(environment, OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="20000")
+    runs = {"dipp": [os.path.join(options.build, "bench", f"bench-{options.what}")] + shape +
+            ["--steps", options.steps, "--precision", options.precision, "--threads", options.threads]}
+    for python in options.python or [sys.executable]:
+        for mode in options.modes.split(","):
+            runs[f"{python} {mode}"] = [
+                python, os.path.join(here, PEERS[options.what]), "--config", options.config, "--mode", mode, "--precision",
+                options.precision, "--batch", str(config["batch"]), "--threads", options.threads, "--device", "cpu",
+                "--steps", options.steps, "--repeats", "1", "--warmup", "3"]
+    results = {name: [] for name in runs}
+    for _ in range(options.rounds):
+        for name, command in runs.items():
+            results[name].append(last_json(command, short_spin if name == "dipp" else environment))
+    if len({result["parameters"] for runs_of_one in results.values() for result in runs_of_one}) != 1:
+        sys.exit("the programs did not run the same network: " +
+                 ", ".join(f"{name} has {values[0]['parameters']} parameters" for name, values in results.items()))
+
+    rate = "images_per_second" if options.clock == "wall" else "images_per_cpu_second"
+
+    def median_of(name, key):
+        return statistics.median(result[key] for result in results[name])
+
+    print(f"{options.what}, {options.config}, batch {config['batch']}, {options.precision}, {options.threads} threads, "
+          f"{options.rounds} rounds of {options.steps}, {options.clock} time; MiB above the loaded weights")
+    print(f"{'program':<44} {'images/s':>9} {'min':>7} {'max':>7} {'dipp / it':>10} {'MiB':>7} {'dipp / it':>10}")
+    for name, values in results.items():
+        rates = [result[rate] for result in values]
+        memory = median_of(name, "above_weights_mib")
+        print(f"{name:<44} {statistics.median(rates):>9.1f} {min(rates):>7.1f} {max(rates):>7.1f} "
+              f"{median_of('dipp', rate) / statistics.median(rates):>9.2f}x {memory:>7.0f} "
+              f"{median_of('dipp', 'above_weights_mib') / memory:>9.2f}x")
+
+
+if __name__ == "__main__":
+    main()
