@@ -62,15 +62,15 @@ def main():
                 python, os.path.join(here, PEERS[options.what]), "--config", options.config, "--mode", mode, "--precision",
                 options.precision, "--batch", str(config["batch"]), "--threads", options.threads, "--device", "cpu",
                 "--steps", options.steps, "--repeats", "1", "--warmup", "3"]
+    rate = "images_per_second" if options.clock == "wall" else "images_per_cpu_second"
     results = {name: [] for name in runs}
-    for _ in range(options.rounds):
+    for done in range(options.rounds):
         for name, command in runs.items():
             results[name].append(last_json(command, short_spin if name == "dipp" else environment))
+            print(f"round {done + 1} of {options.rounds}: {name} {results[name][-1][rate]:.1f} images/s", file=sys.stderr)
     if len({result["parameters"] for runs_of_one in results.values() for result in runs_of_one}) != 1:
         sys.exit("the programs did not run the same network: " +
                  ", ".join(f"{name} has {values[0]['parameters']} parameters" for name, values in results.items()))
-
-    rate = "images_per_second" if options.clock == "wall" else "images_per_cpu_second"
 
     def median_of(name, key):
         return statistics.median(result[key] for result in results[name])
