@@ -113,6 +113,10 @@ void dipp_append_many(dipp_graph *g, dipp_op op, const dipp_tensor *inputs, uint
 bool dipp_usable(dipp_graph *g, dipp_tensor x, const char *what);
 /* The same, and that it is of compute or wide numbers. */
 bool dipp_usable_float(dipp_graph *g, dipp_tensor x, const char *what);
+/* Declares the parameters of a layer under its name and its other names: weight of the given shape [out, in, ...] and,
+ * unless options->no_bias, bias [out]; writes them to weight_and_bias[0] and [1]. */
+void dipp_layer_parameters(dipp_graph *g, dipp_params p, const char *name, dipp_shape shape,
+                           const dipp_linear_options *options, dipp_tensor *weight_and_bias);
 const dipp_value *dipp_value_of(const dipp_graph *g, dipp_tensor x);
 /* The value that owns the storage of id, following views. */
 uint32_t dipp_storage_of(const dipp_graph *g, uint32_t id);

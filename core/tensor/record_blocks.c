@@ -50,6 +50,35 @@ dipp_tensor dipp_matmul(dipp_graph *g, dipp_tensor a, dipp_tensor b, const dipp_
                        options->wide_output ? DIPP_WIDE : dtype, out);
 }
 
+/* One parameter of a layer: NAME.part, which older files call ALIAS.part. */
+static dipp_tensor layer_parameter(dipp_graph *g, dipp_params p, const char *name, const char *part, dipp_shape shape,
+                                   dipp_param_options options, const char *const *layer_aliases)
+{
+    enum { MOST = 4 };
+    char full[256], other[MOST][256];
+    const char *aliases[MOST + 1] = {NULL};
+    size_t count = 0;
+    for (; layer_aliases && layer_aliases[count]; count++) {
+        if (count == MOST)
+            return dipp_graph_fail(g, "layer \"%s\" has more than %d other names", name, (int)MOST);
+        snprintf(other[count], sizeof other[count], "%s.%s", layer_aliases[count], part);
+        aliases[count] = other[count];
+    }
+    snprintf(full, sizeof full, "%s.%s", name, part);
+    options.aliases = count ? aliases : NULL;
+    return dipp_param(g, p, full, shape, &options);
+}
+
+void dipp_layer_parameters(dipp_graph *g, dipp_params p, const char *name, dipp_shape shape,
+                           const dipp_linear_options *options, dipp_tensor *weight_and_bias)
+{
+    dipp_param_options weight = {.init = options->zero ? DIPP_INIT_ZEROS : DIPP_INIT_XAVIER, .value = options->gain};
+    dipp_param_options bias = {.init = DIPP_INIT_ZEROS};
+    weight_and_bias[0] = layer_parameter(g, p, name, "weight", shape, weight, options->aliases);
+    if (!options->no_bias)
+        weight_and_bias[1] = layer_parameter(g, p, name, "bias", DIPP_SHAPE(shape.dims[0]), bias, options->aliases);
+}
+
 dipp_tensor dipp_linear(dipp_graph *g, dipp_params p, const char *name, dipp_tensor x, int64_t out_features,
                         const dipp_linear_options *options)
 {
@@ -61,15 +90,10 @@ dipp_tensor dipp_linear(dipp_graph *g, dipp_params p, const char *name, dipp_ten
     dipp_shape shape = dipp_shape_of(g, x);
     if (shape.rank < 1)
         return dipp_graph_fail(g, "linear \"%s\": a scalar has no features", name);
-    dipp_params scope = dipp_scope(g, p, "%s", name);
-    dipp_tensor weight = dipp_param(g, scope, "weight", DIPP_SHAPE(out_features, shape.dims[shape.rank - 1]),
-                                    &(dipp_param_options){.init = options->zero ? DIPP_INIT_ZEROS : DIPP_INIT_XAVIER,
-                                                          .value = options->gain,
-                                                          .aliases = options->aliases});
-    dipp_tensor bias = options->no_bias ? DIPP_NONE : dipp_param(g, scope, "bias", DIPP_SHAPE(out_features), NULL);
+    dipp_tensor inputs[3] = {dipp_cast(g, x, DIPP_COMPUTE)};
+    dipp_layer_parameters(g, p, name, DIPP_SHAPE(out_features, shape.dims[shape.rank - 1]), options, inputs + 1);
     if (dipp_graph_failed(g))
         return DIPP_NONE;
-    dipp_tensor inputs[3] = {dipp_cast(g, x, DIPP_COMPUTE), weight, bias};
     shape.dims[shape.rank - 1] = out_features;
     return dipp_append(g, DIPP_OP_LINEAR, inputs, 3, NULL, options->wide_output ? DIPP_WIDE : DIPP_COMPUTE, shape);
 }

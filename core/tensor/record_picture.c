@@ -42,15 +42,12 @@ dipp_tensor dipp_conv2d(dipp_graph *g, dipp_params p, const char *name, dipp_ten
         return dipp_graph_fail(g, "conv2d \"%s\": a kernel of %lld does not fit into %s", name, (long long)kernel,
                                dipp_shape_text(&shape, text, sizeof text));
     }
-    dipp_params scope = dipp_scope(g, p, "%s", name);
-    dipp_tensor weight = dipp_param(g, scope, "weight", DIPP_SHAPE(out_channels, shape.dims[1], kernel, kernel),
-                                    &(dipp_param_options){.init = options->zero ? DIPP_INIT_ZEROS : DIPP_INIT_XAVIER,
-                                                          .value = options->gain,
-                                                          .aliases = options->aliases});
-    dipp_tensor bias = options->no_bias ? DIPP_NONE : dipp_param(g, scope, "bias", DIPP_SHAPE(out_channels), NULL);
+    dipp_linear_options layer = {
+        .no_bias = options->no_bias, .zero = options->zero, .gain = options->gain, .aliases = options->aliases};
+    dipp_tensor inputs[3] = {dipp_cast(g, x, DIPP_COMPUTE)};
+    dipp_layer_parameters(g, p, name, DIPP_SHAPE(out_channels, shape.dims[1], kernel, kernel), &layer, inputs + 1);
     if (dipp_graph_failed(g))
         return DIPP_NONE;
-    dipp_tensor inputs[3] = {dipp_cast(g, x, DIPP_COMPUTE), weight, bias};
     return dipp_append(g, DIPP_OP_CONV2D, inputs, 3, &attributes, options->wide_output ? DIPP_WIDE : DIPP_COMPUTE, out);
 }
 

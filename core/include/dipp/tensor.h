@@ -108,7 +108,8 @@ typedef struct dipp_linear_options {
     bool zero;        /* weight and bias start at zero */
     double gain;      /* Xavier gain; 0 means 1 */
     bool wide_output; /* result stays wide */
-    const char *const *aliases;
+    const char *const
+        *aliases; /* NULL-terminated other names of the layer in published files, in NAME's place; at most 4 */
 } dipp_linear_options;
 
 /* y = x W^T + b; x [..., in], parameters NAME.weight [out, in] and NAME.bias [out]; result [..., out], compute. */
@@ -233,10 +234,10 @@ typedef struct dipp_conv2d_options {
      * both sides, which keeps the size at stride 1 when the kernel is odd; pad_after must be 0 then. */
     int64_t pad_before, pad_after;
     bool no_bias;
-    bool zero;        /* weight and bias start at zero */
-    double gain;      /* Xavier gain; 0 means 1 */
-    bool wide_output; /* result stays wide */
-    const char *const *aliases;
+    bool zero;                  /* weight and bias start at zero */
+    double gain;                /* Xavier gain; 0 means 1 */
+    bool wide_output;           /* result stays wide */
+    const char *const *aliases; /* as dipp_linear's */
 } dipp_conv2d_options;
 
 /* Cross-correlation, as every framework's convolution: x [N, C, H, W] with NAME.weight [O, C, kernel, kernel] and NAME.bias
