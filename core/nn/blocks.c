@@ -9,20 +9,31 @@ dipp_tensor dipp_nn_key_bias(dipp_graph *g, dipp_tensor mask)
     return dipp_scale_add(g, dipp_cast(g, mask, DIPP_WIDE), masked_logit, -masked_logit);
 }
 
+/* A linear layer with at most one other name. */
+static dipp_tensor projection(dipp_graph *g, dipp_params p, const char *name, const char *old_name, dipp_tensor x,
+                              int64_t width, dipp_linear_options options)
+{
+    const char *const aliases[2] = {old_name, NULL};
+    options.struct_size = sizeof options;
+    options.aliases = old_name ? aliases : NULL;
+    return dipp_linear(g, p, name, x, width, &options);
+}
+
 dipp_tensor dipp_nn_attention(dipp_graph *g, dipp_params p, const dipp_attention_layer *layer, dipp_tensor x,
                               dipp_tensor context)
 {
-    const dipp_attention_names *names = layer->names;
+    static const dipp_attention_names none = {NULL, NULL, NULL, NULL};
+    const dipp_attention_names *names = layer->names, *old = layer->old_names ? layer->old_names : &none;
     int64_t width = dipp_dim(g, x, -1);
+    dipp_linear_options in = {.no_bias = layer->no_input_bias}, out = {.zero = layer->zero_out};
 
-    dipp_tensor q = dipp_linear(g, p, names->query, x, width, NULL);
-    dipp_tensor k = dipp_linear(g, p, names->key, context, width, NULL);
-    dipp_tensor v = dipp_linear(g, p, names->value, context, width, NULL);
+    dipp_tensor q = projection(g, p, names->query, old->query, x, width, in);
+    dipp_tensor k = projection(g, p, names->key, old->key, context, width, in);
+    dipp_tensor v = projection(g, p, names->value, old->value, context, width, in);
     dipp_attention_options attention = {
         .struct_size = sizeof attention, .heads = layer->heads, .key_bias = layer->key_bias};
     dipp_tensor mixed = dipp_attention(g, q, k, v, &attention);
-    dipp_linear_options out = {.struct_size = sizeof out, .zero = layer->zero_out};
-    return dipp_linear(g, p, names->out, mixed, width, &out);
+    return projection(g, p, names->out, old->out, mixed, width, out);
 }
 
 dipp_tensor dipp_nn_layer_norm(dipp_graph *g, dipp_params p, const char *name, dipp_tensor x, double epsilon)

@@ -11,12 +11,14 @@ typedef struct dipp_attention_names {
 
 typedef struct dipp_attention_layer {
     const dipp_attention_names *names;
+    const dipp_attention_names *old_names; /* of older files, or NULL */
     uint32_t heads;
     dipp_tensor key_bias; /* [N, M] wide, or none */
     bool zero_out;        /* the output projection starts at zero */
+    bool no_input_bias;   /* query, key and value have no bias; the output projection always has one */
 } dipp_attention_layer;
 
-/* Projections with bias, attention, output projection: x [N, T, C], context [N, M, D] -> [N, T, C], compute. */
+/* Projections, attention, output projection: x [N, T, C], context [N, M, D] -> [N, T, C], compute. */
 dipp_tensor dipp_nn_attention(dipp_graph *g, dipp_params p, const dipp_attention_layer *layer, dipp_tensor x,
                               dipp_tensor context);
 

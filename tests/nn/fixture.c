@@ -8,11 +8,16 @@
 #include <math.h>
 #include <cmocka.h>
 
+uint64_t fixture_hash(uint64_t hash, const char *text)
+{
+    for (const char *c = text; *c; ++c)
+        hash = (hash ^ (unsigned char)*c) * 0x100000001B3u;
+    return hash;
+}
+
 void fixture_noise(const char *name, double scale, double *out, size_t count)
 {
-    uint64_t hash = 0xCBF29CE484222325u; /* FNV-1a */
-    for (const char *c = name; *c; ++c)
-        hash = (hash ^ (unsigned char)*c) * 0x100000001B3u;
+    uint64_t hash = fixture_hash(FIXTURE_HASH_START, name);
     for (size_t i = 0; i < count; ++i) { /* splitmix64 */
         uint64_t z = hash + (uint64_t)i * 0x9E3779B97F4A7C15u;
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;

@@ -6,6 +6,10 @@
 
 #include "weights/weights.h"
 
+/* FNV-1a of all texts given so far: hash is the last result, or FIXTURE_HASH_START. */
+#define FIXTURE_HASH_START 0xCBF29CE484222325u
+uint64_t fixture_hash(uint64_t hash, const char *text);
+
 /* Uniform in [-scale, scale), a function of the name and the element's index. */
 void fixture_noise(const char *name, double scale, double *out, size_t count);
 /* What a weight of this name and rank is in the fixtures. */

@@ -1,5 +1,6 @@
 #include "replay.h"
 #include "fixture.h"
+#include "tensor/graph.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -109,4 +110,68 @@ void replay_end(replay *r)
     dipp_backend_destroy(&r->backend);
     dipp_graph_destroy(&r->graph);
     dipp_layout_destroy(&r->layout);
+}
+
+void replay_write_from(replay *r, const dipp_weights *file, const char *fixture_case, const char *input, size_t count)
+{
+    char key[256];
+    snprintf(key, sizeof key, "%s.%s", fixture_case, input);
+    double *data = fixture_get(file, key, count);
+    replay_write(r, input, data, count);
+    free(data);
+}
+
+void replay_compare_output(replay *r, const dipp_weights *file, const char *fixture_case, const char *output,
+                           size_t count, double tolerance)
+{
+    char key[256];
+    snprintf(key, sizeof key, "%s.%s", fixture_case, output);
+    double *expected = fixture_get(file, key, count), *found = replay_read(r, output, count);
+    fixture_compare(key, found, expected, count, tolerance);
+    free(expected);
+    free(found);
+}
+
+void replay_compare_weights(replay *r, const dipp_weights *file, const char *fixture_case, double tolerance)
+{
+    char key[256];
+    snprintf(key, sizeof key, "%s.weight.", fixture_case);
+    assert_int_equal(dipp_layout_count(r->layout), fixture_count(file, key));
+    for (uint32_t i = 0; i < dipp_layout_count(r->layout); ++i) {
+        const char *parameter = dipp_layout_entry_at(r->layout, i)->name;
+        snprintf(key, sizeof key, "%s.weight.%s", fixture_case, parameter);
+        double *expected = fixture_get(file, key, 1), found = replay_probe_gradient(r, parameter);
+        fixture_compare(key, &found, expected, 1, tolerance);
+        free(expected);
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const dipp_layout_entry *const *)a)->name, (*(const dipp_layout_entry *const *)b)->name);
+}
+
+void replay_compare_manifest(const replay *r, const dipp_weights *file, const char *name)
+{
+    uint32_t count = dipp_layout_count(r->layout);
+    const dipp_layout_entry **entries = malloc(count * sizeof(const dipp_layout_entry *));
+    assert_non_null(entries);
+    for (uint32_t i = 0; i < count; ++i)
+        entries[i] = dipp_layout_entry_at(r->layout, i);
+    qsort(entries, count, sizeof *entries, by_name);
+    uint64_t hash = FIXTURE_HASH_START;
+    for (uint32_t i = 0; i < count; ++i) {
+        char shape[128];
+        hash = fixture_hash(fixture_hash(hash, entries[i]->name), " ");
+        hash = fixture_hash(fixture_hash(hash, dipp_shape_text(&entries[i]->shape, shape, sizeof shape)), "\n");
+    }
+    free(entries);
+
+    char key[256];
+    snprintf(key, sizeof key, "manifest.%s", name);
+    double *expected = fixture_get(file, key, 4);
+    double found[4] = {count, (double)dipp_layout_parameters(r->layout), (double)(hash >> 32),
+                       (double)(hash & 0xFFFFFFFFu)};
+    fixture_compare(key, found, expected, 4, 0);
+    free(expected);
 }

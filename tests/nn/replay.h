@@ -3,6 +3,7 @@
 #define DIPP_TEST_NN_REPLAY_H
 
 #include "tensor/program.h"
+#include "weights/weights.h"
 
 typedef struct replay {
     dipp_backend *backend;
@@ -26,5 +27,16 @@ double *replay_read(replay *r, const char *output, size_t count); /* the caller 
 /* The gradient of one parameter, dotted with the noise named "probe." + name. */
 double replay_probe_gradient(replay *r, const char *name);
 void replay_end(replay *r);
+
+/* Compares with a case of an open fixture, whose names are CASE.NAME: outputs, and the projections of all gradients by
+ * weights (CASE.weight.PARAMETER), of which the fixture has as many as the network has parameters. */
+void replay_write_from(replay *r, const dipp_weights *file, const char *fixture_case, const char *input, size_t count);
+void replay_compare_output(replay *r, const dipp_weights *file, const char *fixture_case, const char *output,
+                           size_t count, double tolerance);
+void replay_compare_weights(replay *r, const dipp_weights *file, const char *fixture_case, double tolerance);
+
+/* Checks names and shapes of all parameters declared so far with what the fixture's "manifest.NAME" says of the published
+ * network: how many tensors and numbers, and the hash of the list. Needs the recording only, no weights. */
+void replay_compare_manifest(const replay *r, const dipp_weights *file, const char *name);
 
 #endif

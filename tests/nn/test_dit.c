@@ -117,7 +117,6 @@ static void compare_with_fixture(const char *name, const dipp_dit_options *o, si
     enum { X = 2 * 4 * 8 * 8, CAPTION = 2 * 16 * 64, Y = 2 * 8 * 8 * 8 };
     const double tolerance = 1e-9; /* sums of a few thousand terms near one, in double on both sides */
     dipp_weights *file = fixture_open(DIPP_FIXTURE_FOLDER "/dit.safetensors");
-    char key[256];
     replay r;
     replay_begin(&r, name);
     dipp_graph *g = r.graph;
@@ -136,35 +135,17 @@ static void compare_with_fixture(const char *name, const dipp_dit_options *o, si
         size_t count;
     } inputs[] = {{"x", X}, {"t", 2}, {"caption", CAPTION}, {"mask", 32}},
       outputs[] = {{"y", Y}, {"gradient.x", X}, {"gradient.caption", CAPTION}};
-    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; ++i) {
-        snprintf(key, sizeof key, "%s.%s", name, inputs[i].name);
-        double *data = fixture_get(file, key, inputs[i].count);
-        replay_write(&r, inputs[i].name, data, inputs[i].count);
-        free(data);
-    }
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; ++i)
+        replay_write_from(&r, file, name, inputs[i].name, inputs[i].count);
     double numbers[Y];
     fixture_noise("probe", 1.0, numbers, Y);
     replay_write(&r, "probe", numbers, Y);
     replay_run(&r);
 
-    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; ++i) {
-        snprintf(key, sizeof key, "%s.%s", name, outputs[i].name);
-        double *expected = fixture_get(file, key, outputs[i].count);
-        double *found = replay_read(&r, outputs[i].name, outputs[i].count);
-        fixture_compare(key, found, expected, outputs[i].count, tolerance);
-        free(expected);
-        free(found);
-    }
-    snprintf(key, sizeof key, "%s.weight.", name);
-    assert_int_equal(fixture_count(file, key), tensors);
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; ++i)
+        replay_compare_output(&r, file, name, outputs[i].name, outputs[i].count, tolerance);
     assert_int_equal(dipp_layout_count(r.layout), tensors);
-    for (uint32_t i = 0; i < dipp_layout_count(r.layout); ++i) {
-        const char *parameter = dipp_layout_entry_at(r.layout, i)->name;
-        snprintf(key, sizeof key, "%s.weight.%s", name, parameter);
-        double *expected = fixture_get(file, key, 1), found = replay_probe_gradient(&r, parameter);
-        fixture_compare(key, &found, expected, 1, 100 * tolerance);
-        free(expected);
-    }
+    replay_compare_weights(&r, file, name, 100 * tolerance);
     dipp_weights_destroy(&file);
     replay_end(&r);
 }

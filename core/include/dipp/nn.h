@@ -40,6 +40,73 @@ dipp_status dipp_dit_check(const dipp_dit_options *options, dipp_error *error);
 dipp_tensor dipp_dit(dipp_graph *g, dipp_params p, const dipp_dit_options *options, dipp_tensor x, dipp_tensor t,
                      dipp_tensor caption, dipp_tensor mask);
 
+/* ---- The UNet of Stable Diffusion (diffusers: UNet2DConditionModel) --------------------------------------------- */
+
+enum { DIPP_UNET_MAX_LEVELS = 8, DIPP_UNET_MAX_LAYERS = 15 };
+
+typedef enum dipp_unet_mid {
+    DIPP_UNET_MID_ATTENTION = 0, /* UNetMidBlock2DCrossAttn: resnet, transformer, resnet */
+    DIPP_UNET_MID_PLAIN,         /* UNetMidBlock2D: one resnet */
+    DIPP_UNET_MID_NONE
+} dipp_unet_mid;
+
+/* One resolution: a block on the way down, and the block of the same width on the way up. */
+typedef struct dipp_unet_level {
+    int64_t channels; /* a multiple of groups, and of heads where there are transformers; the finest's is even */
+    int64_t layers;   /* resnets of the down block, at most 15; the up block has one more */
+    int64_t heads;    /* of each attention layer; published configurations call this number attention_head_dim */
+    int64_t transformer_layers; /* blocks of each transformer; 0 means 1 */
+    bool down_attention;        /* CrossAttnDownBlock2D: a transformer after each resnet; otherwise DownBlock2D */
+    bool up_attention;          /* CrossAttnUpBlock2D; otherwise UpBlock2D */
+} dipp_unet_level;
+
+typedef struct dipp_unet_options {
+    size_t struct_size; /* sizeof(dipp_unet_options), or 0 */
+    int64_t in_channels, out_channels;
+    uint32_t levels;                             /* 1 to 8 */
+    dipp_unet_level level[DIPP_UNET_MAX_LEVELS]; /* finest first; each of the others has half the side, rounded up */
+    dipp_unet_mid mid;
+    int64_t caption_channels; /* width of the text states; 0: no text, the transformers have no cross-attention */
+    int64_t groups;           /* of the group norms; 0 means 32 */
+    double epsilon;           /* of the resnets' and the last norm, not of the transformers'; 0 means 1e-5 */
+    bool linear_projection;   /* proj_in and proj_out are stored [C, C]; otherwise as 1x1 convolutions */
+    double time_scale;        /* t is multiplied by it before the sinusoid, which wants a range near 1000; 0 means 1 */
+} dipp_unet_options;
+
+/* As dipp_dit_check. [any thread] */
+dipp_status dipp_unet_check(const dipp_unet_options *options, dipp_error *error);
+
+/* x [N, in_channels, H, W] of any size, t wide [N], caption [N, L, caption_channels] (DIPP_NONE when caption_channels is 0) and
+ * mask wide [N, L] (1 valid, 0 padding; DIPP_NONE: all are valid) -> [N, out_channels, H, W], wide. */
+dipp_tensor dipp_unet(dipp_graph *g, dipp_params p, const dipp_unet_options *options, dipp_tensor x, dipp_tensor t,
+                      dipp_tensor caption, dipp_tensor mask);
+
+/* ---- The autoencoder of Stable Diffusion (diffusers: AutoencoderKL) --------------------------------------------- */
+
+enum { DIPP_VAE_MAX_LEVELS = 8 };
+
+typedef struct dipp_vae_options {
+    size_t struct_size;     /* sizeof(dipp_vae_options), or 0 */
+    int64_t image_channels; /* 0 means 3 */
+    int64_t latent_channels;
+    uint32_t levels;                       /* 1 to 8; a latent's side is the picture's over 2^(levels - 1) */
+    int64_t channels[DIPP_VAE_MAX_LEVELS]; /* of each level, finest first: multiples of groups */
+    int64_t layers;                        /* resnets of a level of the encoder; the decoder's have one more */
+    int64_t groups;                        /* of all group norms; 0 means 32 */
+    double epsilon;                        /* of all group norms; 0 means 1e-6 */
+    double scaling;                        /* latents are the encoder's means times this; 0 means 0.18215 */
+} dipp_vae_options;
+
+/* As dipp_dit_check. [any thread] */
+dipp_status dipp_vae_check(const dipp_vae_options *options, dipp_error *error);
+
+/* Pictures [N, image_channels, H, W], nominally in [-1, 1], both sides multiples of 2^(levels - 1) ->
+ * latents [N, latent_channels, H / 2^(levels-1), W / 2^(levels-1)], wide: the mean of the posterior, scaled. */
+dipp_tensor dipp_vae_encode(dipp_graph *g, dipp_params p, const dipp_vae_options *options, dipp_tensor pictures);
+
+/* Latents -> pictures, wide, nominally in [-1, 1], not clamped. */
+dipp_tensor dipp_vae_decode(dipp_graph *g, dipp_params p, const dipp_vae_options *options, dipp_tensor latents);
+
 /* ---- A small text encoder for vocabularies of our own ---------------------------------------------------------- */
 
 typedef struct dipp_text_encoder_options {
