@@ -1,10 +1,9 @@
-/* The plugin `dit` through its descriptors, as the host uses it. */
+/* A plugin that exports a network as reference and generator (dit, unet) through its descriptors, as the host uses it:
+ * test_nn_network_plugin NAME FILE. */
 #include "fixture.h"
+#include "instance.h"
 #include "replay.h"
 
-#include <dipp/plugin.h>
-
-#include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,27 +15,36 @@
 
 enum { N = 2, L = 4, PICTURE = 3 * 8 * 8 };
 
+/* What is particular to a plugin here: parameters small enough for the oracle, and two mistakes. */
+typedef struct subject {
+    const char *name;
+    const char *small[8];
+    const char *text[3];
+    const char *mistakes[2][3]; /* two assignments, then what the message must contain */
+} subject;
+
+static const subject subjects[] = {
+    {.name = "dit",
+     .small = {"size=8", "patch=4", "hidden=16", "layers=2", "heads=2"},
+     .text = {"text_hidden=12", "text_heads=2", "learn_sigma=true"},
+     .mistakes = {{"size=30", "patch=4", "patch 4 does not divide"}, {"hidden=160", "heads=7", "heads 7"}}},
+    {.name = "unet",
+     .small = {"size=8", "widths=[8, 12]", "heads=[2]", "groups=4", "down_blocks=[DownBlock2D, CrossAttnDownBlock2D]",
+               "up_blocks=[CrossAttnUpBlock2D, UpBlock2D]"},
+     .text = {"text_hidden=12", "text_heads=2", "linear_projection=true"},
+     .mistakes = {{"widths=[8, 10]", "groups=4", "level 1 has 10 channels"},
+                  {"widths=[8, 12]", "heads=[2, 5]", "level 1 has 5 heads"}}},
+};
+
+static const subject *current;
+static const char *plugin_file;
 static const dipp_plugin *reference_plugin, *generator_plugin;
 static char vocabulary_path[] = "/tmp/dipp-test-vocabulary-XXXXXX";
 static char vocabulary_assignment[64];
 
-/* Small enough for the oracle. */
-#define SMALL "size=8", "patch=4", "hidden=16", "layers=2", "heads=2"
-
 static int load(void **state)
 {
-    void *library = dlopen(DIPP_DIT_PLUGIN, RTLD_NOW | RTLD_LOCAL);
-    if (!library)
-        fail_msg("%s", dlerror());
-    dipp_plugin_entry entry;
-    *(void **)&entry = dlsym(library, DIPP_PLUGIN_ENTRY_NAME);
-    assert_non_null(entry);
-    uint32_t count = 0;
-    const dipp_plugin *const *list = entry(&count);
-    assert_int_equal(count, 2);
-    reference_plugin = list[0];
-    generator_plugin = list[1];
-
+    instance_load(plugin_file, &reference_plugin, &generator_plugin);
     int file = mkstemp(vocabulary_path);
     assert_true(file >= 0);
     static const char words[] = "<pad>\n<unknown>\nblue\ncat\nred\n";
@@ -51,40 +59,17 @@ static int remove_vocabulary(void **state)
     return unlink(vocabulary_path);
 }
 
-typedef struct instance {
-    dipp_parameters *parameters;
-    void *self;
-} instance;
-
-static dipp_status try_create(const dipp_plugin *plugin, const char *const *assignments, uint32_t count, instance *out,
-                              dipp_error *error)
+/* The small network with up to eight assignments more, of which later ones win; NULL ends them. */
+static void create(const dipp_plugin *plugin, instance *out, const char *const more[8])
 {
-    memset(out, 0, sizeof *out);
-    if (dipp_parameters_create_from_text(plugin->parameters, plugin->parameter_count, assignments, count,
-                                         &out->parameters, error) != DIPP_OK)
-        fail_msg("%s", error->message);
-    dipp_host host = {.struct_size = sizeof host};
-    if (plugin->kind == DIPP_PLUGIN_REFERENCE)
-        return ((const dipp_reference *)plugin->vtable)->create(out->parameters, &host, &out->self, error);
-    return ((const dipp_generator *)plugin->vtable)->create(out->parameters, &host, &out->self, error);
+    const char *assignments[16];
+    dipp_error error = {0};
+    uint32_t count = instance_join(current->small, more, assignments, 16);
+    if (instance_create(plugin, assignments, count, out, &error) != DIPP_OK)
+        fail_msg("%s", error.message);
 }
 
-#define CREATE(plugin, out, ...)                                                                                   \
-    do {                                                                                                           \
-        const char *const assignments_[] = {__VA_ARGS__};                                                          \
-        dipp_error error_ = {0};                                                                                   \
-        if (try_create(plugin, assignments_, sizeof assignments_ / sizeof *assignments_, out, &error_) != DIPP_OK) \
-            fail_msg("%s", error_.message);                                                                        \
-    } while (0)
-
-static void destroy(const dipp_plugin *plugin, instance *i)
-{
-    if (i->self && plugin->kind == DIPP_PLUGIN_REFERENCE)
-        ((const dipp_reference *)plugin->vtable)->destroy(i->self);
-    else if (i->self)
-        ((const dipp_generator *)plugin->vtable)->destroy(i->self);
-    dipp_parameters_destroy(&i->parameters);
-}
+#define MORE(...) ((const char *const[8]){__VA_ARGS__})
 
 static void both_kinds_are_described(void **state)
 {
@@ -92,7 +77,7 @@ static void both_kinds_are_described(void **state)
     assert_int_equal(generator_plugin->kind, DIPP_PLUGIN_GENERATOR);
     for (int i = 0; i < 2; ++i) {
         const dipp_plugin *plugin = i ? generator_plugin : reference_plugin;
-        assert_string_equal(plugin->name, "dit");
+        assert_string_equal(plugin->name, current->name);
         assert_string_equal(plugin->build_tag, DIPP_BUILD_TAG);
         assert_int_equal(plugin->struct_size, sizeof(dipp_plugin));
     }
@@ -112,8 +97,8 @@ static void parameterisations_bring_their_schedules(void **state)
     const dipp_reference *reference = reference_plugin->vtable;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
         instance r, g;
-        CREATE(reference_plugin, &r, SMALL, cases[i].assignment);
-        CREATE(generator_plugin, &g, SMALL, cases[i].assignment);
+        create(reference_plugin, &r, MORE(cases[i].assignment));
+        create(generator_plugin, &g, MORE(cases[i].assignment));
         dipp_space space = {.struct_size = sizeof space};
         dipp_generator_info info = {.struct_size = sizeof info};
         assert_int_equal(reference->space(r.self, &space, NULL), DIPP_OK);
@@ -126,8 +111,8 @@ static void parameterisations_bring_their_schedules(void **state)
         assert_int_equal(info.parameterisation, cases[i].parameterisation);
         assert_true(dipp_shape_elements(&space.sample) == PICTURE && dipp_shape_elements(&info.sample) == PICTURE);
         assert_true(info.sigma_init == 2.5 && !info.unit_noise && !info.takes_noise);
-        destroy(reference_plugin, &r);
-        destroy(generator_plugin, &g);
+        instance_destroy(reference_plugin, &r);
+        instance_destroy(generator_plugin, &g);
     }
 }
 
@@ -136,7 +121,7 @@ static void prompts_become_tokens(void **state)
     const dipp_reference *reference = reference_plugin->vtable;
     instance r;
     dipp_error error = {0};
-    CREATE(reference_plugin, &r, SMALL, vocabulary_assignment, "token_length=4");
+    create(reference_plugin, &r, MORE(vocabulary_assignment, "token_length=4"));
     const char *const texts[] = {"", "Red, cat! unheard", "red red red red blue"};
     int32_t tokens[12];
     float mask[12];
@@ -145,12 +130,12 @@ static void prompts_become_tokens(void **state)
     const float valid[12] = {1, 0, 0, 0, 1, 1, 1, 0, 1, 1, 1, 1};
     assert_memory_equal(tokens, ids, sizeof ids);
     assert_memory_equal(mask, valid, sizeof valid);
-    destroy(reference_plugin, &r);
+    instance_destroy(reference_plugin, &r);
 
-    CREATE(reference_plugin, &r, SMALL);
+    create(reference_plugin, &r, MORE(NULL));
     assert_int_equal(reference->tokenize(r.self, texts, 3, tokens, mask, &error), DIPP_E_UNSUPPORTED);
     assert_non_null(strstr(error.message, "vocabulary"));
-    destroy(reference_plugin, &r);
+    instance_destroy(reference_plugin, &r);
 }
 
 static dipp_level level_inputs(dipp_graph *g)
@@ -165,8 +150,8 @@ static void prediction_follows_the_text_and_ignores_padding(void **state)
 {
     const dipp_reference *reference = reference_plugin->vtable;
     instance i;
-    CREATE(reference_plugin, &i, SMALL, vocabulary_assignment, "token_length=4", "text_hidden=12", "text_heads=2",
-           "learn_sigma=true");
+    create(reference_plugin, &i,
+           MORE(vocabulary_assignment, "token_length=4", current->text[0], current->text[1], current->text[2]));
     replay r;
     replay_begin(&r, "dit");
     dipp_graph *g = r.graph;
@@ -180,7 +165,7 @@ static void prediction_follows_the_text_and_ignores_padding(void **state)
     dipp_output(g, "picture", reference->decode(i.self, g, r.slot, x));
     dipp_output(g, "back", back);
     dipp_output(g, "y", y);
-    assert_int_equal(dipp_dim(g, y, 1), 3); /* learn_sigma: the variance logits are dropped */
+    assert_int_equal(dipp_dim(g, y, 1), 3); /* dit, learn_sigma: the variance logits are dropped */
     replay_prepare(&r);
 
     double numbers[N * PICTURE];
@@ -213,15 +198,15 @@ static void prediction_follows_the_text_and_ignores_padding(void **state)
         assert_true(fabs(found[k] - (numbers[k] / 2 + 0.5)) < 1e-12);
     free(found);
     replay_end(&r);
-    destroy(reference_plugin, &i);
+    instance_destroy(reference_plugin, &i);
 }
 
 /* So that a generator and a TA can start from the reference's weights. */
 static void generator_has_the_tensors_of_the_reference(void **state)
 {
     instance i, j;
-    CREATE(reference_plugin, &i, SMALL, vocabulary_assignment, "token_length=4");
-    CREATE(generator_plugin, &j, SMALL);
+    create(reference_plugin, &i, MORE(vocabulary_assignment, "token_length=4"));
+    create(generator_plugin, &j, MORE(NULL));
     replay a, b;
     replay_begin(&a, "reference");
     replay_begin(&b, "generator");
@@ -244,28 +229,31 @@ static void generator_has_the_tensors_of_the_reference(void **state)
         assert_string_equal(dipp_layout_entry_at(a.layout, k)->name, dipp_layout_entry_at(b.layout, k)->name);
     replay_end(&a);
     replay_end(&b);
-    destroy(reference_plugin, &i);
-    destroy(generator_plugin, &j);
+    instance_destroy(reference_plugin, &i);
+    instance_destroy(generator_plugin, &j);
 }
 
 static void mistakes_are_named(void **state)
 {
     instance i;
     dipp_error error = {0};
-    const char *const patch[] = {"size=30"}, *const heads[] = {"hidden=160", "heads=7"};
-    assert_int_equal(try_create(reference_plugin, patch, 1, &i, &error), DIPP_E_INVALID);
-    assert_non_null(strstr(error.message, "patch 4 does not divide"));
-    destroy(reference_plugin, &i);
-    assert_int_equal(try_create(generator_plugin, heads, 2, &i, &error), DIPP_E_INVALID);
-    assert_non_null(strstr(error.message, "heads 7"));
-    destroy(generator_plugin, &i);
+    const dipp_plugin *plugins[2] = {reference_plugin, generator_plugin};
+    for (int k = 0; k < 2; ++k) {
+        const char *assignments[16];
+        uint32_t count =
+            instance_join(current->small, MORE(current->mistakes[k][0], current->mistakes[k][1]), assignments, 16);
+        assert_int_equal(instance_create(plugins[k], assignments, count, &i, &error), DIPP_E_INVALID);
+        if (!strstr(error.message, current->mistakes[k][2]))
+            fail_msg("mistake %d says: %s", k, error.message);
+        instance_destroy(plugins[k], &i);
+    }
     const char *const missing[] = {"vocabulary=/nonexistent/words.txt"};
-    assert_int_equal(try_create(reference_plugin, missing, 1, &i, &error), DIPP_E_NOT_FOUND);
+    assert_int_equal(instance_create(reference_plugin, missing, 1, &i, &error), DIPP_E_NOT_FOUND);
     assert_non_null(strstr(error.message, "vocabulary"));
     assert_non_null(strstr(error.message, "/nonexistent/words.txt"));
-    destroy(reference_plugin, &i);
+    instance_destroy(reference_plugin, &i);
 
-    CREATE(reference_plugin, &i, SMALL, vocabulary_assignment);
+    create(reference_plugin, &i, MORE(vocabulary_assignment));
     replay r;
     replay_begin(&r, "dit");
     dipp_tensor x = dipp_input(r.graph, "x", DIPP_WIDE, DIPP_SHAPE(N, 3, 8, 8));
@@ -274,11 +262,24 @@ static void mistakes_are_named(void **state)
     assert_int_not_equal(dipp_graph_status(r.graph, &error), DIPP_OK);
     assert_non_null(strstr(error.message, "null prompt"));
     replay_end(&r);
-    destroy(reference_plugin, &i);
+    instance_destroy(reference_plugin, &i);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc != 3) {
+        fprintf(stderr, "usage: %s NAME FILE\n", argv[0]);
+        return 2;
+    }
+    for (size_t i = 0; i < sizeof subjects / sizeof *subjects; ++i) {
+        if (strcmp(subjects[i].name, argv[1]) == 0)
+            current = &subjects[i];
+    }
+    if (!current) {
+        fprintf(stderr, "there is no subject %s\n", argv[1]);
+        return 2;
+    }
+    plugin_file = argv[2];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_kinds_are_described),
         cmocka_unit_test(parameterisations_bring_their_schedules),
