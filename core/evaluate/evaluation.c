@@ -14,7 +14,7 @@ const char *const dipp_metric_names[] = {"glyph", "background", "place", "size",
 
 struct dipp_evaluation {
     dipp_evaluation_options options;
-    uint32_t batch, count, elements; /* elements: of a sample */
+    uint32_t batch, count, elements; /* elements: of a picture or vector */
     int side;                        /* 0: vectors */
     dipp_prompt_table *prompts;
     dipp_sampler *generator, *reference; /* made when first drawn with */
@@ -43,13 +43,13 @@ static dipp_status check_space(dipp_evaluation *evaluation, dipp_error *error)
     const dipp_models *models = evaluation->options.models;
     evaluation->elements = 1;
     if (models->space.images) {
-        const dipp_shape *shape = &models->space.sample; /* pixels: pictures have the samples' size */
+        const dipp_shape *shape = &models->picture;
         if (shape->rank != 3 || shape->dims[0] != 3 || shape->dims[1] != shape->dims[2])
             return dipp_fail(error, DIPP_E_UNSUPPORTED, "evaluation wants square pictures of three channels");
         evaluation->side = (int)shape->dims[1];
     }
-    for (uint32_t i = 0; i < models->space.sample.rank; i++)
-        evaluation->elements *= (uint32_t)models->space.sample.dims[i];
+    for (uint32_t i = 0; i < models->picture.rank; i++)
+        evaluation->elements *= (uint32_t)models->picture.dims[i];
     return DIPP_OK;
 }
 
@@ -61,7 +61,7 @@ static dipp_status create_metric(dipp_evaluation *evaluation, uint32_t index, di
     if (metric->kind == DIPP_METRIC_REWARD) {
         dipp_status status =
             dipp_scorer_create(models->backend, metric->plugin, metric->parameters, &host, metric->weights,
-                               models->space.sample, evaluation->batch, &evaluation->scorers[index], error);
+                               models->picture, evaluation->batch, &evaluation->scorers[index], error);
         return status == DIPP_OK ? DIPP_OK : dipp_error_context(error, "metric %s", metric->name);
     }
     if (!evaluation->side)

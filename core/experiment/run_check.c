@@ -74,12 +74,12 @@ static dipp_status check_pretrain(dipp_run_setup *setup, int64_t seed, dipp_chec
     dipp_pretrain *pretrain = NULL;
     dipp_scene_source *source = NULL;
     dipp_plan_report plan = {0};
-    const dipp_shape *sample = &setup->models->space.sample;
+    const dipp_shape *picture = &setup->models->picture;
     dipp_status status = dipp_run_pretrain_settings(setup->config, &setup->models->schedule, seed, &settings, error);
-    if (status == DIPP_OK && (!setup->models->space.images || sample->rank != 3))
+    if (status == DIPP_OK && (!setup->models->space.images || picture->rank != 3))
         status = dipp_fail(error, DIPP_E_INVALID, "pretraining learns pictures, and this reference works on vectors");
     if (status == DIPP_OK)
-        status = dipp_scene_source_create(setup->world, (int)sample->dims[1], &source, error);
+        status = dipp_scene_source_create(setup->world, (int)picture->dims[1], &source, error);
     if (status == DIPP_OK) {
         dipp_sample_source door = dipp_scene_source_of(source);
         status = dipp_pretrain_create(setup->models, &door, &settings, &plan, &pretrain, error);

@@ -199,10 +199,9 @@ dipp_status dipp_run_reference_samples(dipp_run_setup *setup, const dipp_run_rec
     dipp_text_discard(&name);
     uint32_t count = setup->evaluation.count * (uint32_t)dipp_config_int(setup->config, "evaluate.samples");
     size_t bytes = dipp_evaluation_sample_bytes(evaluation) * count;
-    *result =
-        (dipp_evaluation_result){.count = count,
-                                 .elements = (uint32_t)dipp_shape_elements(&setup->models->space.sample),
-                                 .side = setup->models->space.images ? (int)setup->models->space.sample.dims[1] : 0};
+    *result = (dipp_evaluation_result){.count = count,
+                                       .elements = (uint32_t)dipp_shape_elements(&setup->models->picture),
+                                       .side = setup->models->space.images ? (int)setup->models->picture.dims[1] : 0};
     if (!path)
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the reference's samples");
     else if (!read_samples(path, bytes, result)) {

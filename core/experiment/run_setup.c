@@ -154,11 +154,20 @@ static dipp_status load_reference(dipp_run_setup *setup, dipp_error *error)
 {
     dipp_models *models = setup->models;
     const char *path = dipp_config_string(setup->config, "reference.weights");
+    const char *decoder = dipp_config_string(setup->config, "reference.decoder");
     dipp_status status = DIPP_OK;
     if (path) {
         dipp_parameter_set *sets[] = {models->reference_set, models->text_set, models->decoder_set};
-        status = read_input(setup, "reference", dipp_run_weights_file(path, "model"), sets, 3, error);
+        status = read_input(setup, "reference", dipp_run_weights_file(path, "model"), sets, decoder ? 2 : 3, error);
     }
+    if (status == DIPP_OK && decoder)
+        status = read_input(setup, "decoder", dipp_run_weights_file(decoder, "model"), &models->decoder_set, 1, error);
+    if (status == DIPP_OK && !path && !decoder && dipp_layout_count(models->decoder_layout))
+        return dipp_fail(
+            error, DIPP_E_INVALID,
+            "the reference %s decodes its samples with a network that nothing here trains; name its weights "
+            "(reference.decoder)",
+            setup->reference->descriptor->name);
     if (status == DIPP_OK && models->reference_ema)
         status = dipp_parameter_set_copy(models->reference_ema, models->reference_set, error);
     if (status == DIPP_OK && models->text_ema)

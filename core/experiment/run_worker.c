@@ -248,16 +248,16 @@ static dipp_status create_align(run_worker *worker, dipp_error *error)
 static dipp_status create_pretrain(run_worker *worker, dipp_error *error)
 {
     dipp_run_setup *setup = worker->setup;
-    const dipp_shape *sample = &setup->models->space.sample;
+    const dipp_shape *picture = &setup->models->picture;
     dipp_pretrain_settings settings;
     dipp_status status =
         dipp_run_pretrain_settings(setup->config, &setup->models->schedule, worker->facts.seed, &settings, error);
-    if (status == DIPP_OK && (!setup->models->space.images || sample->rank != 3))
+    if (status == DIPP_OK && (!setup->models->space.images || picture->rank != 3))
         return dipp_fail(error, DIPP_E_INVALID,
                          "pretraining learns pictures of the emoji world, and the reference %s works on vectors",
                          setup->reference->descriptor->name);
     if (status == DIPP_OK)
-        status = dipp_scene_source_create(setup->world, (int)sample->dims[1], &worker->source, error);
+        status = dipp_scene_source_create(setup->world, (int)picture->dims[1], &worker->source, error);
     if (status != DIPP_OK)
         return status;
     dipp_sample_source source = dipp_scene_source_of(worker->source);

@@ -137,6 +137,8 @@ static const dipp_row table[] = {
 
     ROW("reference.plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "Reference diffusion."),
     ROW("reference.weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the reference."),
+    ROW("reference.decoder", PATH, NULL, 0, 0, NULL, OPTIONAL,
+        "Weights of its decoder, and encoder; unset: in the file of the reference's."),
     PARAMETERS("reference.params", DIPP_PLUGIN_REFERENCE, "Parameters of the reference plugin."),
     ROW("reference.steps", INT, "20", 1, 10000, "steps", 0, "Sampler steps where the reference itself draws."),
     ROW("reference.omega", FLOAT, "1", -1000, 1000, NULL, 0, "Guidance where the reference itself draws; 1: none."),

@@ -19,12 +19,22 @@ dipp_network dipp_ta_network(const dipp_models *models)
                           models->ta_space.sigma_data};
 }
 
+static dipp_shape batch_of(const dipp_shape *one, int64_t batch)
+{
+    dipp_shape shape = {.rank = one->rank + 1, .dims = {batch}};
+    for (uint32_t i = 0; i < one->rank; i++)
+        shape.dims[i + 1] = one->dims[i];
+    return shape;
+}
+
 dipp_shape dipp_batch_shape(const dipp_models *models, int64_t batch)
 {
-    dipp_shape shape = {.rank = models->space.sample.rank + 1, .dims = {batch}};
-    for (uint32_t i = 0; i < models->space.sample.rank; i++)
-        shape.dims[i + 1] = models->space.sample.dims[i];
-    return shape;
+    return batch_of(&models->space.sample, batch);
+}
+
+dipp_shape dipp_picture_batch_shape(const dipp_models *models, int64_t batch)
+{
+    return batch_of(&models->picture, batch);
 }
 
 dipp_prompt dipp_text_inputs(const dipp_models *models, dipp_graph *g, const char *prefix, int64_t batch)
@@ -267,8 +277,27 @@ static dipp_status create_instances(dipp_models *models, const dipp_models_optio
     return status;
 }
 
+/* Notes the shape of a picture; records the encoder too where something is learnt from pictures. */
+static void declare_pictures(dipp_models *models, dipp_graph *g, dipp_params decoder, dipp_tensor pictures,
+                             bool encodes)
+{
+    dipp_shape shape = dipp_shape_of(g, pictures), sample = dipp_batch_shape(models, 1);
+    models->picture = (dipp_shape){.rank = shape.rank ? shape.rank - 1 : 0};
+    for (uint32_t i = 0; i < models->picture.rank; i++)
+        models->picture.dims[i] = shape.dims[i + 1];
+    if (!encodes || !models->reference->encode || dipp_graph_failed(g))
+        return;
+    dipp_tensor back =
+        models->reference->encode(models->reference_self, g, decoder, dipp_input(g, "pictures", DIPP_WIDE, shape));
+    dipp_shape found = dipp_shape_of(g, back);
+    char a[96], b[96];
+    if (!dipp_graph_failed(g) && !dipp_same_shape(&found, &sample))
+        dipp_graph_fail(g, "the reference encodes a picture as %s, and its samples are %s",
+                        dipp_shape_text(&found, a, sizeof a), dipp_shape_text(&sample, b, sizeof b));
+}
+
 /* Records every network once with one sample, so that the layouts know all parameters. */
-static dipp_status declare(dipp_models *models, dipp_error *error)
+static dipp_status declare(dipp_models *models, bool encodes, dipp_error *error)
 {
     dipp_graph *g;
     dipp_dtype dtypes[4];
@@ -292,6 +321,7 @@ static dipp_status declare(dipp_models *models, dipp_error *error)
     if (models->generator)
         x0 = dipp_record_generator(models, g, dipp_graph_slot(g, "generator", models->generator_layout, false), c, 1);
     dipp_tensor pictures = dipp_record_pictures(models, g, decoder, x0, 1);
+    declare_pictures(models, g, decoder, pictures, encodes);
     for (uint32_t i = 0; i < models->reward_count && !dipp_graph_failed(g); i++) {
         dipp_reward_model *reward = &models->rewards[i];
         dipp_prompt text = {0};
@@ -369,7 +399,7 @@ dipp_status dipp_models_create(dipp_backend *backend, const dipp_models_options 
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
         status = dipp_layout_create(models->rewards[i].plugin->name, &models->rewards[i].layout, error);
     if (status == DIPP_OK)
-        status = declare(models, error);
+        status = declare(models, options->train_reference, error);
     if (status == DIPP_OK)
         status = create_sets(models, options, error);
     if (status != DIPP_OK)

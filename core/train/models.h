@@ -32,7 +32,8 @@ typedef struct dipp_models {
     const dipp_reference *reference;
     void *reference_self;
     dipp_space space;
-    dipp_schedule schedule;   /* the space's, or the configured one where the space takes any */
+    dipp_shape picture;     /* what decode makes of one sample: [channels, height, width], or the sample's own shape */
+    dipp_schedule schedule; /* the space's, or the configured one where the space takes any */
     const dipp_reference *ta; /* the reference's vtable and instance unless a TA of its own was asked for */
     void *ta_self;
     dipp_space ta_space;
@@ -80,8 +81,9 @@ dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_erro
 dipp_network dipp_reference_network(const dipp_models *models);
 dipp_network dipp_ta_network(const dipp_models *models);
 
-/* Shape [batch, sample...]. */
+/* Shape [batch, sample...], and [batch, picture...]. */
 dipp_shape dipp_batch_shape(const dipp_models *models, int64_t batch);
+dipp_shape dipp_picture_batch_shape(const dipp_models *models, int64_t batch);
 
 /* Text inputs "tokens" and "mask" of batch rows; none when the reference takes no text. */
 dipp_prompt dipp_text_inputs(const dipp_models *models, dipp_graph *g, const char *prefix, int64_t batch);

@@ -40,7 +40,7 @@ static dipp_status record(dipp_pretrain *pretrain, dipp_error *error)
     dipp_params text = dipp_graph_slot(g, "text", models->text_layout, pretrain->text);
     dipp_params decoder = dipp_graph_slot(g, "decoder", models->decoder_layout, false);
     dipp_condition c = dipp_encode_text(models, g, text, dipp_text_inputs(models, g, "", n));
-    dipp_tensor pictures = dipp_input(g, "pictures", DIPP_WIDE, dipp_batch_shape(models, n));
+    dipp_tensor pictures = dipp_input(g, "pictures", DIPP_WIDE, dipp_picture_batch_shape(models, n));
     dipp_tensor x0 =
         models->reference->encode ? models->reference->encode(models->reference_self, g, decoder, pictures) : pictures;
     x0 = dipp_stop_gradient(g, dipp_cast(g, x0, DIPP_WIDE));
@@ -87,7 +87,7 @@ static dipp_status plan(dipp_pretrain *pretrain, dipp_plan_report *report, dipp_
 
 static bool allocate_scratch(dipp_pretrain *pretrain)
 {
-    size_t n = pretrain->n, floats = (size_t)dipp_shape_elements(&pretrain->models->space.sample);
+    size_t n = pretrain->n, floats = (size_t)dipp_shape_elements(&pretrain->models->picture);
     size_t tokens = n * pretrain->models->space.token_length + 1;
     double **numbers[] = {&pretrain->t, &pretrain->alpha, &pretrain->sigma, &pretrain->weight, &pretrain->losses};
     bool good = true;
@@ -178,7 +178,7 @@ static dipp_status load_samples(dipp_pretrain *pretrain, uint32_t first, dipp_er
     }
     dipp_write_key(pretrain->run, "eps_key", settings->seed, DIPP_STREAM_DATA_EPS, pretrain->step, first, NULL);
     dipp_executable_write(pretrain->run, "pictures", pretrain->pictures, DIPP_HOST_F32,
-                          n * (size_t)dipp_shape_elements(&models->space.sample), NULL);
+                          n * (size_t)dipp_shape_elements(&models->picture), NULL);
     dipp_write_level(pretrain->run, "level", pretrain->t, pretrain->alpha, pretrain->sigma, n, NULL);
     dipp_executable_write(pretrain->run, "weight", pretrain->weight, DIPP_HOST_F64, n, NULL);
     return status;
