@@ -3,6 +3,9 @@
 #include "fixture.h"
 #include "replay.h"
 
+#include "train/models.h"
+#include "weights/writer.h"
+
 #include <dipp/nn.h>
 
 #include <setjmp.h>
@@ -10,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 enum { N = 2, PICTURES = N * 3 * 12 * 8, LATENTS = N * 4 * 3 * 2 };
@@ -64,6 +68,64 @@ static void files_of_either_age_are_known(void **state)
         assert_int_equal(old, new);
         assert_string_equal(dipp_layout_entry_at(r.layout, new)->name, name);
     }
+    replay_end(&r);
+}
+
+/* A file as SD 1.5 came with, and as its ancestors had it: old names, and linear layers stored as 1x1 convolutions. */
+static void a_file_of_the_old_kind_is_read(void **state)
+{
+    static const char *const parts[][2] = {
+        {".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."}};
+    char path[] = "/tmp/dipp-test-vae-XXXXXX";
+    dipp_error error = {0};
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    replay r;
+    replay_begin(&r, "old");
+    dipp_graph *g = r.graph;
+    dipp_output(g, "y", dipp_vae_decode(g, r.slot, &tiny, dipp_input(g, "z", DIPP_WIDE, DIPP_SHAPE(N, 4, 3, 2))));
+    replay_prepare(&r);
+    size_t count = (size_t)dipp_layout_elements(r.layout), renamed = 0;
+    float *numbers = calloc(count, sizeof *numbers), *found = calloc(count, sizeof *found);
+    assert_non_null(numbers);
+    assert_non_null(found);
+    dipp_parameter_set_read(r.set, DIPP_BLOCK_MASTER, numbers, DIPP_HOST_F32);
+
+    dipp_weights_writer *writer = NULL;
+    assert_int_equal(dipp_weights_writer_create(path, &writer, &error), DIPP_OK);
+    for (uint32_t i = 0; i < dipp_layout_count(r.layout); ++i) {
+        const dipp_layout_entry *entry = dipp_layout_entry_at(r.layout, i);
+        char name[256];
+        uint64_t shape[4] = {1, 1, 1, 1};
+        uint32_t rank = entry->shape.rank;
+        for (uint32_t k = 0; k < rank; ++k)
+            shape[k] = (uint64_t)entry->shape.dims[k];
+        snprintf(name, sizeof name, "%s", entry->name);
+        for (size_t k = 0; k < sizeof parts / sizeof *parts; ++k) {
+            const char *at = strstr(entry->name, parts[k][0]);
+            if (!at)
+                continue;
+            snprintf(name, sizeof name, "%.*s%s%s", (int)(at - entry->name), entry->name, parts[k][1],
+                     at + strlen(parts[k][0]));
+            rank = rank == 2 ? 4 : rank;
+            renamed++;
+        }
+        assert_int_equal(
+            dipp_weights_writer_add_f32(writer, name, DIPP_WEIGHT_F32, rank, shape, numbers + entry->offset, &error),
+            DIPP_OK);
+    }
+    assert_int_equal(renamed, 8);
+    assert_int_equal(dipp_weights_writer_commit(&writer, &error), DIPP_OK);
+
+    dipp_parameter_set_write(r.set, DIPP_BLOCK_MASTER, found, DIPP_HOST_F32); /* zeros */
+    if (dipp_weights_read_sets(path, "model", &r.set, 1, NULL, &error) != DIPP_OK)
+        fail_msg("%s", error.message);
+    dipp_parameter_set_read(r.set, DIPP_BLOCK_MASTER, found, DIPP_HOST_F32);
+    assert_memory_equal(found, numbers, count * sizeof *found);
+    free(numbers);
+    free(found);
+    unlink(path);
     replay_end(&r);
 }
 
@@ -149,6 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_published_configuration_has_the_published_tensors),
         cmocka_unit_test(files_of_either_age_are_known),
+        cmocka_unit_test(a_file_of_the_old_kind_is_read),
         cmocka_unit_test(latents_pictures_and_gradients_agree_with_the_published_implementation),
         cmocka_unit_test(wrong_options_and_inputs_are_named),
     };
