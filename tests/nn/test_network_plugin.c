@@ -201,6 +201,50 @@ static void prediction_follows_the_text_and_ignores_padding(void **state)
     instance_destroy(reference_plugin, &i);
 }
 
+/* EDM's and flow's t are near 1 and are multiplied by 1000 unless told otherwise; steps are left alone. */
+static void time_is_scaled_as_the_parameterisation_needs(void **state)
+{
+    static const char *const choices[][2] = {{"parameterisation=edm", "time_scale=1000"},
+                                             {"parameterisation=flow", "time_scale=1000"},
+                                             {"parameterisation=eps", "time_scale=1"},
+                                             {"parameterisation=v", "time_scale=1"}};
+    const dipp_reference *reference = reference_plugin->vtable;
+    for (size_t k = 0; k < sizeof choices / sizeof *choices; ++k) {
+        instance unset, set, other;
+        create(reference_plugin, &unset, MORE(choices[k][0]));
+        create(reference_plugin, &set, MORE(choices[k][0], choices[k][1]));
+        create(reference_plugin, &other, MORE(choices[k][0], "time_scale=30"));
+        replay r;
+        replay_begin(&r, current->name);
+        dipp_graph *g = r.graph;
+        dipp_tensor x = dipp_input(g, "x", DIPP_WIDE, DIPP_SHAPE(N, 3, 8, 8));
+        dipp_level level = level_inputs(g);
+        dipp_condition none = {.count = 0};
+        dipp_output(g, "unset", reference->predict(unset.self, g, r.slot, x, level, none));
+        dipp_output(g, "set", reference->predict(set.self, g, r.slot, x, level, none));
+        dipp_output(g, "other", reference->predict(other.self, g, r.slot, x, level, none));
+        replay_prepare(&r);
+        double numbers[N * PICTURE];
+        fixture_noise("picture", 1.0, numbers, N * PICTURE);
+        replay_write(&r, "x", numbers, N * PICTURE);
+        replay_write(&r, "t", (const double[]){0.2, 0.7}, N);
+        replay_run(&r);
+        double *found = replay_read(&r, "unset", N * PICTURE), *expected = replay_read(&r, "set", N * PICTURE);
+        fixture_compare(choices[k][0], found, expected, N * PICTURE, 1e-12);
+        double *elsewhere = replay_read(&r, "other", N * PICTURE), difference = 0;
+        for (int i = 0; i < N * PICTURE; ++i)
+            difference = fmax(difference, fabs(found[i] - elsewhere[i]));
+        assert_true(difference > 1e-4);
+        free(found);
+        free(expected);
+        free(elsewhere);
+        replay_end(&r);
+        instance_destroy(reference_plugin, &unset);
+        instance_destroy(reference_plugin, &set);
+        instance_destroy(reference_plugin, &other);
+    }
+}
+
 /* So that a generator and a TA can start from the reference's weights. */
 static void generator_has_the_tensors_of_the_reference(void **state)
 {
@@ -285,6 +329,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(parameterisations_bring_their_schedules),
         cmocka_unit_test(prompts_become_tokens),
         cmocka_unit_test(prediction_follows_the_text_and_ignores_padding),
+        cmocka_unit_test(time_is_scaled_as_the_parameterisation_needs),
         cmocka_unit_test(generator_has_the_tensors_of_the_reference),
         cmocka_unit_test(mistakes_are_named),
     };

@@ -89,11 +89,11 @@ static void latents_become_pictures_and_back(void **state)
 {
     enum { LATENTS = N * 4 * 3 * 3, PICTURES = N * 3 * 12 * 12 };
     static const dipp_vae_options tiny = {
-        .latent_channels = 4, .levels = 3, .channels = {4, 8, 6}, .layers = 1, .groups = 2};
+        .latent_channels = 4, .levels = 3, .channels = {4, 8, 6}, .layers = 1, .groups = 2, .scaling = 0.5};
     instance i;
     CREATE(reference_plugin, &i, "channels=4", "size=3", "widths=[4]", "groups=2", "heads=[1]",
            "down_blocks=[DownBlock2D]", "up_blocks=[UpBlock2D]", "mid_block=none", "vae_widths=[4, 8, 6]",
-           "vae_layers=1", "vae_groups=2");
+           "vae_layers=1", "vae_groups=2", "vae_scaling=0.5");
     replay r;
     replay_begin(&r, "vae");
     dipp_graph *g = r.graph;
