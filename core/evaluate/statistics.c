@@ -178,7 +178,7 @@ static void describe_seeds(dipp_paired_statistics *out)
     out->p_t = NAN;
     if (out->seeds < 2)
         out->no_claim_over_seeds = "one seed: nothing is claimed over seeds";
-    else if (out->sd <= 1e-14 * largest) /* equal but for the rounding of sums: a spread of 0 would claim certainty */
+    else if (out->sd <= 1e-12 * largest) /* equal but for rounding: a spread of 0 would claim certainty */
         out->no_claim_over_seeds = "the seeds do not differ: they say nothing about their spread";
     else {
         double error = out->sd / sqrt(out->seeds);

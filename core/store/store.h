@@ -428,6 +428,23 @@ typedef int (*dipp_store_row_fn)(void *user, int columns, const char *const *nam
 dipp_status dipp_store_query(dipp_store *store, const char *sql, const char *const *binds, size_t bind_count,
                              dipp_store_row_fn each, void *user, dipp_error *error);
 
+/* ---- merging ------------------------------------------------------------------------------------------------- */
+
+typedef struct dipp_store_merge_report {
+    int64_t runs;        /* in the other store */
+    int64_t added;       /* of them, new here */
+    int64_t updated;     /* known here, but the other had heard of them later */
+    int64_t passed_over; /* another run made the same cell (experiment, arm, seed, configuration) here */
+} dipp_store_merge_report;
+
+/* Takes what the store at `from` holds and this one lacks, in one transaction; merging again changes nothing. Rows meet
+ * by natural keys: run by uuid, experiment and metric by name, prompt set and weights by hash. Where both know a run,
+ * the one that heard of it last says how it stands, and the later of two points counts. Of one cell made twice a
+ * completed run stays, else the one that is here. No file is copied: paths lead to the other store's folder. Besides
+ * the common errors: those of opening `from` for reading (DIPP_E_UNSUPPORTED for another schema: open an older one
+ * once for writing), DIPP_E_INVALID (the same file; a metric that is better when more here and when less there). */
+dipp_status dipp_store_merge(dipp_store *store, const char *from, dipp_store_merge_report *report, dipp_error *error);
+
 /* ---- migrations (for the tests) ------------------------------------------------------------------------------ */
 
 typedef struct dipp_store_migration {
