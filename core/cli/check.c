@@ -12,22 +12,11 @@ const char cli_check_details[] =
     "metrics, memory. Nothing is run or written. Exit code 3 when something is wrong.";
 const char cli_plan_details[] = "The back-end, the bytes of every role, and the op at which most memory is alive.";
 
-static const char *size_text(size_t bytes, char out[24])
-{
-    if (bytes >= (size_t)1 << 30)
-        snprintf(out, 24, "%.2f GiB", (double)bytes / 1073741824.0);
-    else if (bytes >= (size_t)1 << 20)
-        snprintf(out, 24, "%.1f MiB", (double)bytes / 1048576.0);
-    else
-        snprintf(out, 24, "%.1f KiB", (double)bytes / 1024.0);
-    return out;
-}
-
 static void print_check(const dipp_cell *cell, const dipp_check_report *report)
 {
     char total[24], peak[24];
     printf("%s: ok, %s, %s in all, activations at most %s (%s)\n", cell->arm, report->backend,
-           size_text(report->total_bytes, total), size_text(report->peak_bytes, peak), report->peak_op);
+           cli_bytes_text(report->total_bytes, total), cli_bytes_text(report->peak_bytes, peak), report->peak_op);
 }
 
 static void print_plan(const dipp_cell *cell, const dipp_check_report *report)
@@ -39,15 +28,15 @@ static void print_plan(const dipp_cell *cell, const dipp_check_report *report)
         snprintf(number, sizeof number, "%lld", (long long)report->roles[i].parameters);
         cli_table_add(&table,
                       (const char *const[]){report->roles[i].name, report->roles[i].parameters < 0 ? "" : number,
-                                            size_text(report->roles[i].bytes, bytes)});
+                                            cli_bytes_text(report->roles[i].bytes, bytes)});
     }
-    cli_table_add(&table, (const char *const[]){"total", "", size_text(report->total_bytes, bytes)});
+    cli_table_add(&table, (const char *const[]){"total", "", cli_bytes_text(report->total_bytes, bytes)});
     printf("%s (%s, %s)\n", cell->arm, dipp_run_stage(cell->config), report->backend);
     cli_table_print(&table, stdout, 0);
     cli_table_clear(&table);
-    printf("most alive: %s at %s of the program %s; without sharing: ", size_text(report->peak_bytes, bytes),
+    printf("most alive: %s at %s of the program %s; without sharing: ", cli_bytes_text(report->peak_bytes, bytes),
            report->peak_op, report->peak_program);
-    printf("%s\n", size_text(report->temporaries_sum, bytes));
+    printf("%s\n", cli_bytes_text(report->temporaries_sum, bytes));
     printf("useful work of an iteration: %.3g GFLOP; prompts: %u to train on, %u x %u pictures to evaluate\n\n",
            report->flops / 1e9, report->prompts, report->evaluation_prompts, report->samples);
 }

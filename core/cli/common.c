@@ -125,3 +125,14 @@ bool cli_colours(FILE *stream)
     const char *plain = getenv("NO_COLOR");
     return cli_is_terminal(stream) && !(plain && *plain);
 }
+
+const char *cli_bytes_text(size_t bytes, char out[CLI_BYTES_TEXT])
+{
+    if (bytes >= (size_t)1 << 30)
+        snprintf(out, CLI_BYTES_TEXT, "%.2f GiB", (double)bytes / 1073741824.0);
+    else if (bytes >= (size_t)1 << 20)
+        snprintf(out, CLI_BYTES_TEXT, "%.1f MiB", (double)bytes / 1048576.0);
+    else
+        snprintf(out, CLI_BYTES_TEXT, "%.1f KiB", (double)bytes / 1024.0);
+    return out;
+}

@@ -41,6 +41,10 @@ dipp_status cli_open_plugins(const cli_plugin_options *options, dipp_plugins **p
 dipp_status cli_load_experiment(const char *path, const cli_list *overrides, size_t first_override,
                                 dipp_plugins *plugins, dipp_experiment **experiment, dipp_error *error);
 
+/* "1.50 GiB", "12.3 MiB", "0.4 KiB"; returns out. */
+enum { CLI_BYTES_TEXT = 24 };
+const char *cli_bytes_text(size_t bytes, char out[CLI_BYTES_TEXT]);
+
 /* Whether to use colours and move the cursor on this stream: a terminal, and NO_COLOR not set. */
 bool cli_is_terminal(FILE *stream);
 bool cli_colours(FILE *stream);

@@ -20,7 +20,8 @@ const char cli_run_details[] =
     "Exit codes: 0 all done, 3 the experiment is wrong, 4 a run failed, 5 another dipp works on some, 75 interrupted.";
 
 typedef struct run_options {
-    const char *database;
+    const char *database, *memory_text;
+    size_t memory; /* bytes, 0 without --memory */
     long jobs, threads, stall;
     bool dry, rerun, quiet;
     cli_plugin_options places;
@@ -39,6 +40,43 @@ static void print_plan(const dipp_run_plan *plan, const char *database, bool eve
             fprintf(stderr, "  %s  %s:%lld  %s\n", signs[cell->action], cell->cell->arm, (long long)cell->cell->seed,
                     cell->reason);
     }
+}
+
+static void print_memory(const dipp_run_plan *plan, const run_options *options)
+{
+    size_t least = SIZE_MAX, most = 0;
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->cells[i].bytes) {
+            least = plan->cells[i].bytes < least ? plan->cells[i].bytes : least;
+            most = plan->cells[i].bytes > most ? plan->cells[i].bytes : most;
+        }
+    char texts[3][CLI_BYTES_TEXT];
+    if (most)
+        fprintf(stderr, "memory: %s to %s a run by its plan, %s for all that run at a time\n",
+                cli_bytes_text(least, texts[0]), cli_bytes_text(most, texts[1]),
+                cli_bytes_text(options->memory, texts[2]));
+}
+
+/* "512M", "1.5GiB", "2e9": bytes; false for anything else. */
+static bool read_bytes(const char *text, size_t *bytes)
+{
+    static const struct {
+        const char *name;
+        double factor;
+    } units[] = {{"", 1}, {"K", 1024}, {"M", 1048576}, {"G", 1073741824}, {"T", 1099511627776}};
+    char *end = NULL;
+    double value = strtod(text, &end);
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        size_t length = strlen(units[i].name);
+        const char *rest = end + length;
+        if (!strncmp(end, units[i].name, length) &&
+            (!*rest || (length && (!strcmp(rest, "B") || !strcmp(rest, "iB")))) && end > text &&
+            value * units[i].factor >= 1 && value * units[i].factor < 1e18) {
+            *bytes = (size_t)(value * units[i].factor);
+            return true;
+        }
+    }
+    return false;
 }
 
 static void say_lost(void *user, int64_t run_id, const char *name, const char *host, int64_t pid)
@@ -101,6 +139,7 @@ static dipp_status supervise(const run_options *options, dipp_run_plan *plan, di
                                           .arguments = arguments,
                                           .jobs = jobs,
                                           .threads = options->threads ? (unsigned)options->threads : share,
+                                          .memory = options->memory,
                                           .stall_seconds = (double)options->stall,
                                           .rerun = options->rerun,
                                           .stop = &cli_stop,
@@ -130,8 +169,12 @@ static dipp_status run(const run_options *options, dipp_experiment *experiment, 
         status = dipp_store_mark_lost(store, 0, say_lost, NULL, NULL, error);
     if (status == DIPP_OK)
         status = dipp_run_plan_create(experiment, plugins, store, options->rerun, &plan, error);
+    if (status == DIPP_OK && options->memory)
+        status = dipp_run_plan_memory(plan, plugins, options->memory, error);
     if (status == DIPP_OK && !options->quiet)
         print_plan(plan, database, options->dry);
+    if (status == DIPP_OK && options->memory && !options->quiet)
+        print_memory(plan, options);
     if (status == DIPP_OK && !options->dry) {
         status = dipp_run_plan_register(plan, store, options->positionals.items[0], options->positionals.items + 1,
                                         options->positionals.count - 1, error);
@@ -159,6 +202,8 @@ int cli_run(int argc, char **argv)
         CLI_DATABASE_OPTION(options.database),
         {"dry-run", 'n', CLI_FLAG, NULL, "only say what would run, and why", &options.dry},
         {"jobs", 'j', CLI_NUMBER, "N", "runs at a time, default 1", &options.jobs},
+        {"memory", 0, CLI_TEXT, "SIZE", "start a run only when all that run fit into this by their plans (1.5G, 800M)",
+         &options.memory_text},
         {"threads", 't', CLI_NUMBER, "N", "threads of each run in place of the configured number", &options.threads},
         {"rerun", 0, CLI_FLAG, NULL, "run completed cells again", &options.rerun},
         {"stall", 0, CLI_NUMBER, "SECONDS", "kill a run that says nothing for so long; default 3600, 0 never",
@@ -172,6 +217,8 @@ int cli_run(int argc, char **argv)
         return code;
     if (!options.positionals.count)
         return cli_usage_error(self, "an experiment file is needed");
+    if (options.memory_text && !read_bytes(options.memory_text, &options.memory))
+        return cli_usage_error(self, "--memory is `%s`; expected a size such as 1.5G or 800M", options.memory_text);
     dipp_error error;
     dipp_plugins *plugins = NULL;
     dipp_experiment *experiment = NULL;

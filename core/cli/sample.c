@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "data/grid.h"
-#include "experiment/run_record.h"
+#include "experiment/run_result.h"
 #include "experiment/run_sample.h"
 
 #include <stdlib.h>
@@ -29,7 +29,6 @@ typedef struct sample_source {
     char *config_json, *folder;
     int64_t seed;
     bool completed;
-    char uuid[40];
 } sample_source;
 
 static int read_run(void *user, const dipp_run_row *row)
@@ -38,7 +37,6 @@ static int read_run(void *user, const dipp_run_row *row)
     source->config_json = dipp_string_copy(row->config_json);
     source->seed = row->seed;
     source->completed = row->status == DIPP_RUN_COMPLETED;
-    snprintf(source->uuid, sizeof source->uuid, "%s", row->run_uuid);
     return 1;
 }
 
@@ -47,27 +45,19 @@ static dipp_status from_run(const sample_options *options, const char *selector,
 {
     dipp_store *store = NULL;
     int64_t run_id = 0;
-    const char *database = cli_database(options->database, NULL);
-    dipp_status status = cli_open_store(database, &store, error);
+    dipp_status status = cli_open_store(cli_database(options->database, NULL), &store, error);
     if (status == DIPP_OK)
         status = dipp_store_find_run(store, selector, options->experiment, &run_id, error);
     dipp_run_filter filter = {.run_id = run_id};
     if (status == DIPP_OK)
         status = dipp_store_each_run(store, &filter, read_run, source, error);
-    dipp_store_close(&store);
     if (status == DIPP_OK && !source->completed && !options->reference)
-        return dipp_fail(error, DIPP_E_INVALID, "run %lld is not completed, so it has no weights yet",
-                         (long long)run_id);
-    if (status != DIPP_OK || !source->completed)
-        return status;
-    char *root = dipp_path_folder(database), *name = dipp_run_store_folder(database);
-    char *base = root && name ? dipp_path_join(root, name) : NULL, *runs = base ? dipp_path_join(base, "runs") : NULL;
-    source->folder = runs ? dipp_path_join(runs, source->uuid) : NULL;
-    dipp_release(root);
-    dipp_release(name);
-    dipp_release(base);
-    dipp_release(runs);
-    return source->folder ? DIPP_OK : dipp_fail(error, DIPP_E_MEMORY, "no memory for the run's folder");
+        status =
+            dipp_fail(error, DIPP_E_INVALID, "run %lld is not completed, so it has no weights yet", (long long)run_id);
+    if (status == DIPP_OK && source->completed)
+        status = dipp_run_result_folder(store, run_id, &source->folder, error);
+    dipp_store_close(&store);
+    return status;
 }
 
 static dipp_status from_experiment(const cli_list *positionals, dipp_plugins *plugins, sample_source *source,

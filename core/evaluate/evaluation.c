@@ -1,6 +1,7 @@
 #include "evaluate/evaluation.h"
 
 #include "base/memory.h"
+#include "data/image.h"
 #include "evaluate/judge.h"
 #include "evaluate/picture_metrics.h"
 
@@ -15,6 +16,7 @@ const char *const dipp_metric_names[] = {"glyph", "background", "place", "size",
 struct dipp_evaluation {
     dipp_evaluation_options options;
     uint32_t batch, count, elements; /* elements: of a picture or vector */
+    dipp_shape sample;               /* what is scored: a picture or vector */
     int side;                        /* 0: vectors */
     dipp_prompt_table *prompts;
     dipp_sampler *generator, *reference; /* made when first drawn with */
@@ -42,6 +44,16 @@ static dipp_status check_space(dipp_evaluation *evaluation, dipp_error *error)
 {
     const dipp_models *models = evaluation->options.models;
     evaluation->elements = 1;
+    if (!models) {
+        int side = evaluation->options.side;
+        if (side < 1 || side > DIPP_IMAGE_SIDE_MAX)
+            return dipp_fail(error, DIPP_E_INVALID, "pictures of side %d cannot be evaluated", side);
+        evaluation->side = side;
+        evaluation->elements = 3u * (uint32_t)side * (uint32_t)side;
+        evaluation->sample = DIPP_SHAPE(3, side, side);
+        return DIPP_OK;
+    }
+    evaluation->sample = models->picture;
     if (models->space.images) {
         const dipp_shape *shape = &models->picture;
         if (shape->rank != 3 || shape->dims[0] != 3 || shape->dims[1] != shape->dims[2])
@@ -57,11 +69,11 @@ static dipp_status create_metric(dipp_evaluation *evaluation, uint32_t index, di
 {
     static const dipp_host host = {.struct_size = sizeof host};
     const dipp_evaluation_metric *metric = &evaluation->options.metrics[index];
-    dipp_models *models = evaluation->options.models;
+    const dipp_models *models = evaluation->options.models;
     if (metric->kind == DIPP_METRIC_REWARD) {
-        dipp_status status =
-            dipp_scorer_create(models->backend, metric->plugin, metric->parameters, &host, metric->weights,
-                               models->picture, evaluation->batch, &evaluation->scorers[index], error);
+        dipp_status status = dipp_scorer_create(models ? models->backend : evaluation->options.backend, metric->plugin,
+                                                metric->parameters, &host, metric->weights, evaluation->sample,
+                                                evaluation->batch, &evaluation->scorers[index], error);
         return status == DIPP_OK ? DIPP_OK : dipp_error_context(error, "metric %s", metric->name);
     }
     if (!evaluation->side)
@@ -105,7 +117,7 @@ dipp_status dipp_evaluation_create(const dipp_evaluation_options *options, dipp_
     }
     for (uint32_t i = 0; i < options->metric_count && status == DIPP_OK; i++)
         status = create_metric(evaluation, i, error);
-    if (status == DIPP_OK)
+    if (status == DIPP_OK && options->models)
         status = dipp_prompt_table_create(options->models, options->texts, options->prompt_count, &evaluation->prompts,
                                           error);
     if (status != DIPP_OK)
@@ -415,7 +427,7 @@ dipp_status dipp_evaluation_score_result(dipp_evaluation *evaluation, bool refer
         else if (evaluation->options.metrics[m].kind == DIPP_METRIC_DIVERSITY)
             status = diversity(evaluation, m, result, error);
     }
-    if (status == DIPP_OK)
+    if (status == DIPP_OK && evaluation->options.models)
         status = parameter_metrics(evaluation, reference, result, error);
     if (status == DIPP_OK && !evaluation->side)
         status = sample_moments(evaluation, result, error);

@@ -35,8 +35,10 @@ bool dipp_metric_by_name(const char *name, dipp_metric_kind *kind);
 extern const char *const dipp_metric_names[];
 
 typedef struct dipp_evaluation_options { /* everything borrowed for the life of the evaluation */
-    dipp_models *models;
-    const dipp_emoji_world *world; /* needed by the judges */
+    dipp_models *models;                 /* NULL: pictures come from elsewhere, and only score_result is useful */
+    dipp_backend *backend;               /* without models: computes the rewards */
+    int side;                            /* without models: of the square pictures */
+    const dipp_emoji_world *world;       /* needed by the judges */
     const dipp_prompt_line *prompts;
     const char *const *texts;
     uint32_t prompt_count, samples;
@@ -89,7 +91,8 @@ typedef struct dipp_evaluation_result {
  * result is the caller's: dipp_evaluation_result_clear. */
 dipp_status dipp_evaluation_run(dipp_evaluation *evaluation, bool reference, dipp_evaluation_result *result,
                                 dipp_error *error);
-/* The two halves of it, so that drawn samples can be kept: score expects what draw (of the same options) filled in. */
+/* The two halves of it, so that drawn samples can be kept: score expects what draw (of the same options) filled in, or,
+ * without models, count, elements, side, rgb and finite of pictures from elsewhere. */
 dipp_status dipp_evaluation_draw(dipp_evaluation *evaluation, bool reference, dipp_evaluation_result *result,
                                  dipp_error *error);
 dipp_status dipp_evaluation_score_result(dipp_evaluation *evaluation, bool reference, dipp_evaluation_result *result,

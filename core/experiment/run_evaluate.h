@@ -20,8 +20,9 @@ void dipp_run_evaluator_destroy(dipp_run_evaluator **evaluator);
 dipp_status dipp_run_evaluate(dipp_run_evaluator *evaluator, int64_t step, int64_t images_seen, dipp_error *error);
 
 /* The multi-step reference, once per run: drawn by the first run that needs it and kept beside the database for the
- * others, scored by each. Does nothing in pretraining, or where it is switched off or stored already. */
-dipp_status dipp_run_evaluate_reference(dipp_run_evaluator *evaluator, dipp_error *error);
+ * others, scored by each. Does nothing in pretraining, or where it is switched off or stored already; again: scores it
+ * although it is stored. */
+dipp_status dipp_run_evaluate_reference(dipp_run_evaluator *evaluator, bool again, dipp_error *error);
 
 /* Whether an evaluation of this step is complete in the store. */
 dipp_status dipp_run_evaluated(dipp_run_evaluator *evaluator, int64_t step, bool *done, dipp_error *error);

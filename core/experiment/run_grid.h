@@ -10,4 +10,17 @@
  * pictures. */
 dipp_status dipp_run_grid(const dipp_run_plan *plan, dipp_store *store, char **path, dipp_error *error);
 
+typedef struct dipp_grid_request {
+    const char *experiment;
+    const char *path;     /* NULL: NAME/grids/EXPERIMENT.png beside the database, -blind.png for a blind one */
+    bool blind;           /* the columns of every row are shuffled and called A, B, ... */
+    const char *key;      /* blind: the file that tells which is which, lines ROW LETTER ARM RUN PROMPT between tabs */
+    uint64_t random_seed; /* blind: of the shuffling; the same seed gives the same order */
+} dipp_grid_request;
+
+/* The same of an experiment by name, from the pictures that its completed runs kept: of every arm and configuration the
+ * run of the smallest seed. A grid that is neither blind nor at a path of its own is recorded. *path as above.
+ * DIPP_E_NOT_FOUND: no such experiment, or no pictures. */
+dipp_status dipp_run_grid_again(dipp_store *store, const dipp_grid_request *request, char **path, dipp_error *error);
+
 #endif

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "experiment/run_check.h"
 #include "experiment/run_commit.h"
 #include "experiment/run_settings.h"
 #include "experiment/yaml_edit.h"
@@ -10,6 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+const char *dipp_build_commit(void)
+{
+    return DIPP_BUILD_COMMIT;
+}
 
 /* ---- Looking ---- */
 
@@ -183,6 +189,31 @@ void dipp_run_plan_destroy(dipp_run_plan **plan)
     dipp_release((*plan)->cells);
     dipp_release(*plan);
     *plan = NULL;
+}
+
+dipp_status dipp_run_plan_memory(dipp_run_plan *plan, dipp_plugins *plugins, size_t limit, dipp_error *error)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        dipp_planned_cell *planned = &plan->cells[i];
+        const dipp_planned_cell *before = i ? &plan->cells[i - 1] : NULL;
+        dipp_check_report report;
+        if (planned->action != DIPP_CELL_RUN)
+            continue;
+        if (before && before->bytes && before->cell->point == planned->cell->point) {
+            planned->bytes = before->bytes;
+            continue;
+        }
+        dipp_status status = dipp_run_check(planned->cell, plugins, false, &report, error);
+        if (status != DIPP_OK)
+            return dipp_error_context(error, "%s", planned->cell->arm);
+        planned->bytes = report.total_bytes;
+        if (report.total_bytes > limit)
+            return dipp_fail(error, DIPP_E_MEMORY,
+                             "a run of %s takes %.3g MiB by its plan, and --memory allows %.3g MiB in all; allow more, "
+                             "or lower its batch (dipp plan says what takes how much)",
+                             planned->cell->arm, (double)report.total_bytes / 1048576, (double)limit / 1048576);
+    }
+    return DIPP_OK;
 }
 
 /* ---- Registering ---- */

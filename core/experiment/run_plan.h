@@ -19,6 +19,7 @@ typedef struct dipp_planned_cell {
     int64_t run_id;   /* 0: not in the database yet */
     char uuid[40];
     dipp_run_status status;
+    size_t bytes; /* what the run will hold by its plan; 0 before dipp_run_plan_memory */
 } dipp_planned_cell;
 
 typedef struct dipp_run_plan {
@@ -32,8 +33,16 @@ dipp_status dipp_run_plan_create(const dipp_experiment *experiment, dipp_plugins
                                  bool rerun, dipp_run_plan **out, dipp_error *error);
 void dipp_run_plan_destroy(dipp_run_plan **plan);
 
+/* Sets every distinct configuration that will run up once, to learn from the planner what memory a run takes: parameter
+ * sets, activations, constants; not the program itself and the back-end's scratch. DIPP_E_MEMORY names a run that takes
+ * more than limit (bytes) alone. */
+dipp_status dipp_run_plan_memory(dipp_run_plan *plan, dipp_plugins *plugins, size_t limit, dipp_error *error);
+
 /* Adds the experiment with its text and every cell that will run, with all parameters and where each was set. */
 dipp_status dipp_run_plan_register(dipp_run_plan *plan, dipp_store *store, const char *yaml_path,
                                    const char *const *overrides, size_t override_count, dipp_error *error);
+
+/* The commit that this library was built from, with "-dirty" behind it where files had been changed; static. */
+const char *dipp_build_commit(void);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
+#include "experiment/yaml_edit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -128,9 +130,73 @@ dipp_status dipp_run_prompts_read(const dipp_config *config, const char *section
     return status;
 }
 
+dipp_status dipp_run_prompts_read_evaluation(const dipp_config *config, const dipp_emoji_world *world,
+                                             dipp_run_prompts *prompts, dipp_error *error)
+{
+    bool own = dipp_config_has(config, "evaluate.prompts.set") || dipp_config_has(config, "evaluate.prompts.file") ||
+               dipp_config_has(config, "evaluate.prompts.list");
+    return dipp_run_prompts_read(config, own ? "evaluate.prompts" : "prompts", world, prompts, error);
+}
+
+dipp_status dipp_run_prompts_from_file(const char *path, dipp_run_prompts *prompts, dipp_error *error)
+{
+    *prompts = (dipp_run_prompts){.configured = true, .name = dipp_path_name(path)};
+    dipp_status status = dipp_prompts_read(path, &prompts->set, error);
+    if (status == DIPP_OK)
+        status = finish(prompts, error);
+    if (status != DIPP_OK)
+        dipp_run_prompts_clear(prompts);
+    return status;
+}
+
 void dipp_run_prompts_clear(dipp_run_prompts *prompts)
 {
     dipp_prompt_set_clear(&prompts->set);
     dipp_release(prompts->texts);
     *prompts = (dipp_run_prompts){0};
+}
+
+/* ---- Rows ---- */
+
+static char *attributes_json(const dipp_emoji_world *world, const dipp_prompt_line *prompt)
+{
+    dipp_text text = {0};
+    const char *comma = "";
+    if (!world || (prompt->glyph == DIPP_NOT_NAMED && prompt->background == DIPP_NOT_NAMED &&
+                   prompt->size_class == DIPP_NOT_NAMED && prompt->place == DIPP_NOT_NAMED))
+        return NULL;
+    const struct {
+        const char *key;
+        const char *value;
+    } named[] = {
+        {"glyph", prompt->glyph == DIPP_NOT_NAMED ? NULL : dipp_emoji_world_glyph(world, prompt->glyph)->name},
+        {"background", prompt->background == DIPP_NOT_NAMED ? NULL : dipp_backgrounds[prompt->background].name},
+        {"size", prompt->size_class == DIPP_NOT_NAMED ? NULL : dipp_size_words[prompt->size_class]},
+        {"place", prompt->place == DIPP_NOT_NAMED ? NULL : dipp_place_words[prompt->place]}};
+    dipp_text_append(&text, "{");
+    for (size_t i = 0; i < 4; i++)
+        if (named[i].value) {
+            dipp_text_printf(&text, "%s\"%s\":", comma, named[i].key);
+            dipp_json_write_string(&text, named[i].value);
+            comma = ",";
+        }
+    dipp_text_append(&text, "}");
+    return dipp_text_finish(&text);
+}
+
+dipp_status dipp_run_prompts_store(const dipp_run_prompts *prompts, const dipp_emoji_world *world, dipp_store *store,
+                                   int64_t *prompt_set_id, dipp_error *error)
+{
+    dipp_prompt_record *records = dipp_allocate_zeroed(prompts->count, sizeof *records);
+    if (!records)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for %u prompts", prompts->count);
+    for (uint32_t i = 0; i < prompts->count; i++)
+        records[i] = (dipp_prompt_record){.text = prompts->texts[i],
+                                          .attributes_json = attributes_json(world, &prompts->set.prompts[i])};
+    dipp_status status =
+        dipp_store_prompt_set_put(store, prompts->name, prompts->sha256, records, prompts->count, prompt_set_id, error);
+    for (uint32_t i = 0; i < prompts->count; i++)
+        dipp_release((char *)records[i].attributes_json);
+    dipp_release(records);
+    return status;
 }

@@ -1,5 +1,6 @@
 #include "experiment/run_result.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "experiment/yaml_edit.h"
@@ -156,4 +157,35 @@ dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record 
         count++;
     }
     return status == DIPP_OK ? dipp_store_run_plugins_put(record->store, record->run_id, rows, count, error) : status;
+}
+
+/* ---- Finding it again ---- */
+
+static int read_path(void *user, int columns, const char *const *names, const char *const *values)
+{
+    *(char **)user = dipp_string_copy(values[0]);
+    return 1;
+}
+
+dipp_status dipp_run_result_folder(dipp_store *store, int64_t run_id, char **folder, dipp_error *error)
+{
+    char id[24];
+    const char *binds[] = {id};
+    char *relative = NULL;
+    snprintf(id, sizeof id, "%lld", (long long)run_id);
+    dipp_status status = dipp_store_query(store,
+                                          "SELECT path FROM artifacts WHERE run_id=CAST(?1 AS INTEGER) AND "
+                                          "kind='weights' ORDER BY created_at DESC LIMIT 1",
+                                          binds, 1, read_path, &relative, error);
+    if (status == DIPP_OK && !relative)
+        status =
+            dipp_fail(error, DIPP_E_INVALID, "run %lld has no weights: only a completed run has", (long long)run_id);
+    if (status != DIPP_OK)
+        return status;
+    char *root = dipp_path_folder(dipp_store_path(store)), *path = root ? dipp_path_join(root, relative) : NULL;
+    *folder = path ? dipp_path_folder(path) : NULL;
+    dipp_release(relative);
+    dipp_release(root);
+    dipp_release(path);
+    return *folder ? DIPP_OK : dipp_fail(error, DIPP_E_MEMORY, "no memory for the run's folder");
 }

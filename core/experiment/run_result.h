@@ -16,4 +16,8 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
 /* Rows of the plugins and weights that the run starts from. */
 dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record *record, dipp_error *error);
 
+/* The folder that holds a completed run's weights, also of a run that was merged in from elsewhere; freed with
+ * dipp_release. DIPP_E_INVALID when the run has none. */
+dipp_status dipp_run_result_folder(dipp_store *store, int64_t run_id, char **folder, dipp_error *error);
+
 #endif

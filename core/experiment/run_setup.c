@@ -59,11 +59,7 @@ static dipp_status read_prompts(dipp_run_setup *setup, dipp_error *error)
     dipp_status status = dipp_run_prompts_read(setup->config, "prompts", setup->world, &setup->prompts, error);
     if (status != DIPP_OK)
         return status;
-    bool own = dipp_config_has(setup->config, "evaluate.prompts.set") ||
-               dipp_config_has(setup->config, "evaluate.prompts.file") ||
-               dipp_config_has(setup->config, "evaluate.prompts.list");
-    status = dipp_run_prompts_read(setup->config, own ? "evaluate.prompts" : "prompts", setup->world,
-                                   &setup->evaluation, error);
+    status = dipp_run_prompts_read_evaluation(setup->config, setup->world, &setup->evaluation, error);
     if (status != DIPP_OK)
         return status;
     if (!setup->pretrain && !setup->prompts.configured && dipp_config_float(setup->config, "align.cfg_omega") != 1.0)

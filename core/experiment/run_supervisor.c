@@ -312,6 +312,18 @@ static void kill_stalled(run_supervisor *supervisor)
     }
 }
 
+/* Whether the next run fits beside those that run now. Runs start in order, so a small one does not overtake. */
+static bool fits(const run_supervisor *supervisor, const dipp_planned_cell *planned)
+{
+    size_t taken = planned->bytes, others = 0;
+    for (size_t i = 0; i < supervisor->jobs; i++)
+        if (supervisor->children[i].planned) {
+            taken += supervisor->children[i].planned->bytes;
+            others++;
+        }
+    return !supervisor->options->memory || !others || taken <= supervisor->options->memory;
+}
+
 static dipp_status fill(run_supervisor *supervisor, dipp_error *error)
 {
     dipp_status status = DIPP_OK;
@@ -321,7 +333,7 @@ static dipp_status fill(run_supervisor *supervisor, dipp_error *error)
         while (supervisor->next < supervisor->plan->count &&
                supervisor->plan->cells[supervisor->next].action != DIPP_CELL_RUN)
             supervisor->next++;
-        if (supervisor->next < supervisor->plan->count)
+        if (supervisor->next < supervisor->plan->count && fits(supervisor, &supervisor->plan->cells[supervisor->next]))
             status = start(supervisor, &supervisor->children[i], &supervisor->plan->cells[supervisor->next++], error);
     }
     return status;

@@ -34,6 +34,7 @@ typedef struct dipp_supervisor_options {
     const char *const *arguments; /* more for every worker: --plugin FILE and the like; NULL-terminated, may be NULL */
     unsigned jobs;                /* workers at a time; 0: 1 */
     unsigned threads;             /* of each worker; 0: as configured */
+    size_t memory;                /* bytes that the planned runs may take together; 0: no limit */
     double stall_seconds;         /* a worker that says nothing for so long is killed; 0: never */
     bool rerun;
     const volatile sig_atomic_t *stop; /* 1: workers are told to save and end; more: they are killed */

@@ -94,7 +94,7 @@ static dipp_status evaluate_reference(run_worker *worker, dipp_error *error)
                  setup->evaluation.count, (long long)dipp_config_int(setup->config, "reference.steps"));
         note(worker, message);
     }
-    return dipp_run_evaluate_reference(worker->evaluator, error);
+    return dipp_run_evaluate_reference(worker->evaluator, false, error);
 }
 
 static dipp_status evaluate(run_worker *worker, int64_t step, dipp_error *error)
@@ -355,11 +355,12 @@ static dipp_status begin_attempt(run_worker *worker, dipp_error *error)
 {
     const dipp_backend *backend = worker->setup->backend;
     previous_attempt previous = {.found = false};
-    char binary[DIPP_SHA256_HEX_BYTES] = "", libraries[64], now[16], before[16];
+    char binary[DIPP_SHA256_HEX_BYTES] = "", libraries[128], now[16], before[16];
+    const char *with = backend->library ? backend->library : "";
     Dl_info library;
     if (dladdr((void *)dipp_run_work, &library) && library.dli_fname)
         dipp_sha256_file(library.dli_fname, binary, NULL);
-    snprintf(libraries, sizeof libraries, "{\"sqlite\":\"%s\"}", sqlite3_libversion());
+    snprintf(libraries, sizeof libraries, "{\"sqlite\":\"%s\",\"backend\":\"%s\"}", sqlite3_libversion(), with);
     dipp_attempt_spec spec = {.start_step = worker->first_step,
                               .dipp_version = DIPP_BUILD_VERSION,
                               .binary_sha256 = *binary ? binary : NULL,

@@ -475,3 +475,8 @@ dipp_status dipp_store_check(dipp_store *store, dipp_error *error)
                            store->path, text, store->path);
     return status;
 }
+
+const char *dipp_store_sqlite_version(void)
+{
+    return sqlite3_libversion();
+}

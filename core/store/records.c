@@ -212,6 +212,30 @@ dipp_status dipp_store_set_metrics_put(dipp_store *store, int64_t run_id, int64_
     return dipp_store_end(store, status, error);
 }
 
+dipp_status dipp_store_scores_remove(dipp_store *store, int64_t run_id, int64_t step, int64_t settings_id,
+                                     int64_t prompt_set_id, const char *metric, int64_t scorer_id, dipp_error *error)
+{
+    const char *what = "forget scores";
+    int64_t metric_id = 0;
+    dipp_status status = dipp_store_begin(store, error);
+    if (status != DIPP_OK)
+        return status;
+    status = dipp_store_metric_id(store, metric, &metric_id, error);
+    if (status == DIPP_OK)
+        status =
+            dipp_store_do(store, what, error,
+                          "DELETE FROM evaluations WHERE run_id=? AND metric_id=? AND step=? AND settings_id=? AND "
+                          "scorer_id=? AND prompt_id IN (SELECT prompt_id FROM prompts WHERE prompt_set_id=?)",
+                          "iiiiii", run_id, metric_id, step, settings_id, scorer_id, prompt_set_id);
+    if (status == DIPP_OK)
+        status =
+            dipp_store_do(store, what, error,
+                          "DELETE FROM set_metrics WHERE run_id=? AND metric_id=? AND step=? AND settings_id=? AND "
+                          "scorer_id=? AND prompt_set_id=?",
+                          "iiiiii", run_id, metric_id, step, settings_id, scorer_id, prompt_set_id);
+    return dipp_store_end(store, status, error);
+}
+
 /* ---- files and events ---- */
 
 dipp_status dipp_store_checkpoint_put(dipp_store *store, int64_t run_id, int64_t attempt,

@@ -56,6 +56,8 @@ const char *dipp_store_journal_mode(const dipp_store *store); /* "wal", "truncat
 /* The sqlite3 * behind the store, for tests and for queries this header lacks; borrowed, never write through it. */
 void *dipp_store_connection(dipp_store *store);
 
+const char *dipp_store_sqlite_version(void); /* of the loaded library, "3.40.1" */
+
 /* PRAGMA integrity_check and foreign_key_check. DIPP_E_FORMAT lists the first findings and the remedy. */
 dipp_status dipp_store_check(dipp_store *store, dipp_error *error);
 
@@ -330,6 +332,11 @@ typedef struct dipp_set_metric_row {
 dipp_status dipp_store_set_metrics_put(dipp_store *store, int64_t run_id, int64_t step, int64_t settings_id,
                                        int64_t prompt_set_id, const dipp_set_metric_row *rows, size_t count,
                                        dipp_error *error);
+
+/* Forgets what this metric by this scorer has at the step under these settings, single pictures and whole sets alike, so
+ * that an evaluation with fewer samples leaves none of the earlier ones behind. */
+dipp_status dipp_store_scores_remove(dipp_store *store, int64_t run_id, int64_t step, int64_t settings_id,
+                                     int64_t prompt_set_id, const char *metric, int64_t scorer_id, dipp_error *error);
 
 /* ---- files and events ---------------------------------------------------------------------------------------- */
 

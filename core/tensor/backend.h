@@ -57,6 +57,7 @@ struct dipp_backend {
     const char *name;      /* "reference", "cpu", "cuda", "null" */
     const char *precision; /* what auto became: "f64", "f32", "bf16" */
     const char *isa;       /* e.g. "avx512_core_amx", recorded per attempt */
+    const char *library;   /* what it computes with beside code of its own, "oneDNN 2.6.2"; NULL: nothing */
     uint32_t threads;
     size_t element_size[3]; /* by dipp_dtype; int32 is 4 everywhere */
     bool compute_is_wide;   /* the same storage type: no compute copies of parameters are kept */

@@ -141,7 +141,9 @@ static void test_wrong_experiment(void **state)
 
 static void test_usage(void **state)
 {
-    static const char *const commands[] = {"run", "check", "plan", "ls", "show", "sample", "plugins", "sql", "world"};
+    static const char *const commands[] = {"run",     "check",   "plan",   "ls",   "show",   "sample",
+                                           "diff",    "compare", "eval",   "grid", "export", "merge",
+                                           "plugins", "sql",     "doctor", "gc",   "world"};
     char line[64];
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         snprintf(line, sizeof line, "%s --help", commands[i]);

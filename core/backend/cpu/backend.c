@@ -278,6 +278,7 @@ dipp_status dipp_cpu_backend_create(const dipp_backend_options *options_given, d
     context->has_amx = has_amx;
     context->threads = threads;
     context->level = best_level();
+    dipp_cpu_onednn_version(context->library, sizeof context->library);
     dipp_status status = dipp_cpu_onednn_create(threads, &context->onednn, error);
     if (status != DIPP_OK) {
         dipp_release(context);
@@ -287,6 +288,7 @@ dipp_status dipp_cpu_backend_create(const dipp_backend_options *options_given, d
         .name = "cpu",
         .precision = bf16 ? "bf16" : "f32",
         .isa = dipp_cpu_onednn_isa(),
+        .library = context->library,
         .threads = (uint32_t)threads,
         .element_size = {bf16 ? 2 : 4, 4, 4},
         .compute_is_wide = !bf16,

@@ -23,6 +23,7 @@ typedef struct dipp_cpu_context {
     bool bf16;            /* compute is bf16 */
     bool has_amx;         /* bf16 tiles may be used by our own kernels */
     int threads;
+    char library[32];
     int saved_threads; /* the caller's OpenMP setting between begin and end */
     const dipp_cpu_level *level;
     dipp_cpu_onednn *onednn;

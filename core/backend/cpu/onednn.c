@@ -4,6 +4,7 @@
 
 #include <oneapi/dnnl/dnnl_debug.h>
 
+#include <stdio.h>
 #include <string.h>
 
 enum { ARGUMENT_A, ARGUMENT_B, ARGUMENT_C, ARGUMENT_SCRATCH, ARGUMENT_BIAS, ARGUMENTS };
@@ -39,6 +40,12 @@ const char *dipp_cpu_onednn_isa(void)
     case dnnl_cpu_isa_avx512_core_amx: return "avx512_core_amx";
     default: return "generic";
     }
+}
+
+void dipp_cpu_onednn_version(char *text, size_t size)
+{
+    const dnnl_version_t *version = dnnl_version();
+    snprintf(text, size, "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
 }
 
 bool dipp_cpu_onednn_has_amx(void)

@@ -22,6 +22,7 @@ void dipp_cpu_onednn_destroy(dipp_cpu_onednn **onednn) DIPP_CPU_HIDDEN;
 
 /* The instruction set oneDNN will use, e.g. "avx512_core_amx"; static text. */
 const char *dipp_cpu_onednn_isa(void) DIPP_CPU_HIDDEN;
+void dipp_cpu_onednn_version(char *text, size_t size) DIPP_CPU_HIDDEN; /* "oneDNN 2.6.2", of the loaded library */
 bool dipp_cpu_onednn_has_amx(void) DIPP_CPU_HIDDEN;
 bool dipp_cpu_onednn_has_avx512(void) DIPP_CPU_HIDDEN; /* then products of bf16 exist, at whatever speed */
 bool dipp_cpu_onednn_has_avx2(void) DIPP_CPU_HIDDEN;

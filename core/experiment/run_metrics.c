@@ -1,0 +1,264 @@
+#include "experiment/run_metrics.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "experiment/run_setup.h"
+#include "experiment/yaml_edit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static dipp_status add_metric(dipp_run_metrics *metrics, const char *name, dipp_metric_kind kind, dipp_error *error)
+{
+    if (metrics->count == DIPP_RUN_METRICS)
+        return dipp_fail(error, DIPP_E_INVALID, "more than %d metrics", DIPP_RUN_METRICS);
+    for (uint32_t i = 0; i < metrics->count; i++)
+        if (!strcmp(metrics->names[i], name))
+            return dipp_fail(error, DIPP_E_INVALID,
+                             "two metrics are called %s; give one of evaluate.scorers another name", name);
+    char *copy = dipp_string_copy(name);
+    if (!copy)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", name);
+    metrics->names[metrics->count] = copy;
+    metrics->metrics[metrics->count++] = (dipp_evaluation_metric){.name = copy, .kind = kind};
+    return DIPP_OK;
+}
+
+static dipp_status find_reward(dipp_run_metrics *metrics, const char *key, const char *name,
+                               const dipp_loaded_plugin **loaded, dipp_error *error)
+{
+    dipp_status status = dipp_plugins_find(metrics->plugins, DIPP_PLUGIN_REWARD, name, loaded, error);
+    if (status == DIPP_E_NOT_FOUND) {
+        dipp_text names = {0};
+        for (int i = 0; dipp_metric_names[i]; i++)
+            dipp_text_printf(&names, "%s%s", i ? ", " : "", dipp_metric_names[i]);
+        dipp_error inner = *error;
+        dipp_fail(error, status, "%s: `%s` is no built-in metric (%s) and no reward plugin: %.1200s", key, name,
+                  names.data ? names.data : "", inner.message);
+        dipp_text_discard(&names);
+    }
+    return status;
+}
+
+dipp_status dipp_run_metrics_add(dipp_run_metrics *metrics, const char *name, dipp_error *error)
+{
+    dipp_metric_kind kind;
+    if (!strcmp(name, "ikl")) /* stored with every evaluation */
+        return DIPP_OK;
+    if (dipp_metric_by_name(name, &kind))
+        return add_metric(metrics, name, kind, error);
+    const dipp_loaded_plugin *loaded = NULL;
+    dipp_status status = find_reward(metrics, "evaluate.metrics", name, &loaded, error);
+    if (status == DIPP_OK)
+        status = add_metric(metrics, name, DIPP_METRIC_REWARD, error);
+    if (status != DIPP_OK)
+        return status;
+    uint32_t index = metrics->count - 1;
+    status = dipp_parameters_create_from_text(loaded->descriptor->parameters, loaded->descriptor->parameter_count, NULL,
+                                              0, &metrics->defaults[index], error);
+    if (status != DIPP_OK)
+        return dipp_error_context(error,
+                                  "metric %s has parameters without a default, so give it under "
+                                  "evaluate.scorers: [{plugin: %s, params: {...}}]",
+                                  name, name);
+    metrics->metrics[index].plugin = loaded->descriptor;
+    metrics->metrics[index].parameters = metrics->defaults[index];
+    return DIPP_OK;
+}
+
+static dipp_status add_scorer(dipp_run_metrics *metrics, const dipp_config *config, size_t number, dipp_error *error)
+{
+    char path[64];
+    snprintf(path, sizeof path, "evaluate.scorers[%zu].plugin", number);
+    const char *plugin = dipp_config_string(config, path);
+    const dipp_loaded_plugin *loaded = NULL;
+    dipp_status status = find_reward(metrics, path, plugin, &loaded, error);
+    snprintf(path, sizeof path, "evaluate.scorers[%zu].name", number);
+    const char *name = dipp_config_string(config, path);
+    if (status == DIPP_OK)
+        status = add_metric(metrics, name ? name : plugin, DIPP_METRIC_REWARD, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_evaluation_metric *metric = &metrics->metrics[metrics->count - 1];
+    snprintf(path, sizeof path, "evaluate.scorers[%zu].params", number);
+    metric->plugin = loaded->descriptor;
+    metric->parameters = dipp_config_parameters(config, path);
+    snprintf(path, sizeof path, "evaluate.scorers[%zu].weights", number);
+    metric->weights = dipp_config_string(config, path);
+    return DIPP_OK;
+}
+
+dipp_status dipp_run_metrics_read(dipp_run_metrics *metrics, const dipp_config *config, dipp_error *error)
+{
+    const dipp_yaml_node *names = dipp_config_node(config, "evaluate.metrics");
+    dipp_status status = DIPP_OK;
+    for (size_t i = 0; names && i < names->count && status == DIPP_OK; i++)
+        status = dipp_run_metrics_add(metrics, names->items[i]->text, error);
+    for (size_t i = 0; i < dipp_config_length(config, "evaluate.scorers") && status == DIPP_OK; i++)
+        status = add_scorer(metrics, config, i, error);
+    return status;
+}
+
+/* ---- What the store must know beforehand ---- */
+
+/* Parameters as canonical JSON in the order of the table. */
+static char *parameters_json(const dipp_plugin *plugin, const dipp_parameters *parameters)
+{
+    dipp_text text = {0};
+    const char *comma = "";
+    dipp_text_append(&text, "{");
+    for (uint32_t i = 0; i < plugin->parameter_count; i++) {
+        const dipp_parameter *row = &plugin->parameters[i];
+        size_t count = 0;
+        if (!dipp_parameters_has(parameters, row->key))
+            continue;
+        dipp_text_printf(&text, "%s\"%s\":", comma, row->key);
+        comma = ",";
+        if (row->type == DIPP_TYPE_BOOL)
+            dipp_text_append(&text, dipp_parameters_bool(parameters, row->key) ? "true" : "false");
+        else if (row->type == DIPP_TYPE_INT)
+            dipp_text_printf(&text, "%lld", (long long)dipp_parameters_int(parameters, row->key));
+        else if (row->type == DIPP_TYPE_FLOAT)
+            dipp_json_write_float(&text, dipp_parameters_float(parameters, row->key));
+        else if (row->type == DIPP_TYPE_FLOAT_LIST || row->type == DIPP_TYPE_INT_LIST) {
+            const double *floats =
+                row->type == DIPP_TYPE_FLOAT_LIST ? dipp_parameters_floats(parameters, row->key, &count) : NULL;
+            const int64_t *ints = floats ? NULL : dipp_parameters_ints(parameters, row->key, &count);
+            dipp_text_append(&text, "[");
+            for (size_t k = 0; k < count; k++) {
+                dipp_text_append(&text, k ? "," : "");
+                dipp_json_write_float(&text, floats ? floats[k] : (double)ints[k]);
+            }
+            dipp_text_append(&text, "]");
+        } else if (row->type == DIPP_TYPE_STRING_LIST) {
+            const char *const *strings = dipp_parameters_strings(parameters, row->key, &count);
+            dipp_text_append(&text, "[");
+            for (size_t k = 0; k < count; k++) {
+                dipp_text_append(&text, k ? "," : "");
+                dipp_json_write_string(&text, strings[k]);
+            }
+            dipp_text_append(&text, "]");
+        } else {
+            dipp_json_write_string(&text, dipp_parameters_string(parameters, row->key));
+        }
+    }
+    dipp_text_append(&text, "}");
+    return dipp_text_finish(&text);
+}
+
+static dipp_status put_scorer(dipp_run_metrics *metrics, dipp_store *store, uint32_t index, dipp_error *error)
+{
+    const dipp_evaluation_metric *metric = &metrics->metrics[index];
+    if (metric->kind != DIPP_METRIC_REWARD) {
+        dipp_plugin_record judge = {.kind = "metric",
+                                    .name = metric->kind == DIPP_METRIC_DIVERSITY ? "diversity" : "judge",
+                                    .version = "1",
+                                    .abi = DIPP_ABI_MAJOR};
+        dipp_status status = dipp_store_metric_define(store, metric->name, 1, "test", NULL, NULL, error);
+        return status == DIPP_OK ? dipp_store_scorer_put(store, &judge, NULL, &metrics->scorers[index], error) : status;
+    }
+    const dipp_loaded_plugin *loaded = NULL;
+    dipp_status status = dipp_plugins_find(metrics->plugins, DIPP_PLUGIN_REWARD, metric->plugin->name, &loaded, error);
+    char weights[DIPP_SHA256_HEX_BYTES];
+    char *file = metric->weights ? dipp_run_weights_file(metric->weights, "model") : NULL;
+    if (status == DIPP_OK && file)
+        status = dipp_sha256_file(file, weights, error);
+    dipp_release(file);
+    char *json = status == DIPP_OK ? parameters_json(metric->plugin, metric->parameters) : NULL;
+    if (status == DIPP_OK && !json)
+        status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", metric->name);
+    if (status == DIPP_OK) {
+        dipp_plugin_record plugin = {.kind = "reward",
+                                     .name = metric->plugin->name,
+                                     .version = metric->plugin->version,
+                                     .abi = metric->plugin->abi_major,
+                                     .sha256 = loaded->sha256,
+                                     .weights_sha256 = metric->weights ? weights : NULL,
+                                     .path = loaded->path};
+        status = dipp_store_metric_define(store, metric->name, 1, "test", NULL, metric->plugin->summary, error);
+        if (status == DIPP_OK)
+            status = dipp_store_scorer_put(store, &plugin, json, &metrics->scorers[index], error);
+    }
+    dipp_release(json);
+    return status;
+}
+
+dipp_status dipp_run_metrics_introduce(dipp_run_metrics *metrics, dipp_store *store, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    for (uint32_t i = 0; i < metrics->count && status == DIPP_OK; i++)
+        status = put_scorer(metrics, store, i, error);
+    return status;
+}
+
+void dipp_run_metrics_clear(dipp_run_metrics *metrics)
+{
+    for (uint32_t i = 0; i < metrics->count; i++) {
+        dipp_parameters_destroy(&metrics->defaults[i]);
+        dipp_release(metrics->names[i]);
+    }
+    metrics->count = 0;
+}
+
+/* ---- Rows ---- */
+
+static dipp_status put_scores(const dipp_run_metrics *metrics, const dipp_run_scores_place *place,
+                              const dipp_evaluation_result *result, const int64_t *artifacts, dipp_error *error)
+{
+    dipp_evaluation_row *rows = dipp_allocate_zeroed(result->score_count + 1, sizeof *rows);
+    if (!rows)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for %zu scores", result->score_count);
+    for (size_t i = 0; i < result->score_count; i++) {
+        const dipp_evaluation_score *score = &result->scores[i];
+        uint32_t noise = score->prompt * place->samples + score->sample;
+        rows[i] = (dipp_evaluation_row){.metric = metrics->metrics[score->metric].name,
+                                        .scorer_id = metrics->scorers[score->metric],
+                                        .prompt = score->prompt,
+                                        .sample = score->sample,
+                                        .noise_seed = place->noise_seed << 32 | noise,
+                                        .value = score->value,
+                                        .artifact_id = artifacts[noise]};
+    }
+    dipp_status status = result->score_count
+                             ? dipp_store_evaluations_put(place->store, place->run_id, place->step, place->settings_id,
+                                                          place->prompt_set_id, rows, result->score_count, error)
+                             : DIPP_OK;
+    dipp_release(rows);
+    return status;
+}
+
+static dipp_status put_set_scores(const dipp_run_metrics *metrics, const dipp_run_scores_place *place,
+                                  const dipp_evaluation_result *result, dipp_error *error)
+{
+    dipp_set_metric_row *rows = dipp_allocate_zeroed(result->set_count + 1, sizeof *rows);
+    size_t count = 0;
+    if (!rows)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for %zu numbers", result->set_count);
+    for (size_t i = 0; i < result->set_count; i++) {
+        const dipp_evaluation_set_score *score = &result->set_scores[i];
+        if (score->metric >= 0)
+            rows[count++] = (dipp_set_metric_row){.metric = score->name,
+                                                  .scorer_id = metrics->scorers[score->metric],
+                                                  .group = score->prompt < 0 ? NULL : place->texts[score->prompt],
+                                                  .value = score->value,
+                                                  .samples = score->samples};
+    }
+    dipp_status status = count
+                             ? dipp_store_set_metrics_put(place->store, place->run_id, place->step, place->settings_id,
+                                                          place->prompt_set_id, rows, count, error)
+                             : DIPP_OK;
+    dipp_release(rows);
+    return status;
+}
+
+dipp_status dipp_run_metrics_store(const dipp_run_metrics *metrics, const dipp_run_scores_place *place,
+                                   const dipp_evaluation_result *result, const int64_t *artifacts, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    for (uint32_t i = 0; i < metrics->count && status == DIPP_OK; i++)
+        status = dipp_store_scores_remove(place->store, place->run_id, place->step, place->settings_id,
+                                          place->prompt_set_id, metrics->metrics[i].name, metrics->scorers[i], error);
+    if (status == DIPP_OK)
+        status = put_scores(metrics, place, result, artifacts, error);
+    return status == DIPP_OK ? put_set_scores(metrics, place, result, error) : status;
+}

@@ -1,0 +1,45 @@
+/* The metrics of an evaluation: which they are, who scores them in the store's eyes, and the rows of what was scored. */
+#ifndef DIPP_EXPERIMENT_RUN_METRICS_H
+#define DIPP_EXPERIMENT_RUN_METRICS_H
+
+#include "evaluate/evaluation.h"
+#include "experiment/config.h"
+#include "plugin/plugin_host.h"
+#include "store/store.h"
+
+enum { DIPP_RUN_METRICS = 64 };
+
+typedef struct dipp_run_metrics { /* starts from {.plugins = ...}; ends with dipp_run_metrics_clear */
+    dipp_plugins *plugins;        /* borrowed */
+    dipp_evaluation_metric metrics[DIPP_RUN_METRICS];
+    uint32_t count;
+    dipp_parameters *defaults[DIPP_RUN_METRICS]; /* of metrics that name a plugin alone */
+    char *names[DIPP_RUN_METRICS];
+    int64_t scorers[DIPP_RUN_METRICS]; /* ids, after introduce */
+} dipp_run_metrics;
+
+/* A built-in metric, or a reward plugin with its defaults. DIPP_E_NOT_FOUND lists what there is; DIPP_E_INVALID for a
+ * second of the name, or a plugin with parameters that have no default. */
+dipp_status dipp_run_metrics_add(dipp_run_metrics *metrics, const char *name, dipp_error *error);
+/* Adds those of evaluate.metrics and evaluate.scorers. config is borrowed as long as metrics. */
+dipp_status dipp_run_metrics_read(dipp_run_metrics *metrics, const dipp_config *config, dipp_error *error);
+void dipp_run_metrics_clear(dipp_run_metrics *metrics);
+
+/* Defines metrics and scorers in the store. */
+dipp_status dipp_run_metrics_introduce(dipp_run_metrics *metrics, dipp_store *store, dipp_error *error);
+
+/* Where scores go, and what they were drawn from. */
+typedef struct dipp_run_scores_place {
+    dipp_store *store;
+    int64_t run_id, step, settings_id, prompt_set_id;
+    const char *const *texts; /* of the prompts */
+    uint32_t samples;         /* of each prompt */
+    uint64_t noise_seed;
+} dipp_run_scores_place;
+
+/* Stores every score of result in place of what these metrics had there, inside the caller's transaction.
+ * artifacts [result->count]: ids of the pictures, 0 = not kept. */
+dipp_status dipp_run_metrics_store(const dipp_run_metrics *metrics, const dipp_run_scores_place *place,
+                                   const dipp_evaluation_result *result, const int64_t *artifacts, dipp_error *error);
+
+#endif

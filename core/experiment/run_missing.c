@@ -1,0 +1,114 @@
+#include "experiment/run_missing.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "experiment/run_setup.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Repositories are on huggingface.co unless said otherwise. dipp downloads nothing. */
+static const struct {
+    const char *plugin, *files;
+} published[] = {
+    {"dit", "weights/emoji-dit and weights/emoji-dit-onestep ship with dipp; of this architecture "
+            "PixArt-alpha/PixArt-XL-2-512x512 is published: transformer/diffusion_pytorch_model.safetensors"},
+    {"unet", "stable-diffusion-v1-5/stable-diffusion-v1-5: unet/diffusion_pytorch_model.safetensors, "
+             "vae/diffusion_pytorch_model.safetensors, text_encoder/model.safetensors"},
+    {"hps", "xswu/HPSv2: HPS_v2_compressed.pt (2.0) or HPS_v2.1_compressed.pt (2.1)"},
+    {"imagereward", "THUDM/ImageReward: ImageReward.pt and med_config.json"},
+    {"aesthetic", "github.com/christophschuhmann/improved-aesthetic-predictor: sac+logos+ava1-l14-linearMSE.pth, with "
+                  "openai/clip-vit-large-patch14: model.safetensors"},
+    {"pickscore", "yuvalkirstain/PickScore_v1: model.safetensors"},
+    {"clipscore", "openai/clip-vit-base-patch32: model.safetensors"},
+};
+
+const char *dipp_published(const char *plugin)
+{
+    for (size_t i = 0; plugin && i < sizeof published / sizeof *published; i++)
+        if (!strcmp(published[i].plugin, plugin))
+            return published[i].files;
+    return NULL;
+}
+
+typedef struct missing_search {
+    dipp_missing_fn each;
+    void *user;
+    const dipp_cell *cell;
+    char **seen;
+    size_t count, capacity;
+    bool stopped;
+} missing_search;
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && !strcmp(text + length - tail, end);
+}
+
+/* "rewards[0].weights" and "reference.params.vocabulary" belong to the plugin of "rewards[0]" and "reference". */
+static const char *plugin_of(const dipp_cell *cell, const char *key)
+{
+    char section[128];
+    snprintf(section, sizeof section, "%s", key);
+    for (char *dot = strrchr(section, '.'); dot; dot = strrchr(section, '.')) {
+        snprintf(dot, sizeof section - (size_t)(dot - section), ".plugin");
+        for (size_t i = 0; i < cell->value_count; i++)
+            if (!strcmp(cell->values[i].key, section))
+                return cell->values[i].text;
+        *dot = 0;
+    }
+    return NULL;
+}
+
+/* Takes over path. */
+static dipp_status look_for(missing_search *search, const char *key, char *path, dipp_error *error)
+{
+    bool known = path && dipp_path_exists(path);
+    for (size_t i = 0; path && i < search->count && !known; i++)
+        known = !strcmp(search->seen[i], path);
+    if (known) {
+        dipp_release(path);
+        return DIPP_OK;
+    }
+    if (!path || !dipp_grow((void **)&search->seen, &search->capacity, search->count + 1, sizeof *search->seen)) {
+        dipp_release(path);
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for a list of files");
+    }
+    search->seen[search->count++] = path;
+    search->stopped = search->each(search->user, key, path, dipp_published(plugin_of(search->cell, key))) != 0;
+    return DIPP_OK;
+}
+
+static dipp_status look_at(missing_search *search, const dipp_config_value *value, dipp_error *error)
+{
+    if (strcmp(value->type, "path") || !strcmp(value->key, "output"))
+        return DIPP_OK;
+    bool weights = ends_with(value->key, ".weights"), init = !strcmp(value->key, "generator.init");
+    if (!weights && !init)
+        return look_for(search, value->key, dipp_string_copy(value->text), error);
+    dipp_status status =
+        look_for(search, value->key, dipp_run_weights_file(value->text, init ? "generator" : "model"), error);
+    const char *ta = dipp_config_string(search->cell->config, "align.ta.init");
+    if (status == DIPP_OK && init && ta && !strcmp(ta, "stage1") && dipp_path_is_directory(value->text))
+        status = look_for(search, value->key, dipp_run_weights_file(value->text, "ta"), error);
+    return status;
+}
+
+dipp_status dipp_run_missing(const dipp_experiment *experiment, dipp_missing_fn each, void *user, dipp_error *error)
+{
+    missing_search search = {.each = each, .user = user};
+    size_t count = 0;
+    const dipp_cell *cells = dipp_experiment_cells(experiment, &count);
+    dipp_status status = DIPP_OK;
+    for (size_t i = 0; i < count && status == DIPP_OK; i++) {
+        search.cell = &cells[i];
+        for (size_t k = 0; k < cells[i].value_count && status == DIPP_OK && !search.stopped; k++)
+            status = look_at(&search, &cells[i].values[k], error);
+    }
+    for (size_t i = 0; i < search.count; i++)
+        dipp_release(search.seen[i]);
+    dipp_release(search.seen);
+    return status;
+}
