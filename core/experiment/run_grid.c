@@ -140,7 +140,7 @@ static size_t order_columns(const grid_state *state, const dipp_grid_request *re
             shown[columns++] = c;
     for (size_t r = 0; r < (size_t)state->rows; r++) {
         size_t *row = order + r * GRID_COLUMNS;
-        memcpy(row, shown, sizeof shown);
+        memcpy(row, shown, columns * sizeof *shown);
         for (size_t left = columns; request->blind && left > 1; left--) {
             double u = dipp_philox_uniform_double(request->random_seed, STREAM_SHUFFLE, (uint32_t)r, 0, (uint32_t)left);
             size_t with = (size_t)(u * (double)left), kept = row[left - 1];

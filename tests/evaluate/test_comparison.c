@@ -145,15 +145,14 @@ static void arms_are_corrected_for_their_number(void **state)
     char sha[65];
     dipp_store_experiment experiment;
     dipp_plugin_record judge = {.kind = "metric", .name = "judge", .version = "1"};
-    const dipp_prompt_record prompt = {"a dog", NULL, NULL};
+    const dipp_prompt_record prompts[] = {{"a dog", NULL, NULL}, {"a cat", NULL, NULL}};
     dipp_evaluation_settings settings = {.sampler_steps = 1, .cfg_omega = 1, .images_seen = 10};
     int64_t scorer, set, settings_id;
     assert_ok(dipp_store_experiment_put(made.store, "three", "name: three\n", fake_sha256("three", sha), NULL,
                                         &experiment, &error),
               error);
     assert_ok(dipp_store_scorer_put(made.store, &judge, NULL, &scorer, &error), error);
-    assert_ok(dipp_store_prompt_set_put(made.store, "one", fake_sha256("one set", sha), &prompt, 1, &set, &error),
-              error);
+    assert_ok(dipp_store_prompt_set_put(made.store, "one", fake_sha256("two", sha), prompts, 2, &set, &error), error);
     assert_ok(dipp_store_settings_put(made.store, &settings, &settings_id, &error), error);
     for (int arm = 0; arm < 3; arm++)
         for (int seed = 0; seed < 5; seed++) {
@@ -164,9 +163,10 @@ static void arms_are_corrected_for_their_number(void **state)
                                   .seed = seed,
                                   .config_sha256 = fake_sha256(name, sha)};
             dipp_run_ref run;
-            dipp_evaluation_row row = {"glyph", scorer, 0, 0, 1, arm ? seed + (double)arm : 0, 0};
+            double value = arm ? seed + (double)arm : 0; /* of both prompts, under one noise */
+            dipp_evaluation_row rows[] = {{"glyph", scorer, 0, 0, 1, value, 0}, {"glyph", scorer, 1, 0, 1, value, 0}};
             assert_ok(dipp_store_run_create(made.store, &spec, &run, &error), error);
-            assert_ok(dipp_store_evaluations_put(made.store, run.run_id, 1, settings_id, set, &row, 1, &error), error);
+            assert_ok(dipp_store_evaluations_put(made.store, run.run_id, 1, settings_id, set, rows, 2, &error), error);
             assert_ok(dipp_store_run_finish(made.store, run.run_id, DIPP_RUN_COMPLETED, 0, -1, NULL, NULL, &error),
                       error);
         }
@@ -179,7 +179,8 @@ static void arms_are_corrected_for_their_number(void **state)
               error);
     const dipp_compared_metric *glyph = metric_of(&made, "glyph");
     const dipp_compared_arm *b = arm_of(glyph, "b"), *c = arm_of(glyph, "c");
-    near(b->difference.mean, 3); /* 1 2 3 4 5: the example of test_statistics.c */
+    assert_int_equal(b->difference.pairs, 10); /* each prompt with itself alone */
+    near(b->difference.mean, 3);               /* 1 2 3 4 5: the example of test_statistics.c */
     assert_true(fabs(b->difference.p_t - 0.0132356) < 1e-6);
     assert_true(c->difference.p_t < b->difference.p_t);
     near(c->p_holm, 2 * c->difference.p_t);

@@ -67,6 +67,9 @@ static char *contents(dipp_store *store)
         "SELECT r.run_uuid, e.code, e.message, e.step FROM events e JOIN runs r USING(run_id) ORDER BY 1, 2",
         "SELECT r.run_uuid, c.depth, c.role, c.path FROM weight_chain c JOIN runs r USING(run_id) ORDER BY 1, 2, 3",
         "SELECT r.run_uuid, a.kind, a.path FROM artifacts a JOIN runs r USING(run_id) ORDER BY 1, 2, 3",
+        "SELECT r.run_uuid, n.name, e.step, p.text, e.sample, e.noise_seed, e.value, e.kind, a.path FROM evaluations e "
+        "JOIN runs r USING(run_id) JOIN metric_names n USING(metric_id) JOIN prompts p USING(prompt_id) LEFT JOIN "
+        "artifacts a ON a.artifact_id=e.artifact_id ORDER BY 1, 2, 3, 4, 5, 6",
         "SELECT r.run_uuid, u.role, u.position, g.name, u.metric FROM run_plugins u JOIN plugins g USING(plugin_id) "
         "JOIN runs r USING(run_id) ORDER BY 1, 2, 3",
     };
@@ -122,12 +125,20 @@ static void ids_do_not_clash_and_order_does_not_matter(void **state)
     dipp_file_record file = {.step = 3, .kind = "image", .path = "one/p.png", .sha256 = fake_sha256("p", paths[3])};
     assert_ok(dipp_store_artifact_put(one, run, &file, NULL, &error), error);
     fill_synthetic(two);
+    dipp_evaluation_row scored = {"hps", (int64_t)number_of(two, "SELECT min(scorer_id) FROM evaluations"), 2, 7, 77, 1,
+                                  0};
+    file.path = "two/p.png";
+    run = (int64_t)number_of(two, "SELECT max(run_id) FROM runs");
+    assert_ok(dipp_store_artifact_put(two, run, &file, &scored.artifact_id, &error), error);
+    assert_ok(dipp_store_evaluations_put(two, run, 300, 1, 1, &scored, 1, &error), error);
     dipp_store *forward = open_at(state, "forward.db", paths[2]), *backward = open_at(state, "backward.db", paths[3]);
     merge(forward, paths[0]);
     merge(forward, paths[1]);
     merge(backward, paths[1]);
     merge(backward, paths[0]);
     same(contents(forward), contents(backward));
+    assert_true(number_of(forward, "SELECT count(*) FROM evaluations JOIN artifacts a USING(artifact_id) WHERE "
+                                   "a.path='two/p.png' AND noise_seed=77") == 1);
     assert_true(number_of(forward, "SELECT count(*) FROM runs") == 10);
     assert_true(
         number_of(forward, "SELECT value FROM metrics JOIN metric_names USING(metric_id) WHERE name='zzz first'") ==
