@@ -360,6 +360,23 @@ static void test_read_only(void **state)
     assert_true(before == digest_rows("e.db", metrics));
 }
 
+/* An exact experiment keeps no pictures; its report says who was compared and where it lies. */
+static void test_report(void **state)
+{
+    write_file("e.yaml", exact);
+    assert_int_equal(dipp("run e.yaml --db e.db"), 0);
+    assert_int_equal(dipp("report exact --db e.db"), 0);
+    assert_true(output_has("./e/reports/exact.html"));
+    uint64_t first = digest_file("e/reports/exact.html");
+    assert_int_equal(dipp("report exact --db e.db --out other.html"), 0);
+    assert_true(first == digest_file("other.html"));
+    assert_int_equal(dipp("report exakt --db e.db"), 3);
+    assert_true(output_has("no experiment `exakt`; it has\n  exact (4 runs)"));
+    assert_int_equal(dipp("report exact --db e.db --out nowhere/x.html"), 3);
+    assert_int_equal(dipp("report --db e.db"), 2);
+    assert_int_equal(dipp("report exact --db none.db"), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +386,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wrong_experiment, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_usage, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_looking, cli_setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_report, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_export, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_metric_versions, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_labelled_mixture, cli_setup, cli_teardown),
