@@ -22,9 +22,10 @@ enum { COLOURS = 7 };
 const char *dipp_report_colour(const dipp_report *report, int arm)
 {
     static const char *const names[COLOURS] = {"c0", "c1", "c2", "c3", "c4", "c5", "c6"};
-    if (arm == report->baseline)
-        return "base";
-    return names[(arm - (arm > report->baseline)) % COLOURS];
+    int place = report->arms[arm].place, base = report->arms[report->baseline].place;
+    if (arm == report->baseline || place < 0)
+        return place < 0 ? "idle" : "base";
+    return names[(place - (place > base)) % COLOURS];
 }
 
 void dipp_report_heading(dipp_report *report, const char *id, const char *title, const char *note)
@@ -44,7 +45,8 @@ void dipp_report_arm_name(dipp_report *report, int arm)
     dipp_svg_choose_ticks(0, 1, 1, &chart.y);
     dipp_text_append(out, "<span class=\"key\"><svg class=\"swatch\" viewBox=\"0 0 12 12\" aria-hidden=\"true\" "
                           "xmlns=\"http://www.w3.org/2000/svg\">");
-    dipp_svg_marker(&chart, dipp_report_colour(report, arm), arm, 4, (dipp_svg_point){0.5, 0.5}, NULL);
+    dipp_svg_marker(&chart, dipp_report_colour(report, arm), report->arms[arm].place, 4, (dipp_svg_point){0.5, 0.5},
+                    NULL);
     dipp_text_append(out, "</svg>");
     dipp_html_name(out, report->arms[arm].label);
     dipp_text_append(out, "</span>");
@@ -55,12 +57,13 @@ void dipp_report_legend(dipp_report *report, bool with_reference)
     dipp_text *out = &report->out;
     dipp_text_append(out, "<p class=\"legend\">");
     for (size_t a = 0; a < report->arm_count; a++)
-        dipp_report_arm_name(report, (int)a);
+        if (report->arms[a].place >= 0)
+            dipp_report_arm_name(report, (int)a);
     if (with_reference)
-        dipp_text_append(out,
-                         "<span class=\"key\"><svg class=\"swatch long\" viewBox=\"0 0 22 12\" aria-hidden=\"true\" "
-                         "xmlns=\"http://www.w3.org/2000/svg\"><line class=\"level\" x1=\"1\" x2=\"21\" y1=\"6\" "
-                         "y2=\"6\"/></svg>multi-step reference</span>");
+        dipp_text_append(
+            out, "<span class=\"key level-key\"><svg class=\"swatch\" viewBox=\"0 0 22 12\" aria-hidden=\"true\" "
+                 "xmlns=\"http://www.w3.org/2000/svg\"><line class=\"level\" x1=\"1\" x2=\"21\" y1=\"6\" "
+                 "y2=\"6\"/></svg>multi-step reference</span>");
     dipp_text_append(out, "</p>\n");
 }
 
@@ -116,8 +119,8 @@ static void write_warnings(dipp_report *report)
     if (unequal)
         dipp_text_append(out, "<li>Arms saw unequal numbers of images; only equal ones are compared.</li>");
     if (report->baseline_chosen) {
-        dipp_text_append(out,
-                         "<li>The experiment names no baseline with completed runs; the least aligned arm is taken: ");
+        dipp_text_append(
+            out, "<li>The experiment’s baseline is not one arm with completed runs; the least aligned is taken: ");
         dipp_report_arm_name(report, report->baseline);
         dipp_text_append(out, "</li>");
     }

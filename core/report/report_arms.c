@@ -2,6 +2,7 @@
 #include "report/report_parts.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Keys whose values differ between arms but not within one, and that somebody wrote down in at least one arm: what a
  * plugin's defaults add where only some arms have the plugin is not a difference anyone asked for. */
@@ -51,7 +52,7 @@ static void write_arm(dipp_report *report, int index, const dipp_text *differenc
     if (*arm->rewards)
         dipp_html_name(out, arm->rewards);
     else
-        dipp_text_append(out, "<span class=\"faint\">none</span>");
+        dipp_html_element(out, "span", "faint", arm->place < 0 ? "not recorded" : "none");
     dipp_text_append(out, "</td><td class=\"r\">");
     dipp_text_append_double(out, arm->omega);
     dipp_text_printf(out, "</td><td class=\"r n%s\">%zu of %zu</td>", arm->completed < arm->runs ? " warn" : "",
@@ -72,33 +73,56 @@ static void write_arm(dipp_report *report, int index, const dipp_text *differenc
     dipp_text_append(out, "</tr>\n");
 }
 
+static bool same_loss(const dipp_report_run *a, const dipp_report_run *b)
+{
+    return !a->completed && !b->completed && a->arm == b->arm && !strcmp(a->status, b->status) &&
+           !strcmp(a->error ? a->error : "", b->error ? b->error : "");
+}
+
+/* Seeds of one arm that ended alike are one row: seeds, and the furthest step. */
+static void write_loss(dipp_report *report, size_t first)
+{
+    dipp_text *out = &report->out;
+    const dipp_report_run *run = &report->runs[first];
+    int64_t step = 0;
+    dipp_text_append(out, "<tr><th scope=\"row\">");
+    dipp_report_arm_name(report, run->arm);
+    dipp_text_append(out, "</th><td class=\"n\">");
+    for (size_t i = first; i < report->run_count; i++) {
+        const dipp_report_run *other = &report->runs[i];
+        if (!same_loss(run, other))
+            continue;
+        dipp_text_printf(out, "%s%lld", i == first ? "" : ", ", (long long)other->seed);
+        step = other->step > step ? other->step : step;
+    }
+    dipp_text_append(out, "</td>");
+    dipp_html_element(out, "td", "warn", run->status);
+    dipp_text_printf(out, "<td class=\"r n\">%lld</td><td>", (long long)step);
+    dipp_html_name(out, run->error ? run->error : "no error text");
+    dipp_text_append(out, "</td></tr>\n");
+}
+
 /* Runs that a reader would otherwise miss. */
 static void write_lost(dipp_report *report)
 {
     dipp_text *out = &report->out;
-    size_t lost = 0;
-    for (size_t i = 0; i < report->run_count; i++)
-        lost += !report->runs[i].completed;
-    if (!lost)
-        return;
-    dipp_text_append(
-        out, "<h3 id=\"lost\">Runs that did not complete</h3><p class=\"note\">They are in no table, mean or claim; "
-             "in the curves they are dotted.</p>"
-             "<div class=\"wide\"><table><thead><tr><th>run</th><th>seed</th><th>status</th>"
-             "<th class=\"r\">step</th><th>what was recorded</th></tr></thead><tbody>\n");
+    size_t rows = 0;
     for (size_t i = 0; i < report->run_count; i++) {
-        const dipp_report_run *run = &report->runs[i];
-        if (run->completed)
+        bool told = report->runs[i].completed;
+        for (size_t k = 0; k < i && !told; k++)
+            told = same_loss(&report->runs[k], &report->runs[i]);
+        if (told)
             continue;
-        dipp_text_append(out, "<tr><th scope=\"row\">");
-        dipp_report_arm_name(report, run->arm);
-        dipp_text_printf(out, "</th><td class=\"n\">%lld</td>", (long long)run->seed);
-        dipp_html_element(out, "td", "warn", run->status);
-        dipp_text_printf(out, "<td class=\"r n\">%lld</td><td>", (long long)run->step);
-        dipp_html_name(out, run->error ? run->error : "no error text");
-        dipp_text_append(out, "</td></tr>\n");
+        if (!rows++)
+            dipp_text_append(
+                out,
+                "<h3 id=\"lost\">Runs that did not complete</h3><p class=\"note\">They are in no table, mean or claim; "
+                "in the curves they are dotted.</p>"
+                "<div class=\"wide\"><table><thead><tr><th>arm</th><th>seeds</th><th>status</th>"
+                "<th class=\"r\">step</th><th>what was recorded</th></tr></thead><tbody>\n");
+        write_loss(report, i);
     }
-    dipp_text_append(out, "</tbody></table></div>\n");
+    dipp_text_append(out, rows ? "</tbody></table></div>\n" : "");
 }
 
 dipp_status dipp_report_arms(dipp_report *report, dipp_error *error)

@@ -5,8 +5,9 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
-enum { ROW = 26, WIDTH = 460, LABEL = 170 };
+enum { ROW = 26, WIDTH = 480, LABEL_CHARACTERS = 32 };
 
 static size_t rows_of(const dipp_report *report, const dipp_report_comparisons *comparisons, int measure)
 {
@@ -27,6 +28,15 @@ static void widen(dipp_svg_range *range, const dipp_paired_statistics *s)
         dipp_svg_widen(range, s->by_seed[i].mean);
 }
 
+/* Room for the longest name; no font is at hand to ask. */
+static double label_width(const dipp_report *report)
+{
+    size_t longest = 8;
+    for (size_t a = 0; a < report->arm_count; a++)
+        longest = strlen(report->arms[a].label) > longest ? strlen(report->arms[a].label) : longest;
+    return 24 + 6.7 * (double)(longest < LABEL_CHARACTERS ? longest : LABEL_CHARACTERS);
+}
+
 static void bar(dipp_text *out, const dipp_svg_chart *chart, const char *class_name, dipp_interval interval, double y)
 {
     if (isfinite(interval.low))
@@ -39,10 +49,11 @@ static void draw_arm(dipp_report *report, const dipp_svg_chart *chart, const dip
 {
     dipp_text *out = &report->out;
     const dipp_paired_statistics *s = c->statistics;
-    char name[96], label[104];
-    snprintf(label, sizeof label, "%s%s", dipp_html_shorten(report->arms[arm].label, 22, name, sizeof name),
+    char name[160], label[168];
+    snprintf(label, sizeof label, "%s%s",
+             dipp_html_shorten(report->arms[arm].label, LABEL_CHARACTERS, name, sizeof name),
              c->trained_on ? " †" : "");
-    dipp_svg_label(out, "row", LABEL - 8, y + 4, "end", label);
+    dipp_svg_label(out, "row", chart->left - 8, y + 4, "end", label);
     dipp_text_printf(out, "<g class=\"%s\">", dipp_report_colour(report, arm));
     if (s->no_claim_over_seeds) {
         bar(out, chart, "interval prompts", s->over_prompts, y);
@@ -74,7 +85,7 @@ static void draw_measure(dipp_report *report, const dipp_report_comparisons *com
         if (c->statistics)
             widen(&range, c->statistics);
     }
-    dipp_svg_chart chart = {.out = out, .width = WIDTH, .height = height, .left = LABEL, .right = right};
+    dipp_svg_chart chart = {.out = out, .width = WIDTH, .height = height, .left = label_width(report), .right = right};
     dipp_svg_choose_ticks(range.low, range.high, 4, &chart.x);
     snprintf(title, sizeof title, "%.120s: difference to %.100s", report->measures[measure].label,
              report->arms[report->baseline].label);

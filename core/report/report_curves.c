@@ -118,26 +118,30 @@ static void thin_out(curve *line)
 
 static void line_class(const dipp_report *report, int arm, const char *kind, char out[64])
 {
-    snprintf(out, 64, "line %s %s d%d", kind, dipp_report_colour(report, arm), arm / ARMS_PER_PANEL % 4);
+    snprintf(out, 64, "line %s %s d%d", kind, dipp_report_colour(report, arm),
+             report->arms[arm].place / ARMS_PER_PANEL % 4);
 }
 
-/* The mean at the steps that every completed seed of the arm has. */
-static void draw_mean(dipp_report *report, const panel *shown, dipp_svg_chart *chart, int arm)
+/* Centre and unit of a scale. */
+typedef struct spread {
+    double centre, size;
+} spread;
+
+/* The mean at the steps that every completed seed of the arm has, (y - centre) / size of it; freed with dipp_release. NULL with
+ * *count 0 where the arm has none. */
+static dipp_svg_point *mean_of_arm(dipp_report *report, const panel *shown, int arm, spread of, size_t *count)
 {
     const curve *first = NULL;
     size_t seeds = 0;
+    *count = 0;
     for (size_t i = 0; i < shown->count; i++)
         if (report->runs[shown->curves[i].run].arm == arm && report->runs[shown->curves[i].run].completed) {
             first = first ? first : &shown->curves[i];
             seeds++;
         }
     dipp_svg_point *mean = first ? dipp_allocate_zeroed(first->count, sizeof *mean) : NULL;
-    if (!mean) {
-        report->out.failed |= first != NULL;
-        return;
-    }
-    size_t count = 0;
-    for (size_t p = 0; p < first->count; p++) {
+    report->out.failed |= first && !mean;
+    for (size_t p = 0; mean && p < first->count; p++) {
         double sum = 0;
         size_t have = 0;
         for (size_t i = 0; i < shown->count; i++) {
@@ -152,17 +156,43 @@ static void draw_mean(dipp_report *report, const panel *shown, dipp_svg_chart *c
                 }
         }
         if (have == seeds)
-            mean[count++] = (dipp_svg_point){first->points[p].x, sum / (double)seeds};
+            mean[(*count)++] = (dipp_svg_point){first->points[p].x, (sum / (double)seeds - of.centre) / of.size};
     }
+    return mean;
+}
+
+static void draw_mean(dipp_report *report, const panel *shown, dipp_svg_chart *chart, int arm, const char *kind,
+                      spread of)
+{
+    size_t count = 0;
+    dipp_svg_point *mean = mean_of_arm(report, shown, arm, of, &count);
     char class_name[64];
-    line_class(report, arm, "mean", class_name);
+    line_class(report, arm, kind, class_name);
     dipp_svg_line(chart, class_name, mean, count, false);
     dipp_release(mean);
 }
 
-static bool in_group(int arm, size_t group)
+static bool in_group(const dipp_report *report, int arm, size_t group)
 {
-    return (size_t)arm / ARMS_PER_PANEL == group;
+    int place = report->arms[arm].place;
+    return place >= 0 && (size_t)place / ARMS_PER_PANEL == group;
+}
+
+static size_t count_groups(const dipp_report *report)
+{
+    size_t groups = 0;
+    for (size_t a = 0; a < report->arm_count; a++)
+        if (report->arms[a].place >= 0)
+            groups = (size_t)report->arms[a].place / ARMS_PER_PANEL + 1;
+    return groups;
+}
+
+static bool has_curves(const dipp_report *report, const panel *shown, size_t group)
+{
+    for (size_t i = 0; i < shown->count; i++)
+        if (in_group(report, report->runs[shown->curves[i].run].arm, group))
+            return true;
+    return false;
 }
 
 static void draw_panel(dipp_report *report, const panel *shown, size_t group, size_t groups)
@@ -184,10 +214,11 @@ static void draw_panel(dipp_report *report, const panel *shown, size_t group, si
         dipp_report_measure_name(report, shown->measure, report->measures[shown->measure].trained_arms > 0);
     else
         dipp_html_name(out, shown->name);
-    if (groups > 1)
-        dipp_html_textf(out, ", arms %zu to %zu", group * ARMS_PER_PANEL + 1,
-                        (group + 1) * ARMS_PER_PANEL < report->arm_count ? (group + 1) * ARMS_PER_PANEL
-                                                                         : report->arm_count);
+    if (groups > 1) {
+        dipp_text_append(out, " <small>");
+        dipp_html_textf(out, "panel %zu of %zu", group + 1, groups);
+        dipp_text_append(out, "</small>");
+    }
     if (shown->nonfinite) {
         dipp_text_append(out, "<small class=\"warn\"> ");
         dipp_html_textf(out, "%zu values not finite", shown->nonfinite);
@@ -203,14 +234,88 @@ static void draw_panel(dipp_report *report, const panel *shown, size_t group, si
     }
     for (size_t i = 0; i < shown->count; i++) {
         const dipp_report_run *run = &report->runs[shown->curves[i].run];
-        if (!in_group(run->arm, group))
+        if (!in_group(report, run->arm, group))
             continue;
         line_class(report, run->arm, run->completed ? "thin" : "lost", class_name);
         dipp_svg_line(&chart, class_name, shown->curves[i].points, shown->curves[i].count, false);
     }
     for (size_t a = 0; a < report->arm_count; a++)
-        if (in_group((int)a, group))
-            draw_mean(report, shown, &chart, (int)a);
+        if (in_group(report, (int)a, group))
+            draw_mean(report, shown, &chart, (int)a, "mean", (spread){0, 1});
+    dipp_svg_end(&chart);
+    dipp_text_append(out, "</figure>\n");
+}
+
+/* ---- What was rewarded and what was not, in one panel ---- */
+
+static const panel *panel_of(const panel_list *list, int measure)
+{
+    for (size_t p = 0; p < list->count; p++)
+        if (measure >= 0 && list->panels[p].measure == measure)
+            return &list->panels[p];
+    return NULL;
+}
+
+static bool was_trained(const dipp_report *report, int arm, int measure)
+{
+    dipp_report_mean mean;
+    return dipp_report_mean_of(report, arm, measure, DIPP_REPORT_FINAL, &mean) && mean.trained_on;
+}
+
+/* Mean and standard deviation of all points of completed runs. false: they are all alike. */
+static bool spread_of(const dipp_report *report, const panel *shown, spread *out)
+{
+    double sum = 0, squares = 0;
+    size_t count = 0;
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < shown->count; i++)
+            for (size_t k = 0; k < shown->curves[i].count && report->runs[shown->curves[i].run].completed; k++) {
+                double y = shown->curves[i].points[k].y;
+                if (!isfinite(y))
+                    continue;
+                sum += round ? 0 : y;
+                count += !round;
+                squares += round ? (y - out->centre) * (y - out->centre) : 0;
+            }
+        out->centre = count ? sum / (double)count : 0;
+    }
+    out->size = count ? sqrt(squares / (double)count) : 0;
+    return out->size > 1e-9 * fabs(out->centre);
+}
+
+/* A reward that rises while a judge nobody trained falls is being exploited; on one scale that is seen at a glance. */
+static void draw_together(dipp_report *report, const panel_list *list)
+{
+    dipp_text *out = &report->out;
+    dipp_report_leads leads = dipp_report_choose_leads(report);
+    const panel *both[] = {panel_of(list, leads.trained), panel_of(list, leads.held_out)};
+    spread of[2];
+    dipp_svg_range x = DIPP_SVG_EMPTY, y = DIPP_SVG_EMPTY;
+    dipp_svg_chart chart;
+    if (!both[0] || !both[1] || !spread_of(report, both[0], &of[0]) || !spread_of(report, both[1], &of[1]))
+        return;
+    for (size_t a = 0; a < report->arm_count; a++)
+        for (int i = 0; i < 2 && was_trained(report, (int)a, leads.trained); i++) {
+            size_t count = 0;
+            dipp_svg_point *mean = mean_of_arm(report, both[i], (int)a, of[i], &count);
+            for (size_t k = 0; k < count; k++) {
+                dipp_svg_widen(&x, mean[k].x);
+                dipp_svg_widen(&y, mean[k].y);
+            }
+            dipp_release(mean);
+        }
+    dipp_text_append(out, "<figure id=\"together\"><figcaption>");
+    dipp_report_measure_name(report, leads.trained, true);
+    dipp_text_append(out, " <small>solid</small> and ");
+    dipp_report_measure_name(report, leads.held_out, false);
+    dipp_text_append(out, " <small>dashed, in standard deviations</small></figcaption>");
+    dipp_svg_begin(
+        &chart, out, WIDTH, HEIGHT, x, y, "What was rewarded and what was not",
+        "Means of the arms trained on the first, both measures centred and divided by their standard deviation.",
+        "step", NULL);
+    for (size_t a = 0; a < report->arm_count; a++)
+        for (int i = 0; i < 2 && was_trained(report, (int)a, leads.trained); i++)
+            draw_mean(report, both[i], &chart, (int)a, i ? "mean held" : "mean", of[i]);
     dipp_svg_end(&chart);
     dipp_text_append(out, "</figure>\n");
 }
@@ -250,19 +355,21 @@ static void write_csv(dipp_report *report, const panel_list *list)
 static void write_panels(dipp_report *report, const panel_list *list)
 {
     dipp_text *out = &report->out;
-    size_t groups = (report->arm_count + ARMS_PER_PANEL - 1) / ARMS_PER_PANEL;
+    size_t groups = count_groups(report);
     dipp_report_heading(
         report, "curves", "Training",
         "Thin: each seed. Thick: the mean of the completed seeds. Dotted: runs that did not complete. Steps are "
         "generator updates; long logs are drawn as means of neighbouring steps.");
     dipp_report_legend(report, true);
     dipp_text_append(out, "<div class=\"figures\">\n");
+    draw_together(report, list);
     for (size_t p = 0; p < list->count; p++) {
         if (p == OPEN_PANELS)
             dipp_text_printf(out, "</div>\n<details><summary>%zu more</summary><div class=\"figures\">\n",
                              list->count - OPEN_PANELS);
         for (size_t g = 0; g < groups; g++)
-            draw_panel(report, &list->panels[p], g, groups);
+            if (has_curves(report, &list->panels[p], g))
+                draw_panel(report, &list->panels[p], g, groups);
     }
     dipp_text_append(out, list->count > OPEN_PANELS ? "</div></details>\n" : "</div>\n");
     write_csv(report, list);

@@ -131,16 +131,53 @@ static void order_arms(dipp_report *report)
     }
 }
 
+/* "none/align.cfg_omega=1,align.ta.updates=2" -> "none/cfg_omega=1,updates=2": what a grid adds to a name, without paths. */
+static void drop_paths(const char *name, dipp_text *out)
+{
+    while (*name) {
+        size_t length = strcspn(name, "/,");
+        const char *start = name, *equals = memchr(name, '=', length);
+        for (const char *at = name; equals && at < equals; at++)
+            start = *at == '.' ? at + 1 : start;
+        length += name[length] != 0;
+        dipp_text_append_n(out, start, length - (size_t)(start - name));
+        name += length;
+    }
+}
+
 static void label_arms(dipp_report *report)
 {
     for (size_t i = 0; i < report->arm_count; i++) {
-        size_t same = 0;
-        char label[512];
-        for (size_t k = 0; k < report->arm_count; k++)
-            same += !strcmp(report->arms[i].name, report->arms[k].name);
-        snprintf(label, sizeof label, "%.480s (%.8s)", report->arms[i].name, report->arms[i].config);
-        report->arms[i].label = same > 1 ? keep(report, label) : report->arms[i].name;
+        dipp_text label = {0};
+        drop_paths(report->arms[i].name, &label);
+        report->arms[i].label = label.failed ? NULL : keep(report, label.data ? label.data : "");
+        dipp_text_discard(&label);
+        if (!report->arms[i].label) {
+            no_memory(report);
+            return;
+        }
     }
+    for (size_t i = 0; i < report->arm_count; i++) {
+        dipp_report_arm *arm = &report->arms[i];
+        bool unique = true;
+        dipp_text label = {0};
+        for (size_t k = 0; k < report->arm_count; k++)
+            unique &= k == i || strcmp(arm->label, report->arms[k].label);
+        if (unique)
+            continue;
+        dipp_text_printf(&label, "%s (%.8s)", arm->name, arm->config);
+        const char *longer = label.failed ? NULL : keep(report, label.data);
+        dipp_text_discard(&label);
+        arm->label = longer ? longer : arm->label;
+        report->out.failed |= !longer;
+    }
+}
+
+/* The experiment names an arm; a grid makes several of it, "ARM/...": then the least aligned stands for them. */
+static bool bears_name(const dipp_report_arm *arm, const char *name, bool of_grid)
+{
+    size_t length = strlen(name);
+    return of_grid ? !strncmp(arm->name, name, length) && arm->name[length] == '/' : !strcmp(arm->name, name);
 }
 
 /* Of several configurations under the baseline's name, the one with most completed runs, then the newest. */
@@ -150,16 +187,20 @@ static void choose_baseline(dipp_report *report, const char *name)
     for (size_t i = 0; i < report->arm_count; i++) {
         const dipp_report_arm *arm = &report->arms[i];
         const dipp_report_arm *best = report->baseline < 0 ? NULL : &report->arms[report->baseline];
-        if (!name || strcmp(arm->name, name) || !arm->completed)
+        if (!name || !bears_name(arm, name, false) || !arm->completed)
             continue;
         if (!best || arm->completed > best->completed ||
             (arm->completed == best->completed && arm->first_run > best->first_run))
             report->baseline = (int)i;
     }
     report->baseline_chosen = report->baseline < 0;
-    for (size_t i = 0; i < report->arm_count && report->baseline < 0; i++)
-        if (report->arms[i].completed)
-            report->baseline = (int)i;
+    for (int of_grid = 1; of_grid >= 0; of_grid--)
+        for (size_t i = 0; i < report->arm_count && report->baseline < 0; i++)
+            if (report->arms[i].completed && (!of_grid || (name && bears_name(&report->arms[i], name, true))))
+                report->baseline = (int)i;
+    int place = 0;
+    for (size_t i = 0; i < report->arm_count; i++)
+        report->arms[i].place = report->arms[i].steps > 0 || report->arms[i].completed ? place++ : DIPP_REPORT_NONE;
 }
 
 /* ---- Measures and scores ---- */

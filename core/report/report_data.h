@@ -11,7 +11,7 @@ enum { DIPP_REPORT_NONE = -1 };
 /* Runs of one arm and configuration. */
 typedef struct dipp_report_arm {
     const char *name, *config; /* config: 64 hexadecimal digits */
-    const char *label;         /* the name, with the configuration where one name has several */
+    const char *label;         /* the name without its keys' paths, with the configuration where two would be alike */
     const char *rewards;       /* "border x0.3", "" for none */
     double reward_scale;       /* sum of |scale| of its rewards: with omega, how strongly it is aligned */
     double omega;              /* cfg_omega; 1 where it is not set */
@@ -19,6 +19,7 @@ typedef struct dipp_report_arm {
     double seconds;            /* spent by all its runs */
     size_t runs, completed;
     int64_t first_run;
+    int place; /* among the arms that took a step, for colours and panels; NONE: did not */
     int found; /* place among the arms in order of their first run */
 } dipp_report_arm;
 
@@ -60,7 +61,8 @@ typedef struct dipp_report {
     const char *name;
     char id[24];          /* experiment_id as the queries take it */
     int baseline;         /* index of an arm that has completed runs */
-    bool baseline_chosen; /* the experiment names none with completed runs: the least aligned arm was taken */
+    bool baseline_chosen; /* the experiment's baseline is no arm with completed runs: the least aligned
+                             arm of its grid, or of all, was taken */
     dipp_report_arm *arms;
     dipp_report_run *runs;
     dipp_report_measure *measures;
@@ -101,7 +103,7 @@ int dipp_report_find_measure(const dipp_report *report, int64_t metric, int64_t 
 double dipp_report_real(const char *value);
 int64_t dipp_report_integer(const char *value);
 
-/* "c3": the arm's colour class; the baseline is "base". */
+/* "c3": the arm's colour class; the baseline is "base", an arm that took no step "idle". */
 const char *dipp_report_colour(const dipp_report *report, int arm);
 
 /* A heading of the page, with what the reader should know about the part below. */
@@ -110,7 +112,7 @@ void dipp_report_heading(dipp_report *report, const char *id, const char *title,
 /* "arm" with its colour's swatch. */
 void dipp_report_arm_name(dipp_report *report, int arm);
 
-/* All arms with their swatches; with_reference: and the line of the reference. */
+/* The arms that took a step, with their swatches; with_reference: and the line of the reference. */
 void dipp_report_legend(dipp_report *report, bool with_reference);
 
 /* The metric's label; a dagger where it was trained on. */

@@ -163,12 +163,13 @@ static dipp_status draw_front(dipp_report *report, const front *shown, dipp_erro
             snprintf(tip, sizeof tip, "%.120s, seed %lld: %.5g at %.5g", report->arms[report->runs[i].arm].label,
                      (long long)report->runs[i].seed, point.y, point.x);
             snprintf(colour, sizeof colour, "small %s", dipp_report_colour(report, report->runs[i].arm));
-            dipp_svg_marker(&chart, colour, report->runs[i].arm, 3, point, tip);
+            dipp_svg_marker(&chart, colour, report->arms[report->runs[i].arm].place, 3, point, tip);
         }
     for (size_t a = 0; a < report->arm_count; a++)
         if (arm_mean(report, shown, (int)a, &point)) {
             double px = dipp_svg_x(&chart, point.x), py = dipp_svg_y(&chart, point.y);
-            dipp_svg_marker(&chart, dipp_report_colour(report, (int)a), (int)a, 5.5, point, report->arms[a].label);
+            dipp_svg_marker(&chart, dipp_report_colour(report, (int)a), report->arms[a].place, 5.5, point,
+                            report->arms[a].label);
             boxes[taken++] = (box){px - 7, py - 7, px + 7, py + 7};
         }
     for (size_t a = 0; a < report->arm_count; a++)

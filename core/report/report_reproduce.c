@@ -182,6 +182,10 @@ static int write_config(void *user, int columns, const char *const *names, const
     dipp_text_append(out, "<details><summary>Whole configuration of ");
     if (arm >= 0)
         dipp_report_arm_name(report, arm);
+    if (arm >= 0 && strcmp(report->arms[arm].label, values[0])) {
+        dipp_text_append(out, " ");
+        dipp_html_name(out, values[0]);
+    }
     dipp_text_append(out, " <small class=\"code\">key ");
     dipp_html_text(out, values[1]);
     dipp_text_append(out, "</small></summary><pre class=\"wrap\">");

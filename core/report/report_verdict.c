@@ -98,7 +98,7 @@ static void write_scope(dipp_report *report, const dipp_report_comparison *c)
             "The unit is the seed: %u seeds, each arm and the baseline paired by seed, prompt and noise; 95 %% "
             "intervals of Student's t over the seeds. A difference is claimed where Holm's p over all compared "
             "arms is below 0.05; here it is %s.",
-            s->seeds, dipp_html_number(c->p_holm, 2, false, p));
+            s->seeds, c->p_holm < 1e-4 ? "below 0.0001" : dipp_html_number(c->p_holm, 2, false, p));
     }
     dipp_text_append(out, "</p>\n");
 }

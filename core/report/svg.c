@@ -180,7 +180,7 @@ void dipp_svg_marker(dipp_svg_chart *chart, const char *class_name, int shape, d
         return;
     double x = dipp_svg_x(chart, at.x), y = dipp_svg_y(chart, at.y), s = size;
     dipp_text_printf(chart->out, "<path class=\"mark %s\" d=\"", class_name);
-    switch (shape % DIPP_SVG_SHAPES) {
+    switch ((shape < 0 ? 0 : shape) % DIPP_SVG_SHAPES) {
     case 0:
         dipp_text_printf(chart->out, "M%.1f %.1fa%.1f %.1f 0 1 0 %.1f 0a%.1f %.1f 0 1 0 %.1f 0z", x - s, y, s, s, 2 * s,
                          s, s, -2 * s);
@@ -194,12 +194,11 @@ void dipp_svg_marker(dipp_svg_chart *chart, const char *class_name, int shape, d
                          -1.3 * s, 1.3 * s, -1.3 * s, -1.3 * s);
         break;
     case 4:
-        dipp_text_printf(chart->out, "M%.1f %.1fl%.1f %.1fM%.1f %.1fl%.1f %.1f", x - s, y - s, 2 * s, 2 * s, x + s,
-                         y - s, -2 * s, 2 * s);
+        dipp_text_printf(chart->out, "M%.1f %.1fh%.1fl%.1f %.1fz", x - 1.2 * s, y - s, 2.4 * s, -1.2 * s, 2.2 * s);
         break;
     default:
-        dipp_text_printf(chart->out, "M%.1f %.1fh%.1fM%.1f %.1fv%.1f", x - 1.2 * s, y, 2.4 * s, x, y - 1.2 * s,
-                         2.4 * s);
+        dipp_text_printf(chart->out, "M%.1f %.1fl%.1f %.1fv%.1fl%.1f %.1fl%.1f %.1fv%.1fz", x, y - 1.2 * s, 1.1 * s,
+                         0.6 * s, 1.2 * s, -1.1 * s, 0.6 * s, -1.1 * s, -0.6 * s, -1.2 * s);
         break;
     }
     dipp_text_append(chart->out, "\">");

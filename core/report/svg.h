@@ -60,7 +60,7 @@ void dipp_svg_line(dipp_svg_chart *chart, const char *class_name, const dipp_svg
 
 enum { DIPP_SVG_SHAPES = 6 };
 
-/* One of DIPP_SVG_SHAPES markers (circle, square, triangle, diamond, cross, plus) with a tooltip (or NULL). Not finite: nothing. */
+/* One of DIPP_SVG_SHAPES markers (circle, square, triangle, diamond, triangle on its tip, hexagon) with a tooltip (or NULL). Not finite: nothing. */
 void dipp_svg_marker(dipp_svg_chart *chart, const char *class_name, int shape, double size, dipp_svg_point at,
                      const char *tooltip);
 

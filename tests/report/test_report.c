@@ -172,9 +172,27 @@ static void the_verdict_is_the_known_one(void **state)
     has(board, "0.6515</span><span class=\"dagger\">");
     free(board);
     char *wins = section(f->html, "wins");
-    has(wins, "64 \xc2\xb7 0 \xc2\xb7 0");  /* border, strong against any */
+    const char *first = strstr(wins, "<td class=\"self\"></td>"); /* arm none against itself; then against cfg-only */
+    assert_non_null(first);
+    first += strlen("<td class=\"self\"></td>");
+    static const char lost[] = "<td class=\"c win loses\" style=\"--w:40%\"><b class=\"n\">0 %</b><small "
+                               "class=\"n\">0 \xc2\xb7 0 \xc2\xb7 96</small>";
+    assert_memory_equal(first, lost, sizeof lost - 1);
     has(wins, "0 \xc2\xb7 43 \xc2\xb7 20"); /* glyph, strong against cfg-only, whose NaN makes no pair */
     free(wins);
+    char *curves = section(f->html, "curves");
+    has(curves, "6 values not finite"); /* two trained arms, three seeds, step 30 */
+    /* border of strong ends at its mean 0.6515 on an axis from 0.4 to 0.7 that is 164 high and begins at 174 */
+    has(curves, "L324.0 36.5\"/>");
+    has(curves, "<figure id=\"together\">");
+    free(curves);
+    char *fronts = section(f->html, "fronts");
+    const char *front = strstr(fronts, "class=\"front\" d=\"");
+    int steps = 0; /* the reward grows with the IKL from arm to arm: all four are on the front */
+    for (const char *at = front; at && *at != '/'; at++)
+        steps += *at == 'H';
+    assert_int_equal(steps, 3);
+    free(fronts);
     char *worst = section(f->html, "worst");
     has(worst, "\xe2\x88\x92"
                "0.375");
@@ -204,12 +222,16 @@ static void pictures_that_are_not_as_recorded_are_named(void **state)
 {
     fixture *f = *state;
     dipp_error error = {0};
-    char path[512], changed[512];
+    char path[512], changed[512], *other = NULL;
+    size_t bytes = 0;
     const char *folder = ((test_directory *)f->directory)->path;
     snprintf(path, sizeof path, "%s/store/runs/2-0/step-100/p000-s0.png", folder);
     snprintf(changed, sizeof changed, "%s/store/runs/2-0/step-100/p001-s0.png", folder);
     assert_int_equal(unlink(path), 0);
-    assert_ok(dipp_file_write_atomic(changed, "no picture", 10, &error), error);
+    snprintf(path, sizeof path, "%s/store/runs/2-0/step-100/p002-s0.png", folder);
+    assert_ok(dipp_file_read(path, 1 << 20, &other, &bytes, &error), error);
+    assert_ok(dipp_file_write_atomic(changed, other, bytes, &error), error); /* a picture, but another */
+    dipp_release(other);
     render(f, report_experiment);
     has(f->html, "file is gone");
     has(f->html, "file was changed");
@@ -231,6 +253,7 @@ static void one_seed_claims_nothing(void **state)
     char *baseline = section(f->html, "baseline");
     has(baseline, "+0.01250"); /* hps of reward: 0.03 0.03 -0.01 0 by prompt, in every seed */
     has(baseline, "+0.7000");  /* border 0.9 against 0.2 */
+    has(baseline, "+0.2000");  /* border at an IKL of 2: 0.4 against 0.2 */
     free(baseline);
     char *arms = section(f->html, "arms");
     has(arms, "diverged");
