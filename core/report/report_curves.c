@@ -308,7 +308,7 @@ static void draw_together(dipp_report *report, const panel_list *list)
     dipp_report_measure_name(report, leads.trained, true);
     dipp_text_append(out, " <small>solid</small> and ");
     dipp_report_measure_name(report, leads.held_out, false);
-    dipp_text_append(out, " <small>dashed, in standard deviations</small></figcaption>");
+    dipp_text_append(out, " <small>dashed; z-scores</small></figcaption>");
     dipp_svg_begin(
         &chart, out, WIDTH, HEIGHT, x, y, "What was rewarded and what was not",
         "Means of the arms trained on the first, both measures centred and divided by their standard deviation.",
