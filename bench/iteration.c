@@ -48,7 +48,7 @@ int main(int argc, char **argv)
                                     .steps = s.steps + BENCH_WARM_STEPS,
                                     .batch = (uint32_t)s.batch,
                                     .cfg_omega = 3,
-                                    .divergence = {.kind = DIPP_DIVERGENCE_DMD},
+                                    .divergence = {.kind = DIPP_DIVERGENCE_IKL, .normalise = DIPP_NORMALISE_DMD},
                                     .time = {.law = {DIPP_TIME_LOG_NORMAL, 0, 0, 0.3, 1.2}},
                                     .ta_time = {.law = {DIPP_TIME_LOG_NORMAL, 0, 0, 0, 1.4}},
                                     .ta_updates = 1,
