@@ -105,7 +105,7 @@ sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanit
 if [ -n "$sanitizer" ]; then
   step 90 memcheck "$sanitizer" --tool memcheck --error-exitcode 9 "$build/tests/tensor/dipp-optest" --backend cuda \
     --precision bf16
-  for op in attention attention_backward layer_norm_backward sum; do
+  for op in attention attention_backward layer_norm_backward group_norm_backward sum; do
     step 40 "racecheck-$op" "$sanitizer" --tool racecheck --error-exitcode 9 "$build/tests/tensor/dipp-optest" \
       --backend cuda --precision bf16 --op "$op"
   done
