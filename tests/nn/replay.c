@@ -19,16 +19,33 @@
 void replay_begin(replay *r, const char *name)
 {
     memset(r, 0, sizeof *r);
+    replay_on(r, "reference", "f64");
     MUST(dipp_layout_create(name, &r->layout, &error_));
     MUST(dipp_graph_create(name, &r->graph, &error_));
     r->slot = dipp_graph_slot(r->graph, name, r->layout, true);
 }
 
+void replay_on(replay *r, const char *backend, const char *precision)
+{
+    r->backend_name = backend;
+    r->precision = precision;
+}
+
+bool replay_available(const char *backend, const char *precision)
+{
+    dipp_backend_options options = {.struct_size = sizeof options, .threads = 1, .precision = precision};
+    dipp_backend *found = NULL;
+    dipp_error error = {0};
+    bool available = dipp_backend_create(backend, &options, &found, &error) == DIPP_OK;
+    dipp_backend_destroy(&found);
+    return available;
+}
+
 void replay_prepare(replay *r)
 {
-    dipp_backend_options options = {.struct_size = sizeof options, .threads = 1, .precision = "f64"};
+    dipp_backend_options options = {.struct_size = sizeof options, .threads = 1, .precision = r->precision};
     MUST(dipp_graph_status(r->graph, &error_));
-    MUST(dipp_backend_create("reference", &options, &r->backend, &error_));
+    MUST(dipp_backend_create(r->backend_name, &options, &r->backend, &error_));
     MUST(dipp_parameter_set_create("network", r->layout, r->backend, true, &r->set, &error_));
     double *block = calloc((size_t)dipp_layout_elements(r->layout), sizeof *block);
     assert_non_null(block);

@@ -1,4 +1,5 @@
-/* Runs one recording with one parameter set on the f64 reference back-end: what tests of networks need of core/tensor. */
+/* Runs one recording with one parameter set: what tests of networks need of core/tensor. On the reference back-end in f64
+ * unless replay_on says otherwise. */
 #ifndef DIPP_TEST_NN_REPLAY_H
 #define DIPP_TEST_NN_REPLAY_H
 
@@ -6,6 +7,7 @@
 #include "weights/weights.h"
 
 typedef struct replay {
+    const char *backend_name, *precision;
     dipp_backend *backend;
     dipp_layout *layout;
     dipp_graph *graph; /* until replay_prepare */
@@ -18,6 +20,10 @@ typedef struct replay {
 
 /* A fresh graph with one trainable slot. Every function fails the running test with the library's message. */
 void replay_begin(replay *r, const char *name);
+/* Another back-end, before replay_prepare. */
+void replay_on(replay *r, const char *backend, const char *precision);
+/* Whether this build and machine have it. */
+bool replay_available(const char *backend, const char *precision);
 /* Ends the recording; prepares the program, allocates, and gives every parameter its fixture_weight. */
 void replay_prepare(replay *r);
 void replay_write(replay *r, const char *input, const double *data, size_t count);
