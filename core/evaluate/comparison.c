@@ -65,8 +65,8 @@ static const char *const points[] = {at_final, at_images, at_ikl};
 
 static const char means[] = "SELECT " KEY(
     "f") ", n.name, n.direction, c.scorer, q.name, f.protocol, f.images_seen, f.arm, "
-         "substr(f.config,1,8), count(DISTINCT f.seed), avg(f.value), max(EXISTS(SELECT 1 FROM trained_metrics m WHERE "
-         "m.run_id=f.run_id AND m.metric_id=f.metric_id AND m.scorer_id=f.scorer_id)), f.arm=?3 AND f.config LIKE "
+         "substr(f.config,1,8), count(DISTINCT f.seed), avg(f.value), max((f.run_id, f.metric_id, "
+         "f.scorer_id) IN (SELECT run_id, metric_id, scorer_id FROM trained_metrics)), f.arm=?3 AND f.config LIKE "
          "?4||'%' "
          "FROM (SELECT arm, config, seed, run_id, metric_id, scorer_id, prompt_set_id, protocol, images_seen, "
          "avg(value) "
