@@ -1,5 +1,6 @@
 /* Writing HTML that stays well-formed XML whatever the texts are. What is not markup of this folder goes through
- * dipp_html_text: it escapes, and shows what no text may hold (control characters, broken UTF-8) by a sign of its own. */
+ * dipp_html_text: it escapes, and shows what no text may hold (control characters, broken UTF-8) by a sign of
+ * its own. */
 #ifndef DIPP_REPORT_HTML_H
 #define DIPP_REPORT_HTML_H
 
@@ -9,8 +10,8 @@
 #include <stdint.h>
 
 /* Appends text, escaped for elements and for attributes in double quotes: & < > " ' become references; a control
- * character its picture (U+2400 on; tab and newline stay), DEL U+2421; bytes that are no UTF-8, C1 controls, bidirectional
- * overrides and noncharacters U+FFFD. NULL is nothing. [one thread at a time], as all here. */
+ * character its picture (U+2400 on; tab and newline stay), DEL U+2421; bytes that are no UTF-8, C1 controls,
+ * bidirectional overrides and noncharacters U+FFFD. NULL is nothing. [one thread at a time], as all here. */
 void dipp_html_text(dipp_text *out, const char *text);
 
 /* The same of a formatted text. */
@@ -25,8 +26,8 @@ void dipp_html_attribute(dipp_text *out, const char *name, const char *text);
 /* A name or prompt, in an element that keeps its writing direction to itself. */
 void dipp_html_name(dipp_text *out, const char *text);
 
-/* text as it is, or its first characters and an ellipsis, `characters` in all at most; out holds bytes, whole characters
- * only. Returns out. */
+/* text as it is, or its first characters and an ellipsis, `characters` in all at most; out holds bytes, whole
+ * characters only. Returns out. */
 char *dipp_html_shorten(const char *text, size_t characters, char *out, size_t bytes);
 
 /* RFC 4648 with padding. */

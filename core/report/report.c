@@ -239,7 +239,8 @@ dipp_status dipp_report_render(dipp_store *store, const char *experiment, char *
     return status;
 }
 
-/* NAME/reports/EXPERIMENT.html beside the database; of ASCII, letters, digits and a few signs stay, others become '_'. */
+/* NAME/reports/EXPERIMENT.html beside the database; of ASCII, letters, digits and a few signs stay, others become '_'.
+   */
 static char *default_path(dipp_store *store, const char *experiment, dipp_error *error)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-=,";

@@ -127,8 +127,8 @@ typedef struct spread {
     double centre, size;
 } spread;
 
-/* The mean at the steps that every completed seed of the arm has, (y - centre) / size of it; freed with dipp_release. NULL with
- * *count 0 where the arm has none. */
+/* The mean at the steps that every completed seed of the arm has, (y - centre) / size of it; freed with dipp_release.
+ * NULL with *count 0 where the arm has none. */
 static dipp_svg_point *mean_of_arm(dipp_report *report, const panel *shown, int arm, spread of, size_t *count)
 {
     const curve *first = NULL;

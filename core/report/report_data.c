@@ -131,7 +131,8 @@ static void order_arms(dipp_report *report)
     }
 }
 
-/* "none/align.cfg_omega=1,align.ta.updates=2" -> "none/cfg_omega=1,updates=2": what a grid adds to a name, without paths. */
+/* "none/align.cfg_omega=1,align.ta.updates=2" -> "none/cfg_omega=1,updates=2": what a grid adds to a name, without
+   paths. */
 static void drop_paths(const char *name, dipp_text *out)
 {
     while (*name) {

@@ -21,8 +21,8 @@ void dipp_report_pictures_destroy(dipp_report_pictures **pictures);
 void dipp_report_picture_grid(dipp_report *report, dipp_report_pictures *pictures);
 dipp_status dipp_report_worst(dipp_report *report, dipp_report_pictures *pictures, dipp_error *error);
 
-/* One picture of an arm (its chosen seed) for a prompt of the set and a sample, with its scores, into a table cell; false and
- * nothing written where none was kept. */
+/* One picture of an arm (its chosen seed) for a prompt of the set and a sample, with its scores, into a table cell;
+ * false and nothing written where none was kept. */
 bool dipp_report_picture(dipp_report *report, dipp_report_pictures *pictures, int arm, int64_t prompt_id,
                          int64_t sample);
 

@@ -1,4 +1,5 @@
-/* The picture grid: prompts down, reference, before and arms across, the same noise in a row, scores under each picture. */
+/* The picture grid: prompts down, reference, before and arms across, the same noise in a row, scores under each
+   picture. */
 #include "report/report_parts.h"
 
 #include "base/file.h"

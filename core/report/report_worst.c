@@ -1,4 +1,5 @@
-/* Where an arm lost most against the baseline: groups of prompts that name the same thing, and single prompts with pictures. */
+/* Where an arm lost most against the baseline: groups of prompts that name the same thing, and single prompts with
+   pictures. */
 #include "report/report_parts.h"
 
 #include "base/memory.h"
@@ -31,7 +32,8 @@ typedef struct worst_list {
     size_t group_count, group_capacity, prompt_count, prompt_capacity;
 } worst_list;
 
-/* ?1 experiment, ?2 and ?3 the baseline, ?4 to ?7 the measure, ?8 its direction. A prompt counts once, whatever its samples. */
+/* ?1 experiment, ?2 and ?3 the baseline, ?4 to ?7 the measure, ?8 its direction. A prompt counts once, whatever its
+   samples. */
 #define PROMPT_DIFFERENCES                                                                                           \
     "WITH s AS MATERIALIZED (SELECT s.arm_a, s.config_a, s.prompt_id, s.noise_seed, s.value_a, s.value_b FROM "      \
     "paired_samples s JOIN evaluation_settings t USING(settings_id) WHERE s.experiment_id=CAST(?1 AS INTEGER) AND "  \

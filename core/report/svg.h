@@ -1,6 +1,6 @@
-/* Small charts as SVG: scales, axes with round ticks, lines, markers. Colours and fonts come from the page's style sheet
- * by class, so that both colour schemes use one drawing. Coordinates are printed with one decimal: same data, same bytes.
- * [one thread at a time] */
+/* Small charts as SVG: scales, axes with round ticks, lines, markers. Colours and fonts come from the page's style
+ * sheet by class, so that both colour schemes use one drawing. Coordinates are printed with one decimal: same data,
+ * same bytes. [one thread at a time] */
 #ifndef DIPP_REPORT_SVG_H
 #define DIPP_REPORT_SVG_H
 
@@ -11,8 +11,8 @@ typedef struct dipp_svg_ticks {
     int count, decimals; /* first + i * step; decimals show them exactly */
 } dipp_svg_ticks;
 
-/* Round ticks (1, 2 or 5 times a power of ten) that cover [low, high] with about `about` steps; the ends are ticks, too. An empty or
- * infinite range becomes one of width 1 or more around its finite end. */
+/* Round ticks (1, 2 or 5 times a power of ten) that cover [low, high] with about `about` steps; the ends are ticks,
+ * too. An empty or infinite range becomes one around its finite end. */
 void dipp_svg_choose_ticks(double low, double high, int about, dipp_svg_ticks *ticks);
 
 /* The range of what is shown; starts empty from DIPP_SVG_EMPTY. */
@@ -41,8 +41,8 @@ void dipp_svg_begin(dipp_svg_chart *chart, dipp_text *out, double width, double 
                     const char *y_label);
 void dipp_svg_end(dipp_svg_chart *chart);
 
-/* For charts that lay themselves out: <svg> with its texts alone, and a horizontal axis at y (SVG units) whose grid lines
- * reach up to top. */
+/* For charts that lay themselves out: <svg> with its texts alone, and a horizontal axis at y (SVG units) whose grid
+ * lines reach up to top. */
 void dipp_svg_open(dipp_svg_chart *chart, const char *title, const char *description);
 void dipp_svg_x_axis(dipp_svg_chart *chart, double y, double top);
 
@@ -54,13 +54,15 @@ typedef struct dipp_svg_point {
     double x, y;
 } dipp_svg_point;
 
-/* A line through points; one that is not finite breaks it. stepped: horizontal, then vertical. A lone point becomes a dot. */
+/* A line through points; one that is not finite breaks it. stepped: horizontal, then vertical. A lone point becomes a
+   dot. */
 void dipp_svg_line(dipp_svg_chart *chart, const char *class_name, const dipp_svg_point *points, size_t count,
                    bool stepped);
 
 enum { DIPP_SVG_SHAPES = 6 };
 
-/* One of DIPP_SVG_SHAPES markers (circle, square, triangle, diamond, triangle on its tip, hexagon) with a tooltip (or NULL). Not finite: nothing. */
+/* One of DIPP_SVG_SHAPES markers (circle, square, triangle, diamond, triangle on its tip, hexagon) with a tooltip (or
+   NULL). Not finite: nothing. */
 void dipp_svg_marker(dipp_svg_chart *chart, const char *class_name, int shape, double size, dipp_svg_point at,
                      const char *tooltip);
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# browser.sh DIPP MAKE_STORE PICTURE_FACTS: the report of the hostile store in headless Chromium, from the disk, without a network:
-# the texts stay texts, the console stays empty, the page is drawn in both colour schemes. Skips where there is no
+# browser.sh DIPP MAKE_STORE PICTURE_FACTS: the report of the hostile store in headless Chromium, from the disk, without
+# a network: the texts stay texts, the console stays empty, the page is drawn in both colour schemes. Skips where there is no
 # Chromium (Debian: chromium). With KEEP=FOLDER the page and its pictures stay there for people to look at.
 set -eu
 dipp=$1 make_store=$2 picture_facts=$3

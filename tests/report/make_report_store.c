@@ -1,4 +1,5 @@
-/* make_report_store FOLDER: the fixture's store as FOLDER/store.db, for the browser's test and for people who want to look. */
+/* make_report_store FOLDER: the fixture's store as FOLDER/store.db, for the browser's test and for people who want to
+   look. */
 #include "report_fixture.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* picture_facts FILE.png: "WIDTH HEIGHT RRGGBB PERCENT": the colour of the last row's first pixel, which is bare ground, and how much of
- * the picture has another. */
+/* picture_facts FILE.png: "WIDTH HEIGHT RRGGBB PERCENT": the colour of the last row's first pixel, which is bare
+ * ground, and how much of the picture has another. */
 #include "data/image.h"
 
 #include <stdio.h>

@@ -280,7 +280,8 @@ static void nothing_to_report_is_said(void **state)
     assert_null(html);
 }
 
-/* Every so-many-th allocation fails: the error is MEMORY or the page is whole, and nothing is lost (the sanitizers look). */
+/* Every so-many-th allocation fails: the error is MEMORY or the page is whole, and nothing is lost (the sanitizers
+   look). */
 static void no_memory_is_an_error(void **state)
 {
     fixture *f = *state;
