@@ -248,7 +248,9 @@ dipp_status dipp_run_align_settings(const dipp_config *config, const dipp_schedu
         snprintf(prefix, sizeof prefix, "rewards[%zu]", i);
         settings->rewards[i] = (dipp_align_reward){.scale = number(config, prefix, "scale"),
                                                    .start = whole(config, prefix, "start"),
-                                                   .end = whole(config, prefix, "end")};
+                                                   .end = whole(config, prefix, "end"),
+                                                   .sigma = number(config, prefix, "smoothing.sigma"),
+                                                   .pairs = (uint32_t)whole(config, prefix, "smoothing.pairs")};
     }
     return divergence_of(config, settings, error);
 }

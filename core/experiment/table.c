@@ -193,6 +193,10 @@ static const dipp_row table[] = {
     ROW("rewards[].scale", FLOAT, "1", -1e9, 1e9, NULL, DIPP_PARAMETER_LIVE, "Weight alpha of this reward."),
     ROW("rewards[].weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the reward."),
     PARAMETERS("rewards[].params", DIPP_PLUGIN_REWARD, "Parameters of the reward plugin."),
+    ROW("rewards[].smoothing.sigma", FLOAT, NULL, 0, MANY, "of x0", OPTIONAL,
+        "Opaque rewards without a gradient: size of the noise on x0 by which it is estimated; others ignore it."),
+    ROW("rewards[].smoothing.pairs", INT, NULL, 1, 256, "pairs", OPTIONAL,
+        "Antithetic pairs of noise per sample; unset: 8."),
     ROW("rewards[].start", INT, "0", 0, MANY, "iterations", 0, "First iteration with this reward."),
     ROW("rewards[].end", INT, NULL, 0, MANY, "iterations", OPTIONAL, "First iteration without it again."),
 

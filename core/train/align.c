@@ -139,13 +139,19 @@ static double reward_scale(const dipp_align *align, uint32_t i)
     return on ? reward->scale : 0.0;
 }
 
-static void score(dipp_align *align, iteration *row)
+static dipp_status score(dipp_align *align, uint32_t first, iteration *row, dipp_error *error)
 {
-    for (uint32_t r = 0; r < align->models->reward_count; r++) {
+    dipp_status status = DIPP_OK;
+    for (uint32_t r = 0; r < align->models->reward_count && status == DIPP_OK; r++) {
+        double factor = -reward_scale(align, r) / align->settings.batch;
         dipp_executable *run = align->run_reward[r];
         const dipp_token_table *text = &align->prompts->rewards[r];
-        if (reward_scale(align, r) == 0.0) { /* switched off: it costs nothing and cannot spoil the step */
+        if (factor == 0.0) { /* switched off: it costs nothing and cannot spoil the step */
             dipp_buffer_clear(align->plan, align->reward_dx[r]);
+            continue;
+        }
+        if (align->models->rewards[r].info.opaque) {
+            status = dipp_align_opaque_score(align, r, first, factor, &row->scores[r], error);
             continue;
         }
         if (text->length) {
@@ -153,13 +159,14 @@ static void score(dipp_align *align, iteration *row)
             dipp_write_text(run, "", align->tokens, align->mask, align->n * text->length, NULL);
         }
         for (uint32_t i = 0; i < align->n; i++)
-            align->per_sample[i] = -reward_scale(align, r) / align->settings.batch;
+            align->per_sample[i] = factor;
         dipp_executable_write(run, "seed", align->per_sample, DIPP_HOST_F64, align->n, NULL);
         dipp_execute_maybe_timed(run, 0, align->settings.ledger);
         dipp_executable_read(run, "scores", align->per_sample, DIPP_HOST_F64, align->n, NULL);
         for (uint32_t i = 0; i < align->n; i++)
             row->scores[r] += align->per_sample[i] / align->settings.batch;
     }
+    return status;
 }
 
 static void combine(dipp_align *align, iteration *row)
@@ -185,7 +192,9 @@ static dipp_status iterate(dipp_align *align, iteration *row, dipp_error *error)
         generate(align, DIPP_STREAM_Z, align->step, first);
         if (align->diverge)
             diverge(align, first, row);
-        score(align, row);
+        status = score(align, first, row, error);
+        if (status != DIPP_OK)
+            return status;
         combine(align, row);
         dipp_execute_maybe_timed(
             align->run_generate, 1,
@@ -321,6 +330,8 @@ dipp_status dipp_align_create(dipp_models *models, const dipp_prompt_table *prom
     if (status == DIPP_OK && settings->divergence.kind != DIPP_DIVERGENCE_NONE)
         status = dipp_ikl_table_create(&align->settings.time, &align->ikl_table, error);
     if (status == DIPP_OK)
+        status = dipp_align_opaque_prepare(align, error);
+    if (status == DIPP_OK)
         status = dipp_align_record(align, error);
     if (status == DIPP_OK)
         status = dipp_align_plan(align, report_out, error);
@@ -355,6 +366,7 @@ void dipp_align_destroy(dipp_align **pointer)
     dipp_updater_destroy(&align->ta_update);
     dipp_plan_destroy(&align->plan);
     dipp_ikl_table_destroy(&align->ikl_table);
+    dipp_align_opaque_release(align);
     void *memory[] = {
         align->levels.t,   align->levels.network_t, align->levels.alpha, align->levels.sigma, align->levels.weight,
         align->per_sample, align->per_sample2,      align->rows,         align->tokens,       align->mask};
@@ -424,7 +436,10 @@ double dipp_align_flops(const dipp_align *align)
     per_pass += dipp_program_flops(align->generate, 0) + dipp_program_flops(align->generate, 1);
     if (align->diverge)
         per_pass += dipp_program_flops(align->diverge, 0);
-    for (uint32_t i = 0; i < align->models->reward_count; i++)
-        per_pass += dipp_program_flops(align->reward[i], 0);
+    for (uint32_t i = 0; i < align->models->reward_count; i++) {
+        bool opaque = align->models->rewards[i].info.opaque;
+        per_pass += dipp_program_flops(align->reward[i], 0) * (opaque ? 1 + 2 * dipp_align_pairs(align, i) : 1);
+        per_pass += opaque ? dipp_program_flops(align->reward[i], 1) : 0;
+    }
     return per_pass * repeats;
 }

@@ -9,9 +9,13 @@
 #include "train/optimizer.h"
 #include "train/prompts.h"
 
+enum { DIPP_SMOOTHING_PAIRS = 8 };
+
 typedef struct dipp_align_reward {
     double scale;       /* alpha */
     int64_t start, end; /* iterations [start, end); end 0: to the end */
+    double sigma;       /* opaque rewards without a gradient: size of the noise on x0; 0 is not given */
+    uint32_t pairs;     /* of antithetic samples; 0 is DIPP_SMOOTHING_PAIRS */
 } dipp_align_reward;
 
 typedef struct dipp_align_settings {

@@ -158,10 +158,9 @@ static dipp_status create_reward(dipp_models *models, const dipp_model_choice *c
     if (status == DIPP_OK && reward->info.images != models->space.images)
         return dipp_fail(error, DIPP_E_INVALID, "reward %s scores %s, but the reference gives %s", choice->plugin->name,
                          reward->info.images ? "pictures" : "vectors", models->space.images ? "pictures" : "vectors");
-    if (status == DIPP_OK && (reward->info.opaque || !reward->vtable->record))
-        return dipp_fail(error, DIPP_E_UNSUPPORTED,
-                         "reward %s cannot be differentiated (it has no recording), and alignment needs its gradient",
-                         choice->plugin->name);
+    if (status == DIPP_OK && !(reward->info.opaque ? reward->vtable->score != NULL : reward->vtable->record != NULL))
+        return dipp_fail(error, DIPP_E_PLUGIN, "reward %s says that it is %s, but has no %s", choice->plugin->name,
+                         reward->info.opaque ? "opaque" : "recorded", reward->info.opaque ? "score" : "record");
     if (status != DIPP_OK)
         dipp_error_context(error, "reward %s", choice->plugin->name);
     return status;
@@ -247,9 +246,14 @@ static dipp_status declare(dipp_models *models, dipp_error *error)
     if (models->generator)
         x0 = dipp_record_generator(models, g, dipp_graph_slot(g, "generator", models->generator_layout, false), c, 1);
     dipp_tensor pictures = dipp_record_pictures(models, g, decoder, x0, 1);
+    dipp_shape seen = dipp_shape_of(g, pictures);
+    models->picture.rank = seen.rank ? seen.rank - 1 : 0;
+    memcpy(models->picture.dims, seen.dims + 1, models->picture.rank * sizeof seen.dims[0]);
     for (uint32_t i = 0; i < models->reward_count && !dipp_graph_failed(g); i++) {
         dipp_reward_model *reward = &models->rewards[i];
         dipp_prompt text = {0};
+        if (reward->info.opaque) /* nothing to record */
+            continue;
         if (reward->info.token_length) {
             char name[64];
             snprintf(name, sizeof name, "reward%u.tokens", i);

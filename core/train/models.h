@@ -37,6 +37,7 @@ typedef struct dipp_models {
     dipp_parameter_set *reference_set, *ta_set, *text_set, *decoder_set, *generator_set, *generator_ema, *reference_ema,
         *text_ema;
     uint32_t condition_parts; /* of encode_text; 0 without text */
+    dipp_shape picture;       /* of one sample as rewards see it: [3, H, W], or of x0 where there are no pictures */
 
     dipp_reward_model rewards[DIPP_MAX_REWARDS];
     uint32_t reward_count;

@@ -22,6 +22,8 @@ static const optimum optima[] = {
      1.2597529674, 0.5},
     {"VP w=beta, quadratic, Adam", VP_WBETA, "quadratic", QUADRATIC, 0.6, 1, NULL, DIPP_OPTIMIZER_ADAMW, 0.01, 0.02, 2,
      2400, 1.3275216924, 0.28218085},
+    {"VP w=beta, opaque quadratic by smoothing, Adam", VP_WBETA, "opaque-quadratic", QUADRATIC, 0.6, 1, NULL,
+     DIPP_OPTIMIZER_ADAMW, 0.01, 0.02, 2, 2400, 1.3275216924, 0.28218085},
     {"VE w=1, linear, Adam", VE_W1, "linear", LINEAR, 0.6, 1, NULL, DIPP_OPTIMIZER_ADAMW, 0.01, 0.02, 2, 2400,
      1.1620680703, 0.5},
     {"VP w=1, quadratic, SGD", VP_W1, "quadratic", QUADRATIC, 0.6, 1, NULL, DIPP_OPTIMIZER_SGD, 0.05, 0.3, 2, 2400,
@@ -52,7 +54,7 @@ static void open_run(runner *r, const optimum *o)
                                                    .final_share = 0.05};
     settings.ta_optimizer = settings.optimizer;
     settings.ta_optimizer.lr = o->ta_lr;
-    settings.rewards[0].scale = o->scale;
+    settings.rewards[0] = (dipp_align_reward){.scale = o->scale, .sigma = 0.3, .pairs = 4};
     runner_open(r,
                 &(exact_choice){.schedule = s->sampler.schedule,
                                 .reference = o->mixture ? "mixture" : NULL,
