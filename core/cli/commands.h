@@ -5,6 +5,7 @@
 #include "cli/common.h"
 
 int cli_check(int argc, char **argv);
+int cli_check_plugin(int argc, char **argv);
 int cli_export(int argc, char **argv);
 int cli_ls(int argc, char **argv);
 int cli_plan(int argc, char **argv);
@@ -17,8 +18,8 @@ int cli_sql(int argc, char **argv);
 int cli_world(int argc, char **argv);
 
 /* Lines for --help. */
-extern const char cli_check_details[], cli_export_details[], cli_ls_details[], cli_plan_details[],
-    cli_plugins_details[], cli_run_details[], cli_sample_details[], cli_show_details[], cli_sql_details[],
-    cli_world_details[];
+extern const char cli_check_details[], cli_check_plugin_details[], cli_export_details[], cli_ls_details[],
+    cli_plan_details[], cli_plugins_details[], cli_run_details[], cli_sample_details[], cli_show_details[],
+    cli_sql_details[], cli_world_details[];
 
 #endif
