@@ -13,6 +13,7 @@ typedef struct quadratic {
     size_t d;
     double center[WIDEST], curvature, none_above;
     bool has_limit, gradient, fails;
+    int64_t none_at_call, calls;
 } quadratic;
 
 static const dipp_parameter quadratic_parameters[] = {
@@ -20,6 +21,7 @@ static const dipp_parameter quadratic_parameters[] = {
     {.key = "curvature", .type = DIPP_TYPE_FLOAT, .default_text = "1", .help = "k."},
     {.key = "gradient", .type = DIPP_TYPE_BOOL, .default_text = "false", .help = "Gives its own gradient."},
     {.key = "none_above", .type = DIPP_TYPE_FLOAT, .flags = DIPP_PARAMETER_OPTIONAL, .help = "No score where x0 > it."},
+    {.key = "none_at_call", .type = DIPP_TYPE_INT, .default_text = "-1", .help = "No scores in this call, from 0."},
     {.key = "fails", .type = DIPP_TYPE_BOOL, .default_text = "false", .help = "Fails when asked."},
 };
 
@@ -39,6 +41,7 @@ static dipp_status create(const dipp_parameters *p, const dipp_host *host, void 
     q->gradient = dipp_parameters_bool(p, "gradient");
     q->has_limit = dipp_parameters_has(p, "none_above");
     q->none_above = dipp_parameters_float(p, "none_above");
+    q->none_at_call = dipp_parameters_int(p, "none_at_call");
     q->fails = dipp_parameters_bool(p, "fails");
     *self = q;
     return DIPP_OK;
@@ -54,14 +57,15 @@ static dipp_status info(void *self, dipp_reward_info *out, dipp_error *error)
 static dipp_status score(void *self, const float *samples, const dipp_shape *shape, const char *const *prompts,
                          uint32_t count, double *scores, float *gradient, bool *has_gradient, dipp_error *error)
 {
-    const quadratic *q = self;
+    quadratic *q = self;
+    bool none = q->calls++ == q->none_at_call;
     if (shape->rank != 1 || shape->dims[0] != (int64_t)q->d)
         return dipp_fail(error, DIPP_E_INVALID, "expected samples of %zu numbers", q->d);
     if (q->fails)
         return dipp_fail(error, DIPP_E_PLUGIN, "the judge is out");
     for (uint32_t n = 0; n < count; n++) {
         const float *x = samples + n * q->d;
-        scores[n] = q->has_limit && x[0] > q->none_above ? NAN : 0;
+        scores[n] = none || (q->has_limit && x[0] > q->none_above) ? NAN : 0;
         for (size_t i = 0; i < q->d; i++) {
             double from = x[i] - q->center[i];
             scores[n] -= 0.5 * q->curvature * from * from;

@@ -265,6 +265,24 @@ static void a_score_that_is_none_skips_the_update_and_is_counted(void **state)
     }
 }
 
+/* Of 1 + 3 calls a step after the one before the first: the unmoved samples of the second step have no score
+ * although all moved ones have. */
+static void the_score_that_is_logged_counts_too(void **state)
+{
+    (void)state;
+    exact_choice choice = asked_choice;
+    choice.reward_parameters[0] = "center=[2]; none_at_call=5";
+    dipp_align_settings settings = smoothed();
+    settings.micro_batch = 0;
+    settings.steps = 4;
+    runner r;
+    double skipped;
+    runner_open(&r, &choice, NULL, &settings);
+    runner_run(&r);
+    assert_true(runner_metric(&r, "train/skipped", &skipped) && skipped == 1);
+    runner_close(&r);
+}
+
 static void what_cannot_be_done_is_said_before_the_first_step(void **state)
 {
     (void)state;
@@ -307,6 +325,7 @@ int main(void)
         cmocka_unit_test(micro_batches_do_not_change_the_noise),
         cmocka_unit_test(a_smoothed_run_goes_on_bit_for_bit),
         cmocka_unit_test(a_score_that_is_none_skips_the_update_and_is_counted),
+        cmocka_unit_test(the_score_that_is_logged_counts_too),
         cmocka_unit_test(what_cannot_be_done_is_said_before_the_first_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
