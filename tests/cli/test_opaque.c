@@ -93,8 +93,9 @@ static void test_pipe(void **state)
     assert_string_equal(ask_text("e.db", "SELECT status FROM runs WHERE arm='dying'"), "failed");
     assert_int_equal(ask("e.db", "SELECT value > 0.5 FROM metrics m JOIN metric_names n USING(metric_id) JOIN runs r "
                                  "USING(run_id) WHERE n.name='mean.0' AND m.step=60 AND r.arm='good'"),
-                     1);                  /* towards 2 from 0 */
-    FILE *file = fopen("judge.pid", "r"); /* none of the programs is left */
+                     1); /* towards 2 from 0 */
+    /* None of the programs is left. */
+    FILE *file = fopen("judge.pid", "r");
     int pid, programs = 0;
     assert_non_null(file);
     for (; fscanf(file, "%d", &pid) == 1; programs++)
@@ -104,13 +105,33 @@ static void test_pipe(void **state)
     assert_sound("e.db");
 }
 
-/* Interrupted after its first checkpoint; the same command goes on to the same bits. */
+/* The last process number in judge.pid, and the process that started it; 0 when it is gone. */
+static pid_t judge_process(pid_t *parent)
+{
+    char path[64], name[32], mode;
+    int pid = 0, above = 0;
+    FILE *file = fopen("judge.pid", "r");
+    assert_non_null(file);
+    while (fscanf(file, "%d", &pid) == 1)
+        continue;
+    fclose(file);
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    file = fopen(path, "r");
+    bool alive = file && fscanf(file, "%*d (%31[^)]) %c %d", name, &mode, &above) == 3 && mode != 'Z';
+    if (file)
+        fclose(file);
+    *parent = above;
+    return alive ? pid : 0;
+}
+
+/* Killed after its first checkpoint; the program goes with it, and the same command goes on to the same bits. */
 static void test_resume(void **state)
 {
     write_file("judge.py", judge);
     write_file("e.yaml", VECTORS ARM("good", "0"));
     assert_int_equal(dipp("run e.yaml --db whole.db align.steps=400"), 0);
-    pid_t pid = start_dipp("cut", "run e.yaml --db cut.db align.steps=400", false);
+    assert_int_equal(unlink("judge.pid"), 0);
+    pid_t supervisor = start_dipp("cut", "run e.yaml --db cut.db align.steps=400", false), worker = 0, none;
     int64_t seen = 0;
     for (int i = 0; i < 6000 && seen <= 0; i++) {
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
@@ -118,8 +139,12 @@ static void test_resume(void **state)
             ask("cut.db", "SELECT count(*) FROM sqlite_master WHERE name='checkpoints'") > 0)
             seen = ask("cut.db", "SELECT count(*) FROM checkpoints");
     }
-    assert_int_equal(kill(pid, SIGINT), 0);
-    assert_int_equal(wait_for(pid), 75);
+    assert_true(judge_process(&worker) > 0 && worker > 1);
+    assert_int_equal(kill(worker, SIGKILL), 0);
+    assert_int_equal(wait_for(supervisor), 4);
+    for (int i = 0; i < 2000 && judge_process(&none); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    assert_int_equal(judge_process(&none), 0);
     assert_int_equal(ask("cut.db", "SELECT count(*) FROM runs WHERE status='completed'"), 0);
     assert_int_equal(dipp("run e.yaml --db cut.db align.steps=400"), 0);
     assert_true(ask("cut.db", "SELECT start_step FROM attempts WHERE attempt=2") > 0);
