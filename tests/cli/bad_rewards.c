@@ -89,6 +89,56 @@ static dipp_tensor record_cancelling(void *self, dipp_graph *g, dipp_params p, d
     return dipp_sum_per_sample(g, dipp_scale_add(g, far, 1.0, -1e6));
 }
 
+/* ---- Opaque ones: the sum of squares ---- */
+
+static dipp_status info_opaque(void *self, dipp_reward_info *out, dipp_error *error)
+{
+    out->opaque = true;
+    return info(self, out, error);
+}
+
+/* gain times the right gradient; shift is added to all scores. */
+static void sum_squares(const float *samples, const dipp_shape *shape, uint32_t count, double shift, double *scores,
+                        float *gradient, float gain)
+{
+    size_t d = (size_t)dipp_shape_elements(shape);
+    for (uint32_t n = 0; n < count; n++)
+        scores[n] = shift;
+    for (size_t i = 0; i < count * d; i++) {
+        scores[i / d] += (double)samples[i] * samples[i];
+        if (gradient)
+            gradient[i] = gain * samples[i];
+    }
+}
+
+/* A gradient that is half of what it should be. */
+static dipp_status score_misleading(void *self, const float *samples, const dipp_shape *shape,
+                                    const char *const *prompts, uint32_t count, double *scores, float *gradient,
+                                    bool *has_gradient, dipp_error *error)
+{
+    sum_squares(samples, shape, count, 0, scores, gradient, 1);
+    *has_gradient = gradient != NULL;
+    return DIPP_OK;
+}
+
+/* Scores that depend on how many there are. */
+static dipp_status score_sociable(void *self, const float *samples, const dipp_shape *shape, const char *const *prompts,
+                                  uint32_t count, double *scores, float *gradient, bool *has_gradient,
+                                  dipp_error *error)
+{
+    sum_squares(samples, shape, count, count, scores, NULL, 0);
+    return DIPP_OK;
+}
+
+/* Scores that depend on how often it was asked. */
+static dipp_status score_moody(void *self, const float *samples, const dipp_shape *shape, const char *const *prompts,
+                               uint32_t count, double *scores, float *gradient, bool *has_gradient, dipp_error *error)
+{
+    static int calls;
+    sum_squares(samples, shape, count, ++calls, scores, NULL, 0);
+    return DIPP_OK;
+}
+
 static dipp_status create_leaking(const dipp_parameters *parameters, const dipp_host *host, void **self,
                                   dipp_error *error)
 {
@@ -141,6 +191,16 @@ static const dipp_reward rude = {
 static const dipp_reward mute = {
     .struct_size = sizeof mute, .create = create_mute, .destroy = destroy, .info = info, .record = record_dividing};
 
+static const dipp_reward misleading = {.struct_size = sizeof misleading,
+                                       .create = create,
+                                       .destroy = destroy,
+                                       .info = info_opaque,
+                                       .score = score_misleading};
+static const dipp_reward sociable = {
+    .struct_size = sizeof sociable, .create = create, .destroy = destroy, .info = info_opaque, .score = score_sociable};
+static const dipp_reward moody = {
+    .struct_size = sizeof moody, .create = create, .destroy = destroy, .info = info_opaque, .score = score_moody};
+
 #define REWARD(variable, name_, vtable_, ...)                                         \
     static const dipp_plugin variable = {.struct_size = sizeof variable,              \
                                          .abi_major = DIPP_ABI_MAJOR,                 \
@@ -166,6 +226,10 @@ REWARD(cancelling_plugin, "cancelling", cancelling);
 REWARD(leaking_plugin, "leaking", leaking);
 REWARD(rude_plugin, "rude", rude, .parameters = level, .parameter_count = 1);
 REWARD(mute_plugin, "mute", mute, .parameters = level, .parameter_count = 1);
+REWARD(misleading_plugin, "misleading", misleading);
+REWARD(sociable_plugin, "sociable", sociable);
+REWARD(moody_plugin, "moody", moody);
 
 DIPP_PLUGINS(&nan_plugin, &crashing_plugin, &hanging_plugin, &lying_plugin, &stopped_plugin, &crowded_plugin,
-             &fickle_plugin, &dividing_plugin, &cancelling_plugin, &leaking_plugin, &rude_plugin, &mute_plugin)
+             &fickle_plugin, &dividing_plugin, &cancelling_plugin, &leaking_plugin, &rude_plugin, &mute_plugin,
+             &misleading_plugin, &sociable_plugin, &moody_plugin)

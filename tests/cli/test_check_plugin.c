@@ -69,6 +69,18 @@ static void test_ours(void **state)
     }
 }
 
+/* A reference with a decoder, and an opaque reward that gives its gradient. */
+static void test_of_the_tests(void **state)
+{
+    (void)state;
+    char line[512];
+    snprintf(line, sizeof line, "check-plugin %s -p center=[1,2] -p gradient=true", getenv("DIPP_TEST_PLUGINS"));
+    if (dipp(line) != 0)
+        fail_msg("%s", output(NULL));
+    assert_true(output_has("scores of samples [2], with a gradient"));
+    assert_true(output_has("[2, 2] to [2, 2], 0 parameters; decode too"));
+}
+
 static void test_bad_ones(void **state)
 {
     (void)state;
@@ -88,6 +100,9 @@ static void test_bad_ones(void **state)
         {"cancelling", "precision", "f32 on ", ""},
         {"leaking", "instances", "bytes are lost with each instance", "--skip memory"},
         {"rude", "parameters", "level=9: refused as \"internal error\" instead of \"invalid value\": level 9", ""},
+        {"misleading", "gradients", "given ", ""},
+        {"sociable", "batches", "a score depends on the batch", ""},
+        {"moody", "repeat", "the same call twice gives different scores", "--skip batches"},
         {"mute", "parameters", "level=9: refused without a message", ""},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -168,6 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_ours, cli_setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_of_the_tests, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_bad_ones, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_descriptors, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_usage, cli_setup, cli_teardown),
