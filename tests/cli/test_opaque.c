@@ -94,6 +94,10 @@ static void test_pipe(void **state)
     assert_int_equal(ask("e.db", "SELECT value > 0.5 FROM metrics m JOIN metric_names n USING(metric_id) JOIN runs r "
                                  "USING(run_id) WHERE n.name='mean.0' AND m.step=60 AND r.arm='good'"),
                      1); /* towards 2 from 0 */
+    char command[640];   /* what the program said is in the run's log */
+    snprintf(command, sizeof command, "grep -q '^judge: no more$' '%s'",
+             result_path("e.db", (int)ask("e.db", "SELECT run_id FROM runs WHERE arm='dying'"), "log.txt"));
+    assert_int_equal(system(command), 0);
     /* None of the programs is left. */
     FILE *file = fopen("judge.pid", "r");
     int pid, programs = 0;

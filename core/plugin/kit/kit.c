@@ -25,11 +25,6 @@ static const struct {
 };
 enum { CHECKS = sizeof checks / sizeof *checks };
 
-const char *dipp_kit_check_name(size_t index)
-{
-    return index < CHECKS ? checks[index].name : NULL;
-}
-
 static void verdict_of(kit_verdict *verdict, bool ok, const char *format, va_list arguments)
 {
     verdict->ok = ok;
@@ -186,7 +181,7 @@ static dipp_status check_plugin(const char *path, uint32_t index, const json_t *
     return DIPP_OK;
 }
 
-/* Described twice, in two processes; *plugins is NULL when the file was refused, which has been reported then. */
+/* Described twice, in two processes; *root is NULL when the file was refused, which has been reported then. */
 static void describe(const char *path, dipp_kit_report report, void *context, uint32_t *failures, json_t **root)
 {
     char *first = NULL, *second = NULL;

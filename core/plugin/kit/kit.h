@@ -8,9 +8,9 @@
 enum { DIPP_KIT_TIMEOUT_MS = 120000 };
 
 typedef struct dipp_kit_options {
-    const char *const
-        *assignments;           /* "key=value", as dipp_parameters_create_from_text takes them; keys that a plugin */
-    size_t assignment_count;    /* of the file does not have are left out for it */
+    /* "key=value" each, as dipp_parameters_create_from_text takes them; a plugin gets those that it has. */
+    const char *const *assignments;
+    size_t assignment_count;
     const char *plugin;         /* only plugins of this name; NULL: all of the file */
     dipp_shape sample;          /* of one sample of a reward; rank 0: pictures [3, 16, 16], vectors by trying */
     const char *prompt;         /* for what takes text, beside the null prompt; NULL: the null prompt alone */
@@ -28,8 +28,5 @@ typedef void (*dipp_kit_report)(void *context, dipp_plugin_kind kind, const char
  * skipped name; DIPP_E_MEMORY, DIPP_E_IO. options may be NULL. Forks. [one thread at a time] */
 dipp_status dipp_kit_check(const char *path, const dipp_kit_options *options, dipp_kit_report report, void *context,
                            uint32_t *failures, dipp_error *error);
-
-/* Names of the checks in order; NULL beyond the last. [any thread] */
-const char *dipp_kit_check_name(size_t index);
 
 #endif
