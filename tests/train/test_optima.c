@@ -54,7 +54,7 @@ static void open_run(runner *r, const optimum *o)
                                                    .final_share = 0.05};
     settings.ta_optimizer = settings.optimizer;
     settings.ta_optimizer.lr = o->ta_lr;
-    settings.rewards[0] = (dipp_align_reward){.scale = o->scale, .sigma = 0.3, .pairs = 4};
+    settings.rewards[0] = (dipp_align_reward){.scale = o->scale, .sigma = 0.3, .pairs = 2};
     runner_open(r,
                 &(exact_choice){.schedule = s->sampler.schedule,
                                 .reference = o->mixture ? "mixture" : NULL,
