@@ -46,13 +46,53 @@ dipp_status cli_open_store(const char *database, dipp_store **store, dipp_error 
     return dipp_store_open(database, &options, store, error);
 }
 
-dipp_status cli_open_plugins(const cli_plugin_options *options, dipp_plugins **plugins, dipp_error *error)
+dipp_status cli_find_plugins(const cli_plugin_options *options, dipp_plugins **plugins, dipp_error *error)
 {
     dipp_plugins_options places = {.files = options->files.items,
                                    .file_count = options->files.count,
                                    .directories = options->directories.items,
                                    .directory_count = options->directories.count};
     return dipp_plugins_open(&places, plugins, error);
+}
+
+/* Whether a listing is of a path that an option named. */
+static bool is_named(const char *path, const cli_list *given)
+{
+    for (size_t i = 0; i < given->count; i++) {
+        char *real = realpath(given->items[i], NULL);
+        bool same = !strcmp(path, given->items[i]) || (real && !strcmp(path, real));
+        free(real);
+        if (same)
+            return true;
+    }
+    return false;
+}
+
+dipp_status cli_open_plugins(const cli_plugin_options *options, dipp_plugins **plugins, dipp_error *error)
+{
+    dipp_status status = cli_find_plugins(options, plugins, error);
+    for (size_t i = 0; status == DIPP_OK && i < dipp_plugins_count(*plugins); i++) {
+        const dipp_plugin_listing *row = dipp_plugins_at(*plugins, i);
+        if (row->state == DIPP_PLUGIN_BROKEN && is_named(row->path, &options->files))
+            status = dipp_fail(error, DIPP_E_PLUGIN, "--plugin %s", row->reason);
+        else if (row->state == DIPP_PLUGIN_IGNORED && is_named(row->path, &options->directories))
+            status = dipp_fail(error, DIPP_E_PLUGIN, "--plugin-dir %s", row->reason);
+    }
+    if (status != DIPP_OK)
+        dipp_plugins_destroy(plugins);
+    return status;
+}
+
+/* What a message about a missing plugin leaves open: the files that were found and refused. */
+static void show_refused(const dipp_plugins *plugins)
+{
+    for (size_t i = 0; i < dipp_plugins_count(plugins); i++) {
+        const dipp_plugin_listing *row = dipp_plugins_at(plugins, i);
+        if (row->state == DIPP_PLUGIN_BROKEN)
+            fprintf(stderr, "refused: %s\n", row->reason);
+        else if (row->state == DIPP_PLUGIN_IGNORED)
+            fprintf(stderr, "not searched: %s\n", row->reason);
+    }
 }
 
 dipp_status cli_load_experiment(const char *path, const cli_list *overrides, size_t first_override,
@@ -69,6 +109,8 @@ dipp_status cli_load_experiment(const char *path, const cli_list *overrides, siz
     if (text && *text)
         fprintf(stderr, "%s%s", text, text[strlen(text) - 1] == '\n' ? "" : "\n");
     dipp_diagnostics_destroy(&diagnostics);
+    if (status != DIPP_OK)
+        show_refused(plugins);
     return status;
 }
 

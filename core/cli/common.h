@@ -32,6 +32,9 @@ typedef struct cli_plugin_options {
         "db", 0, CLI_TEXT, "FILE", "the database; default $DIPP_DB, then results/dipp.db", &(target) \
     }
 
+/* Finds what there is; what was refused is in the list. */
+dipp_status cli_find_plugins(const cli_plugin_options *options, dipp_plugins **plugins, dipp_error *error);
+/* The same, but a file or folder that an option names must be in order: DIPP_E_PLUGIN says what is not. */
 dipp_status cli_open_plugins(const cli_plugin_options *options, dipp_plugins **plugins, dipp_error *error);
 
 /* Loads an experiment file and shows every fault and warning on stderr. DIPP_E_INVALID: they have been shown already. */

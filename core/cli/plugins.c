@@ -81,7 +81,7 @@ int cli_plugins(int argc, char **argv)
         return code;
     dipp_error error;
     dipp_plugins *plugins = NULL;
-    dipp_status status = cli_open_plugins(&places, &plugins, &error);
+    dipp_status status = cli_find_plugins(&places, &plugins, &error);
     if (status == DIPP_OK && !positionals.count)
         list(plugins);
     for (size_t i = 0; i < positionals.count && status == DIPP_OK; i++)

@@ -1,4 +1,5 @@
 /* dipp run-cell: one run in this process. Standard output is a line protocol for the supervisor (run_supervisor.h). */
+#include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/stop.h"
 #include "experiment/run_supervisor.h"
@@ -19,7 +20,8 @@ static void print_number(double value)
 
 static void progress(void *context, const dipp_worker_progress *at)
 {
-    printf("progress %lld %lld %lld", (long long)at->step, (long long)at->steps, (long long)at->images_seen);
+    printf("progress %llu %lld %lld %lld", (unsigned long long)dipp_clock_monotonic_ns(), (long long)at->step,
+           (long long)at->steps, (long long)at->images_seen);
     print_number(at->reward);
     print_number(at->ikl);
     print_number(at->loss);

@@ -25,7 +25,8 @@ bool dipp_weighting_by_name(const char *name, dipp_weighting *out)
         dipp_weighting weighting;
     } names[] = {{"score1", DIPP_WEIGHT_SCORE1}, {"data1", DIPP_WEIGHT_DATA1}, {"sigma2", DIPP_WEIGHT_DATA1},
                  {"eps1", DIPP_WEIGHT_EPS1},     {"v1", DIPP_WEIGHT_V1},       {"flow1", DIPP_WEIGHT_V1},
-                 {"beta", DIPP_WEIGHT_BETA},     {"time", DIPP_WEIGHT_TIME}};
+                 {"beta", DIPP_WEIGHT_BETA},     {"time", DIPP_WEIGHT_TIME},   {"data_l2", DIPP_WEIGHT_DATA_L2},
+                 {"sigma4", DIPP_WEIGHT_DATA_L2}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(name, names[i].name)) {
             *out = names[i].weighting;
@@ -131,6 +132,7 @@ double dipp_weight_at(const dipp_time_sampler *sampler, double t, double alpha, 
     case DIPP_WEIGHT_BETA:
         return sampler->schedule.a + (sampler->schedule.kind == DIPP_SCHEDULE_VP ? sampler->schedule.b * t : 0.0);
     case DIPP_WEIGHT_TIME: return t;
+    case DIPP_WEIGHT_DATA_L2: return sigma * sigma * sigma * sigma / (alpha * alpha);
     }
     return 1.0;
 }

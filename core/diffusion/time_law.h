@@ -27,7 +27,8 @@ typedef enum dipp_weighting {
     DIPP_WEIGHT_EPS1,       /* sigma/alpha: weight 1 on -(eps_ta - eps_ref) */
     DIPP_WEIGHT_V1,         /* sigma/alpha^2: weight 1 on -(v_ta - v_ref), also of flow differences */
     DIPP_WEIGHT_BETA,       /* beta(t) of a VP or OU schedule */
-    DIPP_WEIGHT_TIME        /* t itself */
+    DIPP_WEIGHT_TIME,       /* t itself */
+    DIPP_WEIGHT_DATA_L2     /* sigma^4/alpha^2: weight 1 on ||D_ta - D_ref||^2 of a score distance */
 } dipp_weighting;
 
 /* What the weight is a density against: dt (then a draw is divided by the law's density), or the law itself, as in the
@@ -47,7 +48,7 @@ typedef struct dipp_time_sampler {
     dipp_measure measure;
 } dipp_time_sampler;
 
-/* By name: uniform discrete log_normal; score1 data1 (sigma2) eps1 v1 (flow1) beta time; law dt. */
+/* By name: uniform discrete log_normal; score1 data1 (sigma2) eps1 v1 (flow1) beta time data_l2 (sigma4); law dt. */
 bool dipp_time_law_by_name(const char *name, dipp_time_law_kind *out);
 bool dipp_weighting_by_name(const char *name, dipp_weighting *out);
 

@@ -173,7 +173,8 @@ static bool one_of(const char *list, const char *text)
     return false;
 }
 
-static enum applies applies(struct resolver *resolver, const char *when)
+/* A condition on a key of the same record (`rewards[].schedule`, where prefix is `rewards[].`) is asked of `out`. */
+static enum applies applies(struct resolver *resolver, const char *when, const char *prefix, const dipp_yaml_node *out)
 {
     char key[NAME_BYTES];
     if (!when)
@@ -185,7 +186,8 @@ static enum applies applies(struct resolver *resolver, const char *when)
     for (size_t i = 0; i < resolver->rows; i++)
         if (resolver->uncertain[i] && !strcmp(resolver->table[i].parameter.key, key))
             return APPLIES_PERHAPS;
-    const dipp_yaml_node *node = dipp_yaml_at(resolver->config->root, key);
+    const dipp_yaml_node *node = *prefix && starts_with(key, prefix) ? dipp_yaml_at(out, key + strlen(prefix))
+                                                                     : dipp_yaml_at(resolver->config->root, key);
     bool yes = when[length] ? node && node->text && one_of(when + length + 1, node->text) : negated != (node != NULL);
     return yes ? APPLIES_YES : APPLIES_NO;
 }
@@ -374,7 +376,7 @@ static void resolve_scope(struct resolver *resolver, const char *prefix, const c
         const dipp_yaml_node *value = dipp_yaml_at(given, remainder);
         if (!path)
             return;
-        enum applies judgement = applies(resolver, row->when);
+        enum applies judgement = applies(resolver, row->when, prefix, out);
         if (judgement == APPLIES_PERHAPS)
             resolver->uncertain[i] = true;
         if (judgement == APPLIES_PERHAPS && !value)

@@ -508,6 +508,28 @@ static dipp_status has_event(dipp_run_evaluator *evaluator, const char *code, in
                             binds, 3, found_row, found, error);
 }
 
+/* Whether each reward plugin that scores has scored the reference's pictures: after --rerun, another build of it has not. */
+static dipp_status has_reference_scores(dipp_run_evaluator *evaluator, bool *found, dipp_error *error)
+{
+    char run[24], scorer[24];
+    const char *binds[] = {run, scorer};
+    dipp_status status = DIPP_OK;
+    snprintf(run, sizeof run, "%lld", (long long)evaluator->record->run_id);
+    *found = true;
+    for (uint32_t i = 0; i < evaluator->metric_count && *found && status == DIPP_OK; i++) {
+        if (evaluator->metrics[i].kind != DIPP_METRIC_REWARD)
+            continue;
+        *found = false;
+        snprintf(scorer, sizeof scorer, "%lld", (long long)evaluator->scorers[i]);
+        status = dipp_store_query(evaluator->record->store,
+                                  "SELECT 1 FROM evaluations JOIN evaluation_settings USING(settings_id) WHERE "
+                                  "run_id=CAST(?1 AS INTEGER) AND scorer_id=CAST(?2 AS INTEGER) AND "
+                                  "subject='reference' LIMIT 1",
+                                  binds, 2, found_row, found, error);
+    }
+    return status;
+}
+
 dipp_status dipp_run_evaluated(dipp_run_evaluator *evaluator, int64_t step, bool *done, dipp_error *error)
 {
     return has_event(evaluator, evaluation_event, step, done, error);
@@ -520,6 +542,8 @@ dipp_status dipp_run_evaluate_reference(dipp_run_evaluator *evaluator, dipp_erro
     if (setup->pretrain || !dipp_config_bool(setup->config, "evaluate.reference_row"))
         return DIPP_OK;
     dipp_status status = has_event(evaluator, reference_event, 0, &done, error);
+    if (status == DIPP_OK && done)
+        status = has_reference_scores(evaluator, &done, error);
     if (status != DIPP_OK || done)
         return status;
     dipp_evaluation_result result = {0};

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "evaluate/evaluation.h"
 #include "experiment/run_settings.h"
 
 #include <stdio.h>
@@ -141,6 +142,34 @@ static dipp_plugin_kind kind_of_key(const char *key)
                                                                                  : DIPP_PLUGIN_REWARD;
 }
 
+static dipp_status add_plugin(dipp_run_keys *keys, const char *key, dipp_plugin_kind kind, const char *name,
+                              dipp_text *text, dipp_error *error)
+{
+    const dipp_loaded_plugin *loaded = NULL;
+    dipp_status status = dipp_plugins_find(keys->plugins, kind, name, &loaded, error);
+    if (status == DIPP_OK)
+        dipp_text_printf(text, "\n%s %s %s", key, name, loaded->descriptor->version);
+    return status;
+}
+
+/* Reward plugins that are named as metrics: their scores are part of what a run leaves, as those of evaluate.scorers are.
+ * A name that is neither built in nor found is left to the evaluation, whose message lists the names there are. */
+static dipp_status add_metrics(dipp_run_keys *keys, const dipp_cell *cell, dipp_text *text, dipp_error *error)
+{
+    const dipp_yaml_node *names = dipp_config_node(cell->config, "evaluate.metrics");
+    dipp_status status = DIPP_OK;
+    for (size_t i = 0; names && i < names->count && status == DIPP_OK; i++) {
+        const char *name = names->items[i]->text;
+        dipp_metric_kind built_in;
+        if (dipp_metric_by_name(name, &built_in) || !strcmp(name, "ikl"))
+            continue;
+        if (dipp_plugins_find(keys->plugins, DIPP_PLUGIN_REWARD, name, &(const dipp_loaded_plugin *){NULL}, NULL) !=
+            DIPP_E_NOT_FOUND)
+            status = add_plugin(keys, "evaluate.metrics", DIPP_PLUGIN_REWARD, name, text, error);
+    }
+    return status;
+}
+
 dipp_status dipp_run_keys_of(dipp_run_keys *keys, const dipp_cell *cell, char out[DIPP_SHA256_HEX_BYTES],
                              dipp_error *error)
 {
@@ -151,14 +180,13 @@ dipp_status dipp_run_keys_of(dipp_run_keys *keys, const dipp_cell *cell, char ou
         const dipp_config_value *value = &cell->values[i];
         dipp_plugin_kind kind = kind_of_key(value->key);
         if (kind) {
-            const dipp_loaded_plugin *loaded = NULL;
-            status = dipp_plugins_find(keys->plugins, kind, value->text, &loaded, error);
-            if (status == DIPP_OK)
-                dipp_text_printf(&text, "\n%s %s %s", value->key, value->text, loaded->descriptor->version);
+            status = add_plugin(keys, value->key, kind, value->text, &text, error);
         } else if (!strcmp(value->type, "path") && strcmp(value->key, "output") && strncmp(value->key, "world.", 6)) {
             status = add_path(keys, value, &text, error);
         }
     }
+    if (status == DIPP_OK)
+        status = add_metrics(keys, cell, &text, error);
     if (status == DIPP_OK && dipp_run_needs_world(cell->config))
         status = add_world(keys, cell, &text, error);
     if (status == DIPP_OK && text.failed)

@@ -1,5 +1,5 @@
-/* What identifies a cell: its configuration without seed, device, threads and paths, the versions of its plugins, and
- * the content of every file it reads. */
+/* What identifies a cell: its configuration without seed, device, threads and paths, the versions of its plugins
+ * (those that only score its pictures included), and the content of every file it reads. */
 #ifndef DIPP_EXPERIMENT_RUN_KEY_H
 #define DIPP_EXPERIMENT_RUN_KEY_H
 

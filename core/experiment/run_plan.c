@@ -55,7 +55,7 @@ static int check_build(void *user, int columns, const char *const *names, const 
                             : !strcmp(values[0], "reward")  ? DIPP_PLUGIN_REWARD
                                                             : DIPP_PLUGIN_REFERENCE;
     if (dipp_plugins_find(check->plugins, kind, values[1], &loaded, NULL) == DIPP_OK &&
-        strcmp(loaded->sha256, values[2]))
+        !strstr(values[2], loaded->sha256)) /* a run can hold scores by several builds of a metric */
         snprintf(check->changed, sizeof check->changed, "%s %s", values[0], values[1]);
     return *check->changed != 0;
 }
@@ -70,7 +70,11 @@ static dipp_status decide_done(dipp_planned_cell *planned, dipp_plugins *plugins
     planned->action = DIPP_CELL_DONE;
     dipp_status status = dipp_store_query(store,
                                           "SELECT p.kind, p.name, p.sha256 FROM run_plugins u JOIN plugins p "
-                                          "USING(plugin_id) WHERE u.run_id=CAST(?1 AS INTEGER)",
+                                          "USING(plugin_id) WHERE u.run_id=CAST(?1 AS INTEGER) UNION ALL "
+                                          "SELECT p.kind, p.name, group_concat(p.sha256) FROM plugins p WHERE "
+                                          "p.sha256<>'' AND p.plugin_id IN(SELECT s.plugin_id FROM scorers s WHERE "
+                                          "EXISTS(SELECT 1 FROM evaluations e WHERE e.run_id=CAST(?1 AS INTEGER) AND "
+                                          "e.scorer_id=s.scorer_id)) GROUP BY p.kind, p.name",
                                           binds, 1, check_build, &check, error);
     if (*check.changed)
         snprintf(planned->reason, sizeof planned->reason,

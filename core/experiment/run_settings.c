@@ -173,15 +173,19 @@ static dipp_average_settings average_of(const dipp_config *config, const char *p
                                    .half_life_images = number(config, prefix, "half_life_images")};
 }
 
-static dipp_time_sampler time_of(const dipp_config *config, const char *prefix, const dipp_schedule *schedule)
+static dipp_time_law law_of(const dipp_config *config, const char *prefix, const dipp_schedule *schedule)
 {
     static const char *const laws[] = {"uniform", "discrete_uniform", "log_normal", NULL}; /* as dipp_time_law_kind */
-    dipp_time_law law = {.kind = (dipp_time_law_kind)index_of(word(config, prefix, "law"), laws),
-                         .min = given(config, prefix, "min") ? number(config, prefix, "min") : schedule->t_min,
-                         .max = given(config, prefix, "max") ? number(config, prefix, "max") : schedule->t_max,
-                         .mean = number(config, prefix, "mean"),
-                         .std = number(config, prefix, "std")};
-    return (dipp_time_sampler){.schedule = *schedule, .law = law};
+    return (dipp_time_law){.kind = (dipp_time_law_kind)index_of(word(config, prefix, "law"), laws),
+                           .min = given(config, prefix, "min") ? number(config, prefix, "min") : schedule->t_min,
+                           .max = given(config, prefix, "max") ? number(config, prefix, "max") : schedule->t_max,
+                           .mean = number(config, prefix, "mean"),
+                           .std = number(config, prefix, "std")};
+}
+
+static dipp_time_sampler time_of(const dipp_config *config, const char *prefix, const dipp_schedule *schedule)
+{
+    return (dipp_time_sampler){.schedule = *schedule, .law = law_of(config, prefix, schedule)};
 }
 
 static dipp_loss_weight loss_of(const dipp_config *config, const char *prefix)
@@ -195,19 +199,84 @@ static size_t memory_limit(const dipp_config *config)
     return (size_t)(dipp_config_float(config, "memory_limit") * 1073741824.0);
 }
 
-static dipp_status divergence_of(const dipp_config *config, dipp_align_settings *settings, dipp_error *error)
+/* PREFIX.weight and PREFIX.measure, where they are set. */
+static dipp_status weight_of(const dipp_config *config, const char *prefix, dipp_term_weight *weight, dipp_error *error)
 {
-    const char *weight = dipp_config_string(config, "align.divergence.weight");
-    const char *form = dipp_config_string(config, "align.divergence.form");
-    dipp_divergence_by_name(word(config, "align.divergence", "name"), &settings->divergence.kind);
-    if (form)
-        dipp_form_by_name(form, &settings->divergence.form);
-    if (!strcmp(word(config, "align.divergence", "measure"), "dt"))
-        settings->time.measure = DIPP_MEASURE_DT;
-    if (weight && !dipp_weighting_by_name(weight, &settings->time.weighting))
-        return dipp_fail(
-            error, DIPP_E_INVALID,
-            "align.divergence.weight is `%s`; expected score1, data1, sigma2, eps1, v1, flow1, beta or time", weight);
+    const char *name = word(config, prefix, "weight");
+    *weight = (dipp_term_weight){.given = given(config, prefix, "weight")};
+    if (!strcmp(word(config, prefix, "measure"), "dt"))
+        weight->measure = DIPP_MEASURE_DT;
+    if (weight->given && !dipp_weighting_by_name(name, &weight->weighting))
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "%s.weight is `%s`; expected score1, data1, sigma2, eps1, v1, flow1, beta, time, data_l2 or "
+                         "sigma4",
+                         prefix, name);
+    return DIPP_OK;
+}
+
+static dipp_status divergence_of(const dipp_config *config, const dipp_schedule *schedule,
+                                 dipp_align_settings *settings, dipp_error *error)
+{
+    static const char section[] = "align.divergence";
+    dipp_divergence_spec *spec = &settings->divergence;
+    const char *name = word(config, section, "name"), *form = word(config, section, "form");
+    const char *normalise = word(config, section, "normalise");
+    dipp_divergence_by_name(name, &spec->kind, &spec->normalise);
+    if (!strcmp(name, "ikl") && !strcmp(normalise, "dmd"))
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "ikl normalised as in dmd is the divergence dmd; write align.divergence.name: dmd");
+    if (*normalise)
+        dipp_normalise_by_name(normalise, &spec->normalise);
+    if (*form)
+        dipp_form_by_name(form, &spec->form);
+    spec->alpha = number(config, section, "alpha");
+    spec->huber = number(config, section, "huber");
+    spec->huber_in_data = !strcmp(word(config, section, "units"), "data");
+    spec->inside = !strcmp(word(config, section, "cfg"), "inside");
+    spec->cfg_apart = given(config, "align.cfg.time", "law");
+    if (spec->cfg_apart)
+        settings->cfg_law = law_of(config, "align.cfg.time", schedule);
+    dipp_term_weight own;
+    dipp_status status = weight_of(config, section, &own, error);
+    if (status == DIPP_OK)
+        status = weight_of(config, "align.cfg", &settings->cfg_weight, error);
+    if (status == DIPP_OK)
+        status = weight_of(config, "align.ikl", &settings->ikl_weight, error);
+    settings->time.weighting = own.weighting;
+    settings->time.measure = own.measure;
+    return status;
+}
+
+static dipp_align_reward reward_of(const dipp_config *config, size_t i)
+{
+    static const char *const ramps[] = {"constant", "linear", "cosine", NULL}; /* as dipp_ramp */
+    char prefix[32];
+    snprintf(prefix, sizeof prefix, "rewards[%zu]", i);
+    return (dipp_align_reward){.scale = number(config, prefix, "scale"),
+                               .start = whole(config, prefix, "start"),
+                               .end = whole(config, prefix, "end"),
+                               .ramp = (dipp_ramp)index_of(word(config, prefix, "schedule"), ramps),
+                               .from = number(config, prefix, "from"),
+                               .to = number(config, prefix, "to"),
+                               .ramp_length = whole(config, prefix, "ramp"),
+                               .by_ratio = !strcmp(word(config, prefix, "scale_as"), "grad_ratio"),
+                               .sigma = number(config, prefix, "smoothing.sigma"),
+                               .pairs = (uint32_t)whole(config, prefix, "smoothing.pairs")};
+}
+
+dipp_status dipp_run_generator_steps(const dipp_config *config, dipp_generator_steps *steps, dipp_error *error)
+{
+    const dipp_yaml_node *levels = dipp_config_node(config, "generator.levels");
+    *steps = (dipp_generator_steps){.count = (uint32_t)whole(config, "generator", "steps"),
+                                    .last_only = !strcmp(word(config, "generator", "backward"), "last")};
+    if (!levels)
+        return DIPP_OK;
+    if (levels->count >= DIPP_MAX_GENERATOR_STEPS)
+        return dipp_fail(error, DIPP_E_INVALID, "generator.levels has %zu numbers; at most %d are possible",
+                         levels->count, DIPP_MAX_GENERATOR_STEPS - 1);
+    steps->level_count = (uint32_t)levels->count;
+    for (uint32_t i = 0; i < steps->level_count; i++)
+        steps->levels[i + 1] = levels->items[i]->real;
     return DIPP_OK;
 }
 
@@ -243,16 +312,9 @@ dipp_status dipp_run_align_settings(const dipp_config *config, const dipp_schedu
     if (rewards > DIPP_MAX_REWARDS)
         return dipp_fail(error, DIPP_E_INVALID, "%zu rewards are given; at most %d are possible", rewards,
                          DIPP_MAX_REWARDS);
-    for (size_t i = 0; i < rewards; i++) {
-        char prefix[32];
-        snprintf(prefix, sizeof prefix, "rewards[%zu]", i);
-        settings->rewards[i] = (dipp_align_reward){.scale = number(config, prefix, "scale"),
-                                                   .start = whole(config, prefix, "start"),
-                                                   .end = whole(config, prefix, "end"),
-                                                   .sigma = number(config, prefix, "smoothing.sigma"),
-                                                   .pairs = (uint32_t)whole(config, prefix, "smoothing.pairs")};
-    }
-    return divergence_of(config, settings, error);
+    for (size_t i = 0; i < rewards; i++)
+        settings->rewards[i] = reward_of(config, i);
+    return divergence_of(config, schedule, settings, error);
 }
 
 dipp_status dipp_run_pretrain_settings(const dipp_config *config, const dipp_schedule *schedule, int64_t seed,

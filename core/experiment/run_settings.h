@@ -22,6 +22,9 @@ void dipp_run_world_options(const dipp_config *config, dipp_emoji_world_options 
 /* Whether prompts, judges or pictures of the emoji world are asked for. [any thread] */
 bool dipp_run_needs_world(const dipp_config *config);
 
+/* How the generator's steps are composed. DIPP_E_INVALID for more levels than steps are possible. [any thread] */
+dipp_status dipp_run_generator_steps(const dipp_config *config, dipp_generator_steps *steps, dipp_error *error);
+
 /* schedule is that of the models, whose range of t is the default of the laws. DIPP_E_INVALID for names that the
  * configuration's table leaves open. [any thread] */
 dipp_status dipp_run_align_settings(const dipp_config *config, const dipp_schedule *schedule, int64_t seed,

@@ -33,10 +33,10 @@ static dipp_status create_models(dipp_run_setup *setup, dipp_error *error)
     dipp_models_options options = {.schedule = scheduled ? &schedule : NULL,
                                    .train_reference = setup->pretrain,
                                    .train_generator = !setup->pretrain,
-                                   .generator_steps = (uint32_t)dipp_config_int(setup->config, "generator.steps"),
                                    .host = &host};
-    dipp_status status =
-        choose(setup, DIPP_PLUGIN_REFERENCE, "reference", &setup->reference, &options.reference, error);
+    dipp_status status = setup->pretrain ? DIPP_OK : dipp_run_generator_steps(setup->config, &options.steps, error);
+    if (status == DIPP_OK)
+        status = choose(setup, DIPP_PLUGIN_REFERENCE, "reference", &setup->reference, &options.reference, error);
     if (status == DIPP_OK && !setup->pretrain)
         status = choose(setup, DIPP_PLUGIN_GENERATOR, "generator", &setup->generator, &options.generator, error);
     if (status == DIPP_OK && !setup->pretrain)

@@ -150,9 +150,10 @@ static void read_progress(run_supervisor *supervisor, run_child *child, const ch
 {
     char reward[40], ikl[40], loss[40];
     long long step, steps, images;
-    if (sscanf(line, "progress %lld %lld %lld %39s %39s %39s", &step, &steps, &images, reward, ikl, loss) != 6)
+    unsigned long long now; /* the worker's: lines may wait in the pipe when this process gets no time */
+    if (sscanf(line, "progress %llu %lld %lld %lld %39s %39s %39s", &now, &step, &steps, &images, reward, ikl, loss) !=
+        7)
         return;
-    uint64_t now = dipp_clock_monotonic_ns();
     dipp_run_progress *progress = &child->progress;
     if (!progress->steps) { /* the first: what came before is set-up, or the steps of an earlier attempt */
         child->mark_ns = now;

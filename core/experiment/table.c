@@ -33,7 +33,12 @@ static const char *const devices[] = {"auto", "cpu", "reference", "cuda", NULL};
 static const char *const precisions[] = {"auto", "f32", "bf16", "f64", NULL};
 static const char *const schedules[] = {"ve", "vp", "vp_sd", "ou", "flow", "edm", NULL};
 static const char *const ta_starts[] = {"stage1", "reference", NULL};
-static const char *const divergences[] = {"ikl", "dmd", "none", NULL};
+static const char *const divergences[] = {"ikl", "dmd", "score_l2", "score_huber", "sid", "none", NULL};
+static const char *const normalisers[] = {"none", "dmd", "sid", NULL};
+static const char *const guidances[] = {"outside", "inside", NULL};
+static const char *const units[] = {"score", "data", NULL};
+static const char *const backwards[] = {"all", "last", NULL};
+static const char *const scalings[] = {"value", "grad_ratio", NULL};
 static const char *const measures[] = {"law", "dt", NULL};
 static const char *const losses[] = {"native", "data1", "eps1", NULL};
 static const char *const forms[] = {"score", "data", "eps", "v", "flow", NULL};
@@ -141,7 +146,15 @@ static const dipp_row table[] = {
     ROW("generator.plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "One-step generator.", .when = GENERATING),
     ROW("generator.init", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights it starts from.", .when = GENERATING),
     PARAMETERS("generator.params", DIPP_PLUGIN_GENERATOR, "Parameters of the generator plugin.", .when = GENERATING),
-    ROW("generator.steps", INT, "1", 1, 64, "steps", STRUCTURAL, "Generator steps.", .when = GENERATING),
+    ROW("generator.steps", INT, "1", 1, 32, "steps", STRUCTURAL,
+        "Generator steps K: the sample is noised again and denoised K - 1 times.", .when = GENERATING),
+    ROW("generator.levels", FLOAT_LIST, NULL, 0, MANY, "sigma/alpha", OPTIONAL | STRUCTURAL,
+        "Noise that steps 2 to K start from, falling; unset: each 0.4 of the one before, from sigma_init.",
+        .when = GENERATING),
+    CHOICE("generator.backward", backwards, "all", STRUCTURAL,
+           "Steps that gradients pass through: all is the objective's gradient, last takes the last step's input for "
+           "given and costs one step's memory.",
+           .when = GENERATING),
 
     CHOICE("schedule.name", schedules, NULL, OPTIONAL, "Noise schedule; unset: the reference's own."),
     ROW("schedule.sigma_min", FLOAT, "0.002", 0, MANY, "sigma", 0, "Least noise.", .when = "schedule.name=ve|edm"),
@@ -171,13 +184,46 @@ static const dipp_row table[] = {
     OPTIMIZER("align.ta.optimizer", "1e-4", "0", GENERATING),
     TIME("align.ta.time", "0", "1.4", GENERATING),
     CHOICE("align.divergence.name", divergences, "ikl", STRUCTURAL, "Divergence to the reference.", .when = GENERATING),
+    CHOICE("align.divergence.normalise", normalisers, "none", STRUCTURAL,
+           "Weight of a sample in place of w(t): of difference or distance of denoised samples, 1/mean|x0 - D_ref|, as "
+           "DMD (and divided by the elements) or SiD do.",
+           .when = "align.divergence.name=ikl|score_l2|score_huber|sid"),
     CHOICE("align.divergence.form", forms, "score", 0, "Parameterisation that a weight preset of 1 refers to.",
            .when = "align.divergence.name=ikl"),
     ROW("align.divergence.weight", STRING, "score1", 0, 0, NULL, 0, "Weighting w(t) by name.",
-        .when = "align.divergence.name=ikl"),
+        .when = "align.divergence.normalise=none"),
     CHOICE("align.divergence.measure", measures, "law", 0,
            "What the weighting is a density against: the law of the noise level, or dt.",
-           .when = "align.divergence.name=ikl"),
+           .when = "align.divergence.normalise=none"),
+    ROW("align.divergence.alpha", FLOAT, "1", -100, 100, NULL, 0,
+        "SiD's alpha: 1/2 is half the gradient of the Fisher divergence, 1 half that of score_l2.",
+        .when = "align.divergence.name=sid"),
+    ROW("align.divergence.huber", FLOAT, "0.001", 1e-12, 1e12, NULL, 0,
+        "Constant c of the pseudo-Huber distance sqrt(|u|^2 + c^2) - c.", .when = "align.divergence.name=score_huber"),
+    CHOICE("align.divergence.units", units, "score", STRUCTURAL,
+           "What u is: the difference of scores or of denoised samples.", .when = "align.divergence.name=score_huber"),
+    CHOICE("align.divergence.cfg", guidances, "outside", STRUCTURAL,
+           "Where guidance acts: as a term of its own beside the distance, or on the reference inside it.",
+           .when = "align.divergence.name=score_l2|score_huber|sid"),
+    ROW("align.cfg.weight", STRING, NULL, 0, 0, NULL, OPTIONAL, "Weighting of the CFG part; unset: the divergence's.",
+        .when = GENERATING),
+    CHOICE("align.cfg.measure", measures, "law", 0, "As align.divergence.measure, of the CFG part.",
+           .when = "align.cfg.weight"),
+    CHOICE("align.cfg.time.law", laws, NULL, OPTIONAL | STRUCTURAL,
+           "Law of noise levels of the CFG part's own; unset: it shares the divergence's.", .when = GENERATING),
+    ROW("align.cfg.time.mean", FLOAT, "0.3", -100, 100, "ln sigma", 0, "Mean of ln(sigma/alpha).",
+        .when = "align.cfg.time.law=log_normal"),
+    ROW("align.cfg.time.std", FLOAT, "1.2", 0, 100, "ln sigma", 0, "Standard deviation of ln(sigma/alpha).",
+        .when = "align.cfg.time.law=log_normal"),
+    ROW("align.cfg.time.min", FLOAT, NULL, 0, MANY, "t", OPTIONAL, "Least t; unset: the schedule's.",
+        .when = "align.cfg.time.law"),
+    ROW("align.cfg.time.max", FLOAT, NULL, 0, MANY, "t", OPTIONAL, "Largest t; unset: the schedule's.",
+        .when = "align.cfg.time.law"),
+    ROW("align.ikl.weight", STRING, NULL, 0, 0, NULL, OPTIONAL,
+        "Weighting of the IKL that is logged; unset: the divergence's. Set it to compare divergences at equal IKL.",
+        .when = GENERATING),
+    CHOICE("align.ikl.measure", measures, "law", 0, "As align.divergence.measure, of the logged IKL.",
+           .when = "align.ikl.weight"),
     ROW("align.always_guided", BOOL, "false", 0, 0, NULL, STRUCTURAL,
         "Log the implicit CFG reward although cfg_omega is 1; costs a pass of the reference.", .when = GENERATING),
     TIME("align.time", "0.3", "1.2", GENERATING),
@@ -199,6 +245,15 @@ static const dipp_row table[] = {
         "Antithetic pairs of noise per sample; unset: 8."),
     ROW("rewards[].start", INT, "0", 0, MANY, "iterations", 0, "First iteration with this reward."),
     ROW("rewards[].end", INT, NULL, 0, MANY, "iterations", OPTIONAL, "First iteration without it again."),
+    CHOICE("rewards[].scale_as", scalings, "value", STRUCTURAL,
+           "What scale is: alpha itself, or the size of the reward's dL/dx0 over that of the divergence."),
+    CHOICE("rewards[].schedule", rate_schedules, "constant", 0, "How the scale goes from its share `from` to `to`."),
+    ROW("rewards[].from", FLOAT, "0", -1e9, 1e9, NULL, 0, "Share of scale at start.",
+        .when = "rewards[].schedule=linear|cosine"),
+    ROW("rewards[].to", FLOAT, "1", -1e9, 1e9, NULL, 0, "Share of scale after the ramp.",
+        .when = "rewards[].schedule=linear|cosine"),
+    ROW("rewards[].ramp", INT, "0", 0, MANY, "iterations", 0, "Length of the ramp; 0: as long as the reward acts.",
+        .when = "rewards[].schedule=linear|cosine"),
 
     LOOP("pretrain", "10000", PRETRAINING),
     ROW("pretrain.prompt_dropout", FLOAT, "0.1", 0, 1, NULL, 0, "Share of samples with the null prompt.",

@@ -19,7 +19,7 @@ typedef struct dipp_row {
     dipp_parameter parameter; /* key is the dotted path; type is 0 where the shape is special (arms, grid) */
     dipp_row_kind kind;
     const char *when; /* the row applies: "a.b=x|y" a.b is x or y; "a.b" is set; "!a.b" is not; NULL: always.
-                                     The row of a.b stands above. */
+                                     The row of a.b stands above; "list[].b" is b of the same record. */
     dipp_plugin_kind plugin_kind; /* PARAMETERS */
     bool unkeyed;                 /* not part of the cell's key; neither are paths */
 } dipp_row;

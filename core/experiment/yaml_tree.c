@@ -36,7 +36,15 @@ dipp_status dipp_yaml_read_file(dipp_arena *arena, const char *path, const dipp_
         limits = &dipp_yaml_default_limits;
     char *data = NULL;
     size_t bytes = 0;
+    if (dipp_path_is_directory(path))
+        return dipp_fail(error, DIPP_E_INVALID, "%s: is a folder; name the experiment's file in it", path);
     dipp_status status = dipp_file_read(path, limits->bytes, &data, &bytes, error);
+    if (status == DIPP_E_INVALID)
+        return dipp_fail(
+            error, status,
+            "%s: larger than %zu bytes, which no experiment is; long lists of prompts go into a file of their "
+            "own (prompts.file)",
+            path, limits->bytes);
     if (status != DIPP_OK)
         return status;
     const char *text = dipp_arena_string_n(arena, data, bytes);
@@ -188,7 +196,7 @@ static dipp_status survey_event(struct loader *loader, const yaml_event_t *event
         fault_at(loader, &mark, "remove the tag; quote a value to make it a string", "tags are not accepted");
     if (survey->depth > loader->limits->depth) {
         snprintf(message, sizeof message, "nested deeper than %zu levels", loader->limits->depth);
-        return give_up(loader, &mark, NULL, message);
+        return give_up(loader, &mark, "is a [ or { closed too late?", message);
     }
     survey->anchors += anchor != NULL;
     if (survey->anchors > loader->limits->anchors) {

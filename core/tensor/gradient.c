@@ -44,6 +44,8 @@ static void walk_back(dipp_gradient_walk *walk)
     for (size_t n = walk->node_count; n-- > 0 && !dipp_graph_failed(g);) {
         dipp_node node = g->nodes[n]; /* a copy: rules append nodes and may move the array */
         bool wanted = false, reached = false;
+        if (node.op == DIPP_OP_RESHAPE && node.attributes.stop)
+            continue; /* also where a gradient to its own output was asked for */
         for (uint32_t i = 0; i < node.output_count; i++) {
             wanted = wanted || walk->needed[node.outputs[i]];
             reached = reached || walk->gradients[node.outputs[i]].id;

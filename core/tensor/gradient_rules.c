@@ -204,6 +204,35 @@ static void linear(const rule *r)
         give(r, 2, dipp_sum(g, dy, (1u << (shape.rank - 1)) - 1, false));
 }
 
+static void geglu(const rule *r)
+{
+    dipp_tensor x = in(r, 0), inputs[2] = {x, dipp_cast(r->g, r->dy, dipp_dtype_of(r->g, x))};
+    give(r, 0,
+         dipp_append(r->g, DIPP_OP_GEGLU_BACKWARD, inputs, 2, NULL, dipp_dtype_of(r->g, x), dipp_shape_of(r->g, x)));
+}
+
+static void conv2d(const rule *r)
+{
+    dipp_graph *g = r->g;
+    dipp_tensor x = in(r, 0), w = in(r, 1), dy = dipp_cast(g, r->dy, DIPP_COMPUTE);
+    const dipp_attributes *attributes = &r->node->attributes;
+    if (needed(r, 0)) {
+        dipp_tensor inputs[2] = {w, dy};
+        give(r, 0,
+             dipp_append(g, DIPP_OP_CONV2D_BACKWARD_DATA, inputs, 2, attributes, DIPP_COMPUTE, dipp_shape_of(g, x)));
+    }
+    if (!needed(r, 1) && !needed(r, 2))
+        return;
+    dipp_tensor inputs[2] = {x, dy}, outputs[2] = {DIPP_NONE, DIPP_NONE};
+    dipp_dtype dtypes[2] = {DIPP_WIDE, DIPP_WIDE};
+    dipp_shape shapes[2] = {dipp_shape_of(g, w), DIPP_SHAPE(dipp_dim(g, w, 0))};
+    dipp_append_many(g, DIPP_OP_CONV2D_BACKWARD_WEIGHT, inputs, 2, attributes, needed(r, 2) ? 2 : 1, dtypes, shapes,
+                     outputs);
+    for (uint32_t i = 0; i < 2; i++)
+        if (needed(r, i + 1))
+            give_cast(r, i + 1, outputs[i]);
+}
+
 static void inverse(const rule *r)
 {
     /* d(X^-1) = -X^-1 dX X^-1, hence the gradient is -Y^T dY Y^T. */
@@ -242,6 +271,21 @@ static void layer_norm(const rule *r)
     dipp_shape modulation = gain.id ? dipp_shape_of(g, gain) : DIPP_SHAPE(1);
     dipp_shape shapes[3] = {dipp_shape_of(g, x), modulation, modulation};
     dipp_append_many(g, DIPP_OP_LAYER_NORM_BACKWARD, inputs, 4, &r->node->attributes, 3, dtypes, shapes, outputs);
+    give(r, 0, outputs[0]);
+    for (uint32_t i = 1; i < 3; i++)
+        if (needed(r, i))
+            give_cast(r, i, outputs[i]);
+}
+
+static void group_norm(const rule *r)
+{
+    dipp_graph *g = r->g;
+    dipp_tensor x = in(r, 0), gain = in(r, 1), stats = {r->node->outputs[1]}, outputs[3];
+    dipp_tensor bias = r->node->attributes.silu ? in(r, 2) : DIPP_NONE;
+    dipp_tensor inputs[5] = {x, gain, bias, stats, dipp_cast(g, r->dy, DIPP_COMPUTE)};
+    dipp_dtype dtypes[3] = {dipp_dtype_of(g, x), DIPP_WIDE, DIPP_WIDE};
+    dipp_shape channels = DIPP_SHAPE(dipp_dim(g, x, 1)), shapes[3] = {dipp_shape_of(g, x), channels, channels};
+    dipp_append_many(g, DIPP_OP_GROUP_NORM_BACKWARD, inputs, 5, &r->node->attributes, 3, dtypes, shapes, outputs);
     give(r, 0, outputs[0]);
     for (uint32_t i = 1; i < 3; i++)
         if (needed(r, i))
@@ -322,10 +366,13 @@ void dipp_gradient_of_node(dipp_gradient_walk *walk, const dipp_node *node)
     case DIPP_OP_QUICK_GELU: activation(&r, DIPP_OP_QUICK_GELU_BACKWARD); return;
     case DIPP_OP_MATMUL: matmul(&r); return;
     case DIPP_OP_LINEAR: linear(&r); return;
+    case DIPP_OP_GEGLU: geglu(&r); return;
+    case DIPP_OP_CONV2D: conv2d(&r); return;
     case DIPP_OP_INVERSE: inverse(&r); return;
     case DIPP_OP_SOFTMAX: softmax(&r); return;
     case DIPP_OP_ATTENTION: attention(&r); return;
     case DIPP_OP_LAYER_NORM: layer_norm(&r); return;
+    case DIPP_OP_GROUP_NORM: group_norm(&r); return;
     case DIPP_OP_GATED_ADD: gated_add(&r); return;
     case DIPP_OP_EMBEDDING: embedding(&r); return;
     case DIPP_OP_SINUSOID: {
@@ -337,10 +384,14 @@ void dipp_gradient_of_node(dipp_gradient_walk *walk, const dipp_node *node)
     case DIPP_OP_GELU_ERF_BACKWARD:
     case DIPP_OP_GELU_TANH_BACKWARD:
     case DIPP_OP_QUICK_GELU_BACKWARD:
+    case DIPP_OP_GEGLU_BACKWARD:
     case DIPP_OP_LINEAR_BACKWARD_WEIGHT:
+    case DIPP_OP_CONV2D_BACKWARD_DATA:
+    case DIPP_OP_CONV2D_BACKWARD_WEIGHT:
     case DIPP_OP_SOFTMAX_BACKWARD:
     case DIPP_OP_ATTENTION_BACKWARD:
     case DIPP_OP_LAYER_NORM_BACKWARD:
+    case DIPP_OP_GROUP_NORM_BACKWARD:
     case DIPP_OP_GATED_ADD_BACKWARD:
     case DIPP_OP_EMBEDDING_BACKWARD:
     case DIPP_OP_ACCUMULATE:

@@ -146,6 +146,16 @@ bool dipp_usable(dipp_graph *g, dipp_tensor x, const char *what)
     return true;
 }
 
+bool dipp_usable_float(dipp_graph *g, dipp_tensor x, const char *what)
+{
+    if (!dipp_usable(g, x, what))
+        return false;
+    if (dipp_dtype_of(g, x) != DIPP_INT32)
+        return true;
+    dipp_graph_fail(g, "%s: an operand is of integers; cast it", what);
+    return false;
+}
+
 uint32_t dipp_storage_of(const dipp_graph *g, uint32_t id)
 {
     while (g->values[id].view_of)

@@ -113,6 +113,8 @@ void dipp_append_many(dipp_graph *g, dipp_op op, const dipp_tensor *inputs, uint
                       const dipp_shape *shapes, dipp_tensor *outputs);
 /* Checks that x is a live handle of g; records an error naming what otherwise. */
 bool dipp_usable(dipp_graph *g, dipp_tensor x, const char *what);
+/* The same, and that it is of compute or wide numbers. */
+bool dipp_usable_float(dipp_graph *g, dipp_tensor x, const char *what);
 const dipp_value *dipp_value_of(const dipp_graph *g, dipp_tensor x);
 /* The value that owns the storage of id, following views. */
 uint32_t dipp_storage_of(const dipp_graph *g, uint32_t id);

@@ -52,6 +52,9 @@
     DIPP_OP(GELU_ERF_BACKWARD, "gelu_erf_backward", 1)                                                                 \
     DIPP_OP(GELU_TANH_BACKWARD, "gelu_tanh_backward", 1)                                                               \
     DIPP_OP(QUICK_GELU_BACKWARD, "quick_gelu_backward", 1)                                                             \
+    /* gated GELU; the last axis of x is a, then b, of equal length */                                                 \
+    DIPP_OP(GEGLU, "geglu", 1)                   /* in x:f [..., 2C]; out [..., C] = a gelu_erf(b) */                  \
+    DIPP_OP(GEGLU_BACKWARD, "geglu_backward", 1) /* in x, dy of one dtype; out dx */                                   \
     /* reductions */                                                                                                   \
     DIPP_OP(SUM, "sum", 1) /* in x:f; out w: over axes_mask; out's shape has those dims removed or 1 */                \
     /* linear algebra. accumulate: out += result (out is then a parameter gradient) */                                 \
@@ -87,6 +90,14 @@
     DIPP_OP(EMBEDDING_BACKWARD, "embedding_backward",                                                                  \
             1)                       /* in ids, dy; out w [V,C]; fixed order of sums; accumulate */                    \
     DIPP_OP(SINUSOID, "sinusoid", 1) /* in t w [N]; out w [N, width]; alpha = max period, sin_first */                 \
+    /* pictures [N,C,H,W]; see below */                                                                                \
+    DIPP_OP(CONV2D, "conv2d", 1)                                 /* in x:c, w:c, bias[x]:c; out y:f */                 \
+    DIPP_OP(CONV2D_BACKWARD_DATA, "conv2d_backward_data", 1)     /* in w:c, dy:c; out dx:c */                          \
+    DIPP_OP(CONV2D_BACKWARD_WEIGHT, "conv2d_backward_weight", 2) /* in x:c, dy:c; out dw w, dbias[x] w; accumulate */  \
+    DIPP_OP(GROUP_NORM, "group_norm", 2)                         /* in x:f, gain[x], bias[x]:f; out y:c, stats w */    \
+    DIPP_OP(GROUP_NORM_BACKWARD, "group_norm_backward",                                                                \
+            3) /* in x, gain[x], bias[x], stats, dy:c; out dx (dtype of x),\
+                                                              dgain w, dbias w */                                           \
     /* random numbers */                                                                                               \
     DIPP_OP(PHILOX_NORMAL, "philox_normal", 1)   /* in key i [6]; out w [N,...]: core/base/philox_math.h */            \
     DIPP_OP(PHILOX_UNIFORM, "philox_uniform", 1) /* the same, in (0,1) */                                              \
@@ -105,6 +116,14 @@ typedef enum dipp_op {
 #undef DIPP_OP_ENUM
         DIPP_OP_COUNT
 } dipp_op;
+
+/* CONV2D: x [N,C,H,W], w [O,C,k,k], bias [O], y [N,O,H',W']; stride, pad_before, pad_after (zeros) go for both axes:
+ *   y[n,o,i,j] = bias[o] + sum over c,p,q of w[o,c,p,q] x[n, c, i stride + p - pad_before, j stride + q - pad_before]
+ *   H' = (H + pad_before + pad_after - k) / stride + 1, rounded down; pads are below k.
+ * CONV2D_BACKWARD_WEIGHT: dw accumulates; dbias [O], the sum of dy over samples and places, is always written.
+ * GROUP_NORM: x [N,C,...] in `groups` groups of neighbouring channels, gain and bias [C], alpha = epsilon:
+ *   u = (x - mean) r gain + bias;  y = silu ? u sigmoid(u) : u;  stats [N,groups,2] = mean, r = 1/sqrt(var + epsilon).
+ * GROUP_NORM_BACKWARD: bias is read when silu alone; dgain and dbias [C] mean nothing without a gain. */
 
 /* OPTIMIZER_STEP, per element (g is the accumulated gradient):
  *   norm, ok  = in[0];  when ok == 0 nothing changes but the gradient, which is zeroed.
@@ -135,11 +154,12 @@ typedef struct dipp_attributes {
     int64_t start, count;
     int32_t axis;
     uint32_t axes_mask;
-    uint32_t heads;
+    uint32_t heads, groups;
+    int64_t stride, pad_before, pad_after;
     uint8_t permutation[DIPP_MAX_RANK];
     bool transpose_a, transpose_b;
     bool accumulate; /* the output is added to, not written; only ops whose row says so */
-    bool causal, plus_one, sin_first, decay;
+    bool causal, plus_one, sin_first, decay, silu;
     uint8_t optimizer;
     bool stop; /* RESHAPE: no gradient passes */
     bool straight_through;

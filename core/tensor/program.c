@@ -20,7 +20,7 @@ void dipp_node_view_of(const dipp_graph *g, const dipp_node *node, dipp_node_vie
     }
 }
 
-/* Matrix products and attention only: 2 flops a multiply-add, as the field counts. */
+/* Matrix products, convolutions and attention only: 2 flops a multiply-add, as the field counts. */
 double dipp_node_flops(const dipp_node_view *view)
 {
     const dipp_shape *a = &view->inputs[0].shape;
@@ -30,6 +30,18 @@ double dipp_node_flops(const dipp_node_view *view)
     case DIPP_OP_LINEAR: return 2.0 * elements * (double)a->dims[a->rank - 1];
     case DIPP_OP_LINEAR_BACKWARD_WEIGHT:
         return 2.0 * elements * (double)dipp_shape_elements(a) / (double)a->dims[a->rank - 1];
+    case DIPP_OP_CONV2D: { /* taps that fall on padding count, as the field counts them */
+        const dipp_shape *w = &view->inputs[1].shape;
+        return 2.0 * elements * (double)(w->dims[1] * w->dims[2] * w->dims[3]);
+    }
+    case DIPP_OP_CONV2D_BACKWARD_DATA: {
+        return 2.0 * (double)(a->dims[1] * a->dims[2] * a->dims[3]) *
+               (double)dipp_shape_elements(&view->inputs[1].shape);
+    }
+    case DIPP_OP_CONV2D_BACKWARD_WEIGHT: {
+        const dipp_shape *dy = &view->inputs[1].shape;
+        return 2.0 * elements * (double)(dy->dims[0] * dy->dims[2] * dy->dims[3]);
+    }
     case DIPP_OP_ATTENTION: return 4.0 * elements * (double)view->inputs[1].shape.dims[1];
     case DIPP_OP_ATTENTION_BACKWARD:
         return 10.0 * (double)dipp_shape_elements(a) * (double)view->inputs[1].shape.dims[1];

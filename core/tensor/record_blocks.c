@@ -4,16 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 
-static bool float_usable(dipp_graph *g, dipp_tensor x, const char *what)
-{
-    if (!dipp_usable(g, x, what))
-        return false;
-    if (dipp_dtype_of(g, x) != DIPP_INT32)
-        return true;
-    dipp_graph_fail(g, "%s: an operand is of integers; cast it", what);
-    return false;
-}
-
 /* The dtype in which two operands are multiplied. */
 static dipp_dtype common_dtype(const dipp_graph *g, dipp_tensor a, dipp_tensor b)
 {
@@ -25,7 +15,7 @@ dipp_tensor dipp_matmul(dipp_graph *g, dipp_tensor a, dipp_tensor b, const dipp_
     static const dipp_matmul_options defaults = {0};
     if (!options)
         options = &defaults;
-    if (!float_usable(g, a, "matmul") || !float_usable(g, b, "matmul"))
+    if (!dipp_usable_float(g, a, "matmul") || !dipp_usable_float(g, b, "matmul"))
         return DIPP_NONE;
     dipp_shape sa = dipp_shape_of(g, a), sb = dipp_shape_of(g, b);
     char ta[128], tb[128];
@@ -66,7 +56,7 @@ dipp_tensor dipp_linear(dipp_graph *g, dipp_params p, const char *name, dipp_ten
     static const dipp_linear_options defaults = {0};
     if (!options)
         options = &defaults;
-    if (!float_usable(g, x, name))
+    if (!dipp_usable_float(g, x, name))
         return DIPP_NONE;
     dipp_shape shape = dipp_shape_of(g, x);
     if (shape.rank < 1)
@@ -104,7 +94,7 @@ dipp_tensor dipp_embedding(dipp_graph *g, dipp_params p, const char *name, dipp_
 
 dipp_tensor dipp_inverse(dipp_graph *g, dipp_tensor x)
 {
-    if (!float_usable(g, x, "inverse"))
+    if (!dipp_usable_float(g, x, "inverse"))
         return DIPP_NONE;
     dipp_shape shape = dipp_shape_of(g, x);
     int64_t d = shape.rank ? shape.dims[shape.rank - 1] : 0;
@@ -116,7 +106,7 @@ dipp_tensor dipp_inverse(dipp_graph *g, dipp_tensor x)
 
 dipp_tensor dipp_softmax(dipp_graph *g, dipp_tensor x)
 {
-    if (!float_usable(g, x, "softmax"))
+    if (!dipp_usable_float(g, x, "softmax"))
         return DIPP_NONE;
     if (dipp_shape_of(g, x).rank < 1)
         return dipp_graph_fail(g, "softmax: needs an axis");
@@ -126,7 +116,8 @@ dipp_tensor dipp_softmax(dipp_graph *g, dipp_tensor x)
 dipp_tensor dipp_attention(dipp_graph *g, dipp_tensor q, dipp_tensor k, dipp_tensor v,
                            const dipp_attention_options *options)
 {
-    if (!float_usable(g, q, "attention") || !float_usable(g, k, "attention") || !float_usable(g, v, "attention"))
+    if (!dipp_usable_float(g, q, "attention") || !dipp_usable_float(g, k, "attention") ||
+        !dipp_usable_float(g, v, "attention"))
         return DIPP_NONE;
     dipp_shape sq = dipp_shape_of(g, q), sk = dipp_shape_of(g, k), sv = dipp_shape_of(g, v);
     bool fits = sq.rank == 3 && sk.rank == 3 && dipp_same_shape(&sk, &sv) && sq.dims[0] == sk.dims[0] &&
@@ -171,7 +162,7 @@ dipp_tensor dipp_layer_norm(dipp_graph *g, dipp_tensor x, const dipp_layer_norm_
     static const dipp_layer_norm_options defaults = {0};
     if (!options)
         options = &defaults;
-    if (!float_usable(g, x, "layer_norm"))
+    if (!dipp_usable_float(g, x, "layer_norm"))
         return DIPP_NONE;
     dipp_shape shape = dipp_shape_of(g, x);
     if (shape.rank < 1)
@@ -204,7 +195,8 @@ dipp_tensor dipp_layer_norm(dipp_graph *g, dipp_tensor x, const dipp_layer_norm_
 
 dipp_tensor dipp_gated_add(dipp_graph *g, dipp_tensor x, dipp_tensor gate, dipp_tensor h)
 {
-    if (!float_usable(g, x, "gated_add") || !float_usable(g, gate, "gated_add") || !float_usable(g, h, "gated_add"))
+    if (!dipp_usable_float(g, x, "gated_add") || !dipp_usable_float(g, gate, "gated_add") ||
+        !dipp_usable_float(g, h, "gated_add"))
         return DIPP_NONE;
     dipp_shape sx = dipp_shape_of(g, x), sg = dipp_shape_of(g, gate), sh = dipp_shape_of(g, h);
     if (sx.rank < 2 || sg.rank != 2 || !modulation_fits(&sx, &sg) || !dipp_same_shape(&sx, &sh))
@@ -215,7 +207,7 @@ dipp_tensor dipp_gated_add(dipp_graph *g, dipp_tensor x, dipp_tensor gate, dipp_
 
 dipp_tensor dipp_sinusoid(dipp_graph *g, dipp_tensor t, int64_t width, double max_period, bool sin_first)
 {
-    if (!float_usable(g, t, "sinusoid"))
+    if (!dipp_usable_float(g, t, "sinusoid"))
         return DIPP_NONE;
     dipp_shape shape = dipp_shape_of(g, t);
     if (shape.rank != 1 || width < 2 || width % 2)

@@ -30,18 +30,10 @@ dipp_tensor dipp_cast(dipp_graph *g, dipp_tensor x, dipp_dtype dtype)
     return dipp_append(g, DIPP_OP_CAST, &x, 1, NULL, dtype, value->shape);
 }
 
-static bool is_float(dipp_graph *g, dipp_tensor x, const char *what)
-{
-    if (dipp_dtype_of(g, x) != DIPP_INT32)
-        return true;
-    dipp_graph_fail(g, "%s: an operand is of integers; cast it", what);
-    return false;
-}
-
 static dipp_tensor binary(dipp_graph *g, dipp_op op, dipp_tensor a, dipp_tensor b)
 {
     const char *what = dipp_op_infos[op].name;
-    if (!dipp_usable(g, a, what) || !dipp_usable(g, b, what) || !is_float(g, a, what) || !is_float(g, b, what))
+    if (!dipp_usable_float(g, a, what) || !dipp_usable_float(g, b, what))
         return DIPP_NONE;
     dipp_shape shape, sa = dipp_shape_of(g, a), sb = dipp_shape_of(g, b);
     if (!broadcast_shapes(g, what, &sa, &sb, &shape))
@@ -88,8 +80,8 @@ dipp_tensor dipp_greater(dipp_graph *g, dipp_tensor a, dipp_tensor b)
 
 dipp_tensor dipp_where(dipp_graph *g, dipp_tensor condition, dipp_tensor a, dipp_tensor b)
 {
-    if (!dipp_usable(g, condition, "where") || !dipp_usable(g, a, "where") || !dipp_usable(g, b, "where") ||
-        !is_float(g, condition, "where") || !is_float(g, a, "where") || !is_float(g, b, "where"))
+    if (!dipp_usable_float(g, condition, "where") || !dipp_usable_float(g, a, "where") ||
+        !dipp_usable_float(g, b, "where"))
         return DIPP_NONE;
     dipp_shape sc = dipp_shape_of(g, condition), sa = dipp_shape_of(g, a), sb = dipp_shape_of(g, b), ab, shape;
     if (!broadcast_shapes(g, "where", &sa, &sb, &ab) || !broadcast_shapes(g, "where", &ab, &sc, &shape))
@@ -102,7 +94,7 @@ dipp_tensor dipp_where(dipp_graph *g, dipp_tensor condition, dipp_tensor a, dipp
 static dipp_tensor unary(dipp_graph *g, dipp_op op, dipp_tensor x, const dipp_attributes *attributes)
 {
     const char *what = dipp_op_infos[op].name;
-    if (!dipp_usable(g, x, what) || !is_float(g, x, what))
+    if (!dipp_usable_float(g, x, what))
         return DIPP_NONE;
     return dipp_append(g, op, &x, 1, attributes, dipp_dtype_of(g, x), dipp_shape_of(g, x));
 }
@@ -138,3 +130,14 @@ UNARY(dipp_gelu_tanh, DIPP_OP_GELU_TANH)
 UNARY(dipp_quick_gelu, DIPP_OP_QUICK_GELU)
 UNARY(dipp_round, DIPP_OP_ROUND)
 #undef UNARY
+
+dipp_tensor dipp_geglu(dipp_graph *g, dipp_tensor x)
+{
+    if (!dipp_usable_float(g, x, "geglu"))
+        return DIPP_NONE;
+    dipp_shape shape = dipp_shape_of(g, x);
+    if (shape.rank < 1 || shape.dims[shape.rank - 1] % 2)
+        return dipp_graph_fail(g, "geglu: needs a last axis of even length");
+    shape.dims[shape.rank - 1] /= 2;
+    return dipp_append(g, DIPP_OP_GEGLU, &x, 1, NULL, dipp_dtype_of(g, x), shape);
+}

@@ -11,8 +11,8 @@
 /* Sums over an iteration that become its row of metrics. */
 typedef struct iteration {
     double ta_loss, ta_norm, ta_bins[4], ta_counts[4];
-    double stats[DIPP_ALIGN_STATS], ikl, cfg_reward, scores[DIPP_MAX_REWARDS], norm;
-    bool applied, ta_skipped;
+    double stats[DIPP_ALIGN_STATS], ikl, cfg_reward, scores[DIPP_MAX_REWARDS], scales[DIPP_MAX_REWARDS], norm;
+    bool applied, ta_skipped, scored[DIPP_MAX_REWARDS];
 } iteration;
 
 /* ---- Host side of a micro-batch: prompts, noise keys, times ---- */
@@ -39,9 +39,8 @@ static void encode_prompts(dipp_align *align)
 }
 
 static void draw_levels(dipp_align *align, const dipp_time_sampler *sampler, dipp_parameterisation parameterisation,
-                        uint32_t stream, int64_t step, uint32_t first)
+                        uint32_t stream, int64_t step, uint32_t first, dipp_host_levels *levels)
 {
-    dipp_host_levels *levels = &align->levels;
     for (uint32_t i = 0; i < align->n; i++) {
         double u = dipp_philox_uniform_double(align->settings.seed, stream, (uint32_t)step, first + i, 0);
         dipp_time_draw draw = dipp_time_draw_at(sampler, dipp_time_law_draw(sampler, u));
@@ -62,8 +61,8 @@ static void write_levels(dipp_align *align, dipp_executable *run)
 
 static void generate(dipp_align *align, uint32_t stream, int64_t step, uint32_t first)
 {
-    dipp_write_noise_keys(align->run_generate, align->models->generator_steps, align->settings.seed, stream, step,
-                          first, NULL);
+    dipp_write_noise_keys(align->run_generate, align->models->steps.count, align->settings.seed, stream, step, first,
+                          NULL);
     dipp_execute_maybe_timed(align->run_generate, 0, align->settings.ledger);
 }
 
@@ -81,7 +80,7 @@ static dipp_status teach(dipp_align *align, iteration *row, dipp_error *error)
         encode_prompts(align);
         generate(align, DIPP_STREAM_TA_Z, at, first);
         draw_levels(align, &align->settings.ta_time, align->models->ta_space.parameterisation, DIPP_STREAM_TA_TIME, at,
-                    first);
+                    first, &align->levels);
         for (uint32_t i = 0; i < align->n; i++)
             align->levels.weight[i] =
                 dipp_loss_weight_at(align->settings.ta_loss, &ta, align->levels.alpha[i], align->levels.sigma[i]) /
@@ -103,53 +102,75 @@ static dipp_status teach(dipp_align *align, iteration *row, dipp_error *error)
     return status;
 }
 
-/* dL/dx0 of the IKL and of CFG; adds this micro-batch's estimate of the IKL and of the implicit reward. */
+/* The noise levels of the CFG term and how they count: of its own, or those of the divergence weighed its own way. */
+static void write_cfg_levels(dipp_align *align, uint32_t first)
+{
+    const dipp_align_settings *settings = &align->settings;
+    const dipp_host_levels *levels = &align->cfg_levels;
+    bool apart = settings->divergence.cfg_apart;
+    draw_levels(align, &align->cfg_time, align->models->space.parameterisation,
+                apart ? DIPP_STREAM_CFG_TIME : DIPP_STREAM_TIME, align->step, first, &align->cfg_levels);
+    if (apart) {
+        dipp_write_level(align->run_diverge, "cfg", levels->network_t, levels->alpha, levels->sigma, align->n, NULL);
+        dipp_write_key(align->run_diverge, "cfg_eps_key", settings->seed, DIPP_STREAM_CFG_EPS, align->step, first,
+                       NULL);
+    }
+    for (uint32_t i = 0; i < align->n && settings->divergence.normalise; i++)
+        levels->weight[i] = 1.0 / settings->batch;
+    dipp_executable_write(align->run_diverge, "cfg_weight", levels->weight, DIPP_HOST_F64, align->n, NULL);
+}
+
+/* dL/dx0 of the divergence and of CFG; adds this micro-batch's estimate of the IKL and of the implicit reward. */
 static void diverge(dipp_align *align, uint32_t first, iteration *row)
 {
     const dipp_align_settings *settings = &align->settings;
-    draw_levels(align, &settings->time, align->models->space.parameterisation, DIPP_STREAM_TIME, align->step, first);
-    if (settings->divergence.kind == DIPP_DIVERGENCE_DMD)
-        for (uint32_t i = 0; i < align->n; i++)
-            align->levels.weight[i] = 1.0 / settings->batch;
+    const dipp_divergence_spec *spec = &settings->divergence;
+    draw_levels(align, &settings->time, align->models->space.parameterisation, DIPP_STREAM_TIME, align->step, first,
+                &align->levels);
+    for (uint32_t i = 0; i < align->n && spec->normalise; i++)
+        align->levels.weight[i] = 1.0 / settings->batch;
     write_levels(align, align->run_diverge);
     for (uint32_t i = 0; i < align->n; i++)
         align->per_sample[i] = dipp_network_time(align->models->ta_space.parameterisation, align->levels.t[i],
                                                  align->levels.alpha[i], align->levels.sigma[i]);
     dipp_executable_write(align->run_diverge, "ta_t", align->per_sample, DIPP_HOST_F64, align->n, NULL);
-    if (settings->divergence.guided)
+    if (spec->guided)
         dipp_executable_write(align->run_diverge, "omega", &settings->cfg_omega, DIPP_HOST_F64, 1, NULL);
+    if (spec->guided && !spec->inside)
+        write_cfg_levels(align, first);
     dipp_write_key(align->run_diverge, "eps_key", settings->seed, DIPP_STREAM_EPS, align->step, first, NULL);
     dipp_execute_maybe_timed(align->run_diverge, 0, align->settings.ledger);
     dipp_executable_read(align->run_diverge, "squared_score", align->per_sample, DIPP_HOST_F64, align->n, NULL);
-    if (settings->divergence.guided)
+    if (spec->guided)
         dipp_executable_read(align->run_diverge, "squared_score_null", align->per_sample2, DIPP_HOST_F64, align->n,
                              NULL);
     for (uint32_t i = 0; i < align->n; i++) {
         double factor = dipp_ikl_factor(align->ikl_table, align->levels.t[i]) / settings->batch;
         row->ikl += factor * align->per_sample[i];
-        if (settings->divergence.guided)
+        if (spec->guided)
             row->cfg_reward += factor * (align->per_sample2[i] - align->per_sample[i]);
     }
 }
 
 static double reward_scale(const dipp_align *align, uint32_t i)
 {
-    const dipp_align_reward *reward = &align->settings.rewards[i];
-    bool on = align->step >= reward->start && (!reward->end || align->step < reward->end);
-    return on ? reward->scale : 0.0;
+    return dipp_reward_scale_at(&align->settings.rewards[i], align->step, align->settings.steps);
 }
 
 static dipp_status score(dipp_align *align, uint32_t first, iteration *row, dipp_error *error)
 {
     dipp_status status = DIPP_OK;
     for (uint32_t r = 0; r < align->models->reward_count && status == DIPP_OK; r++) {
-        double factor = -reward_scale(align, r) / align->settings.batch;
         dipp_executable *run = align->run_reward[r];
         const dipp_token_table *text = &align->prompts->rewards[r];
-        if (factor == 0.0) { /* switched off: it costs nothing and cannot spoil the step */
+        double scale = reward_scale(align, r);
+        if (scale == 0.0) { /* switched off: it costs nothing and cannot spoil the step */
             dipp_buffer_clear(align->plan, align->reward_dx[r]);
             continue;
         }
+        double unit = align->settings.rewards[r].by_ratio ? copysign(1.0, scale) : scale;
+        double factor = -unit / align->settings.batch;
+        row->scored[r] = true;
         if (align->models->rewards[r].info.opaque) {
             status = dipp_align_opaque_score(align, r, first, factor, &row->scores[r], error);
             continue;
@@ -169,13 +190,39 @@ static dipp_status score(dipp_align *align, uint32_t first, iteration *row, dipp
     return status;
 }
 
+static void write_ratios(dipp_align *align)
+{
+    char name[32];
+    for (uint32_t r = 0; r < align->models->reward_count; r++) {
+        double ratio = fabs(reward_scale(align, r));
+        snprintf(name, sizeof name, "ratio.%u", r);
+        if (align->settings.rewards[r].by_ratio)
+            dipp_executable_write(align->run_combine, name, &ratio, DIPP_HOST_F64, 1, NULL);
+    }
+}
+
+/* What the last micro-batch's gradient of a reward was multiplied by. */
+static double applied_scale(const dipp_align *align, uint32_t r)
+{
+    char name[32];
+    double scale = reward_scale(align, r), factor;
+    if (!align->settings.rewards[r].by_ratio || scale == 0.0)
+        return scale;
+    snprintf(name, sizeof name, "scale.%u", r);
+    dipp_executable_read(align->run_combine, name, &factor, DIPP_HOST_F64, 1, NULL);
+    return copysign(factor, scale);
+}
+
 static void combine(dipp_align *align, iteration *row)
 {
-    double stats[DIPP_ALIGN_STATS];
+    double stats[DIPP_ALIGN_STATS], share = (double)align->n / align->settings.batch;
+    write_ratios(align);
     dipp_execute_maybe_timed(align->run_combine, 0, align->settings.ledger);
     dipp_executable_read(align->run_combine, "stats", stats, DIPP_HOST_F64, DIPP_ALIGN_STATS, NULL);
     for (int i = 0; i < DIPP_ALIGN_STATS; i++)
         row->stats[i] += stats[i];
+    for (uint32_t r = 0; r < align->models->reward_count; r++)
+        row->scales[r] += share * applied_scale(align, r);
 }
 
 /* One iteration of Algorithm 1. */
@@ -208,7 +255,7 @@ static dipp_status iterate(dipp_align *align, iteration *row, dipp_error *error)
 typedef struct metric_list {
     const char *names[48];
     double values[48];
-    char texts[DIPP_MAX_REWARDS][80];
+    char texts[2 * DIPP_MAX_REWARDS][80];
     size_t count;
 } metric_list;
 
@@ -221,6 +268,19 @@ static void add_metric(metric_list *list, const char *name, double value)
 static double cosine(double dot, double aa, double bb)
 {
     return aa > 0 && bb > 0 ? dot / sqrt(aa * bb) : 0.0;
+}
+
+/* train/WHAT.PLUGIN of reward i; the same plugin twice: the later one is told apart by its place. */
+static const char *reward_metric(const dipp_models *models, const char *what, uint32_t i, char out[80])
+{
+    bool again = false;
+    for (uint32_t k = 0; k < i; k++)
+        again = again || models->rewards[k].plugin == models->rewards[i].plugin;
+    if (again)
+        snprintf(out, 80, "train/%s.%s.%u", what, models->rewards[i].plugin->name, i);
+    else
+        snprintf(out, 80, "train/%s.%s", what, models->rewards[i].plugin->name);
+    return out;
 }
 
 static void report(dipp_align *align, const iteration *row, const dipp_align_observer *observer)
@@ -240,31 +300,28 @@ static void report(dipp_align *align, const iteration *row, const dipp_align_obs
     }
     if (align->diverge) {
         add_metric(&list, "ikl", row->ikl);
-        add_metric(&list, "train/dx0_ikl", sqrt(s[0]));
+        add_metric(&list, "train/dx0_divergence", sqrt(s[0]));
     }
     if (align->settings.divergence.guided) {
         add_metric(&list, "train/cfg_reward", row->cfg_reward);
         add_metric(&list, "train/dx0_cfg", sqrt(s[1]));
-        add_metric(&list, "train/cos_ikl_cfg", cosine(s[3], s[0], s[1]));
+        add_metric(&list, "train/cos_divergence_cfg", cosine(s[3], s[0], s[1]));
     }
     for (uint32_t i = 0; i < models->reward_count; i++) {
-        if (reward_scale(align, i) == 0.0)
+        const dipp_align_reward *reward = &align->settings.rewards[i];
+        if (!row->scored[i])
             continue;
-        bool again = false; /* the same plugin twice: the later one is told apart by its place */
-        for (uint32_t k = 0; k < i; k++)
-            again = again || models->rewards[k].plugin == models->rewards[i].plugin;
-        int used = snprintf(list.texts[i], sizeof list.texts[i], "train/reward.%s", models->rewards[i].plugin->name);
-        if (again && used > 0 && (size_t)used < sizeof list.texts[i])
-            snprintf(list.texts[i] + used, sizeof list.texts[i] - (size_t)used, ".%u", i);
-        add_metric(&list, list.texts[i], row->scores[i]);
-        total_reward += reward_scale(align, i) * row->scores[i];
+        add_metric(&list, reward_metric(models, "reward", i, list.texts[2 * i]), row->scores[i]);
+        if (reward->by_ratio || reward->ramp != DIPP_RAMP_CONSTANT)
+            add_metric(&list, reward_metric(models, "scale", i, list.texts[2 * i + 1]), row->scales[i]);
+        total_reward += row->scales[i] * row->scores[i];
     }
     if (models->reward_count) {
         add_metric(&list, "train/reward", total_reward);
         add_metric(&list, "train/dx0_reward", sqrt(s[2]));
-        add_metric(&list, "train/cos_ikl_reward", cosine(s[4], s[0], s[2]));
+        add_metric(&list, "train/cos_divergence_reward", cosine(s[4], s[0], s[2]));
         if (s[0] > 0)
-            add_metric(&list, "train/ratio_reward_ikl", sqrt(s[2] / s[0]));
+            add_metric(&list, "train/ratio_reward_divergence", sqrt(s[2] / s[0]));
     }
     add_metric(&list, "train/grad_norm", row->norm);
     add_metric(&list, "train/skipped", (double)align->skipped);
@@ -273,23 +330,57 @@ static void report(dipp_align *align, const iteration *row, const dipp_align_obs
 
 /* ---- Doors ---- */
 
+static dipp_status check_rewards(const dipp_align *align, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    for (uint32_t i = 0; i < align->models->reward_count && status == DIPP_OK; i++) {
+        const dipp_align_reward *reward = &align->settings.rewards[i];
+        status = dipp_reward_schedule_check(reward, align->settings.steps, error);
+        if (status == DIPP_OK && reward->by_ratio && align->settings.divergence.kind == DIPP_DIVERGENCE_NONE)
+            status = dipp_fail(error, DIPP_E_INVALID,
+                               "a scale as grad_ratio needs a divergence, whose gradient it is a ratio to");
+        if (status != DIPP_OK)
+            dipp_error_context(error, "reward %s", align->models->rewards[i].plugin->name);
+    }
+    return status;
+}
+
 static dipp_status check_settings(const dipp_align *align, dipp_error *error)
 {
     const dipp_align_settings *settings = &align->settings;
+    const dipp_divergence_spec *spec = &settings->divergence;
     if (!align->models->generator || !align->models->ta_set)
         return dipp_fail(error, DIPP_E_INVALID, "alignment needs a generator and a TA");
     if (!settings->batch || align->n > settings->batch || settings->batch % align->n)
         return dipp_fail(error, DIPP_E_INVALID, "micro_batch %u does not divide batch %u", align->n, settings->batch);
-    if (settings->cfg_omega != 1.0 && settings->divergence.kind == DIPP_DIVERGENCE_NONE)
+    if (settings->cfg_omega != 1.0 && spec->kind == DIPP_DIVERGENCE_NONE)
         return dipp_fail(error, DIPP_E_INVALID, "cfg_omega %g needs a divergence: guidance acts through the reference",
                          settings->cfg_omega);
     if (settings->cfg_omega != 1.0 && !align->text)
         return dipp_fail(error, DIPP_E_INVALID, "cfg_omega %g needs a reference that takes text or labels",
                          settings->cfg_omega);
-    if (settings->divergence.kind == DIPP_DIVERGENCE_NONE)
-        return DIPP_OK;
-    dipp_status status = dipp_time_sampler_check(&settings->time, error);
-    return status == DIPP_OK ? dipp_time_sampler_check(&settings->ta_time, error) : status;
+    if (settings->cfg_weight.given && (spec->inside || spec->normalise))
+        return dipp_fail(error, DIPP_E_INVALID, "a weight of the CFG part has no meaning %s; leave it out",
+                         spec->inside ? "with guidance inside the distance" : "where the divergence is normalised");
+    dipp_status status = check_rewards(align, error);
+    if (status != DIPP_OK || spec->kind == DIPP_DIVERGENCE_NONE)
+        return status;
+    const dipp_time_sampler *samplers[] = {&settings->time, &settings->ta_time, &align->cfg_time, &align->ikl_time};
+    status = dipp_divergence_check(spec, error);
+    for (size_t i = 0; i < sizeof samplers / sizeof *samplers && status == DIPP_OK; i++)
+        status = dipp_time_sampler_check(samplers[i], error);
+    return status;
+}
+
+/* A term's own weighting, or the divergence's. */
+static dipp_time_sampler weighed_as(const dipp_align_settings *settings, const dipp_term_weight *own)
+{
+    dipp_time_sampler sampler = settings->time;
+    if (own->given) {
+        sampler.weighting = own->weighting;
+        sampler.measure = own->measure;
+    }
+    return sampler;
 }
 
 static bool allocate_scratch(dipp_align *align)
@@ -298,8 +389,13 @@ static bool allocate_scratch(dipp_align *align)
     for (int i = 0; i < DIPP_MAX_REWARDS; i++)
         if (align->prompts->rewards[i].length > length)
             length = align->prompts->rewards[i].length;
-    double **arrays[] = {&align->levels.t,      &align->levels.network_t, &align->levels.alpha, &align->levels.sigma,
-                         &align->levels.weight, &align->per_sample,       &align->per_sample2};
+    dipp_host_levels *levels[] = {&align->levels, &align->cfg_levels};
+    double **arrays[12] = {&align->per_sample, &align->per_sample2};
+    for (int i = 0; i < 2; i++) {
+        double **own[] = {&levels[i]->t, &levels[i]->network_t, &levels[i]->alpha, &levels[i]->sigma,
+                          &levels[i]->weight};
+        memcpy(arrays + 2 + 5 * i, own, sizeof own);
+    }
     bool good = true;
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         good = (*arrays[i] = dipp_allocate_zeroed(n, sizeof(double))) && good;
@@ -324,11 +420,15 @@ dipp_status dipp_align_create(dipp_models *models, const dipp_prompt_table *prom
     align->settings.divergence.guided = align->text && (settings->cfg_omega != 1.0 || settings->always_guided) &&
                                         settings->divergence.kind != DIPP_DIVERGENCE_NONE;
     align->settings.time.schedule = align->settings.ta_time.schedule = models->schedule;
+    align->cfg_time = weighed_as(&align->settings, &settings->cfg_weight);
+    align->ikl_time = weighed_as(&align->settings, &settings->ikl_weight);
+    if (settings->divergence.cfg_apart)
+        align->cfg_time.law = settings->cfg_law;
     dipp_status status = check_settings(align, error);
     if (status == DIPP_OK && !allocate_scratch(align))
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the alignment");
     if (status == DIPP_OK && settings->divergence.kind != DIPP_DIVERGENCE_NONE)
-        status = dipp_ikl_table_create(&align->settings.time, &align->ikl_table, error);
+        status = dipp_ikl_table_create(&align->ikl_time, &align->ikl_table, error);
     if (status == DIPP_OK)
         status = dipp_align_opaque_prepare(align, error);
     if (status == DIPP_OK)
@@ -367,9 +467,10 @@ void dipp_align_destroy(dipp_align **pointer)
     dipp_plan_destroy(&align->plan);
     dipp_ikl_table_destroy(&align->ikl_table);
     dipp_align_opaque_release(align);
-    void *memory[] = {
-        align->levels.t,   align->levels.network_t, align->levels.alpha, align->levels.sigma, align->levels.weight,
-        align->per_sample, align->per_sample2,      align->rows,         align->tokens,       align->mask};
+    const dipp_host_levels *a = &align->levels, *b = &align->cfg_levels;
+    void *memory[] = {a->t,         a->network_t,  a->alpha,   a->sigma,  a->weight,         b->t,
+                      b->network_t, b->alpha,      b->sigma,   b->weight, align->per_sample, align->per_sample2,
+                      align->rows,  align->tokens, align->mask};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         dipp_release(memory[i]);
     dipp_release(align);

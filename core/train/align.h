@@ -8,15 +8,16 @@
 #include "train/models.h"
 #include "train/optimizer.h"
 #include "train/prompts.h"
+#include "train/reward_schedule.h"
 
 enum { DIPP_SMOOTHING_PAIRS = 8 };
 
-typedef struct dipp_align_reward {
-    double scale;       /* alpha */
-    int64_t start, end; /* iterations [start, end); end 0: to the end */
-    double sigma;       /* opaque rewards without a gradient: size of the noise on x0; 0 is not given */
-    uint32_t pairs;     /* of antithetic samples; 0 is DIPP_SMOOTHING_PAIRS */
-} dipp_align_reward;
+/* A weighting of a term's own in place of the divergence's. */
+typedef struct dipp_term_weight {
+    bool given;
+    dipp_weighting weighting;
+    dipp_measure measure;
+} dipp_term_weight;
 
 typedef struct dipp_align_settings {
     uint64_t seed;
@@ -25,8 +26,11 @@ typedef struct dipp_align_settings {
     double cfg_omega;                /* 1 is none */
     bool always_guided;              /* record the guided reference although omega is 1 */
     dipp_divergence_spec divergence; /* .guided is set by create */
-    dipp_time_sampler time;          /* schedule is set by create */
+    dipp_time_sampler time;          /* of the divergence; schedule is set by create */
     dipp_time_sampler ta_time;       /* law only */
+    dipp_time_law cfg_law;           /* of the CFG term when divergence.cfg_apart; else its noise is the divergence's */
+    dipp_term_weight cfg_weight;     /* of the CFG term; not given: the divergence's */
+    dipp_term_weight ikl_weight;     /* of the IKL that is logged; not given: the divergence's */
     dipp_loss_weight ta_loss;
     uint32_t ta_updates; /* K_TA per iteration; 0 freezes the TA */
     int64_t ta_warmup;   /* TA updates before the first iteration */

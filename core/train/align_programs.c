@@ -54,6 +54,7 @@ static dipp_status record_teach(dipp_align *align, dipp_error *error)
 static dipp_status record_diverge(dipp_align *align, dipp_error *error)
 {
     dipp_models *models = align->models;
+    const dipp_divergence_spec *spec = &align->settings.divergence;
     dipp_graph *g;
     dipp_status status = dipp_graph_create("divergence", &g, error);
     if (status != DIPP_OK)
@@ -69,23 +70,31 @@ static dipp_status record_diverge(dipp_align *align, dipp_error *error)
                                  .eps =
                                      dipp_philox_normal(g, dipp_input(g, "eps_key", DIPP_INT32, DIPP_SHAPE(6)), shape),
                                  .level = dipp_level_inputs(g, "level", align->n),
-                                 .weight = dipp_input(g, "weight", DIPP_WIDE, DIPP_SHAPE(align->n)),
-                                 .omega = dipp_input(g, "omega", DIPP_WIDE, (dipp_shape){0})};
+                                 .weight = dipp_input(g, "weight", DIPP_WIDE, DIPP_SHAPE(align->n))};
     in.ta_level = in.level;
     in.ta_level.t = dipp_input(g, "ta_t", DIPP_WIDE, DIPP_SHAPE(align->n));
-    if (align->settings.divergence.guided)
+    if (spec->guided) {
         in.null_condition = dipp_condition_inputs(models, g, "null", align->n);
-    dipp_divergence_terms terms = dipp_record_divergence(g, &align->settings.divergence, &in);
-    dipp_output(g, "ikl", terms.ikl);
+        in.omega = dipp_input(g, "omega", DIPP_WIDE, (dipp_shape){0});
+    }
+    if (spec->guided && !spec->inside)
+        in.cfg_weight = dipp_input(g, "cfg_weight", DIPP_WIDE, DIPP_SHAPE(align->n));
+    if (spec->guided && spec->cfg_apart) {
+        in.cfg_eps = dipp_philox_normal(g, dipp_input(g, "cfg_eps_key", DIPP_INT32, DIPP_SHAPE(6)), shape);
+        in.cfg_level = dipp_level_inputs(g, "cfg", align->n);
+    }
+    dipp_divergence_terms terms = dipp_record_divergence(g, spec, &in);
+    dipp_output(g, "divergence", terms.divergence);
     dipp_output(g, "squared_score", terms.squared_score);
-    if (align->settings.divergence.guided) {
+    if (spec->guided) {
         dipp_output(g, "cfg", terms.cfg);
         dipp_output(g, "squared_score_null", terms.squared_score_null);
     }
     return dipp_program_create(&g, models->backend, &align->diverge, error);
 }
 
-/* x0 -> decode -> clamp -> scores, and the gradient of sum(seed * scores) to x0; seed holds -alpha/batch. */
+/* x0 -> decode -> clamp -> scores, and the gradient of sum(seed * scores) to x0; seed holds -alpha/batch (or, where alpha
+ * is a ratio of gradients, its sign alone). */
 static dipp_status record_reward(dipp_align *align, uint32_t i, dipp_error *error)
 {
     dipp_models *models = align->models;
@@ -123,7 +132,21 @@ static dipp_tensor dot(dipp_graph *g, dipp_tensor a, dipp_tensor b)
     return dipp_reshape(g, dipp_sum(g, dipp_mul(g, a, b), (1u << shape.rank) - 1, false), DIPP_SHAPE(1));
 }
 
-/* dL/dx0 = ikl + cfg + rewards, and what is logged about them. */
+/* A reward's gradient scaled to ratio times the divergence's norm, both of this micro-batch; the factor is the output
+ * "scale.I". A gradient of zero stays zero. */
+static dipp_tensor in_ratio(dipp_graph *g, uint32_t i, dipp_tensor part, dipp_tensor divergence)
+{
+    char name[32];
+    snprintf(name, sizeof name, "ratio.%u", i);
+    dipp_tensor ratio = dipp_input(g, name, DIPP_WIDE, DIPP_SHAPE(1));
+    dipp_tensor size = dipp_scale_add(g, dipp_sqrt(g, dot(g, part, part)), 1.0, 1e-20);
+    dipp_tensor scale = dipp_div(g, dipp_mul(g, ratio, dipp_sqrt(g, dot(g, divergence, divergence))), size);
+    snprintf(name, sizeof name, "scale.%u", i);
+    dipp_output(g, name, scale);
+    return dipp_mul(g, part, scale);
+}
+
+/* dL/dx0 = divergence + cfg + rewards, and what is logged about them. */
 static dipp_status record_combine(dipp_align *align, dipp_error *error)
 {
     dipp_models *models = align->models;
@@ -132,18 +155,20 @@ static dipp_status record_combine(dipp_align *align, dipp_error *error)
     if (status != DIPP_OK)
         return status;
     dipp_shape shape = dipp_batch_shape(models, align->n);
-    dipp_tensor ikl = DIPP_NONE, cfg = DIPP_NONE, reward = DIPP_NONE;
+    dipp_tensor divergence = DIPP_NONE, cfg = DIPP_NONE, reward = DIPP_NONE;
     if (align->diverge)
-        ikl = dipp_input(g, "ikl", DIPP_WIDE, shape);
+        divergence = dipp_input(g, "divergence", DIPP_WIDE, shape);
     if (align->diverge && align->settings.divergence.guided)
         cfg = dipp_input(g, "cfg", DIPP_WIDE, shape);
     for (uint32_t i = 0; i < models->reward_count; i++) {
         char name[32];
         snprintf(name, sizeof name, "reward.%u", i);
         dipp_tensor part = dipp_input(g, name, DIPP_WIDE, shape);
+        if (align->settings.rewards[i].by_ratio)
+            part = in_ratio(g, i, part, divergence);
         reward = reward.id ? dipp_add(g, reward, part) : part;
     }
-    dipp_tensor total = ikl;
+    dipp_tensor total = divergence;
     if (cfg.id)
         total = dipp_add(g, total, cfg);
     if (reward.id)
@@ -151,8 +176,9 @@ static dipp_status record_combine(dipp_align *align, dipp_error *error)
     if (!total.id)
         return dipp_graph_destroy(&g),
                dipp_fail(error, DIPP_E_INVALID, "there is nothing to align by: divergence none and no rewards");
-    dipp_tensor stats[DIPP_ALIGN_STATS] = {dot(g, ikl, ikl), dot(g, cfg, cfg),    dot(g, reward, reward),
-                                           dot(g, ikl, cfg), dot(g, ikl, reward), dot(g, cfg, reward)};
+    dipp_tensor stats[DIPP_ALIGN_STATS] = {dot(g, divergence, divergence), dot(g, cfg, cfg),
+                                           dot(g, reward, reward),         dot(g, divergence, cfg),
+                                           dot(g, divergence, reward),     dot(g, cfg, reward)};
     dipp_output(g, "stats", dipp_concat(g, stats, DIPP_ALIGN_STATS, 0));
     dipp_output(g, "dx0", total);
     return dipp_program_create(&g, models->backend, &align->combine, error);
@@ -252,10 +278,10 @@ static dipp_status add_buffers(dipp_align *align, dipp_error *error)
         const char *name;
         dipp_buffer *buffer;
     } links[] = {{align->generate, "x0", &align->x0},  {align->teach, "x0", &align->x0},
-                 {align->diverge, "x0", &align->x0},   {align->diverge, "ikl", &align->ikl},
+                 {align->diverge, "x0", &align->x0},   {align->diverge, "divergence", &align->divergence},
                  {align->combine, "dx0", &align->dx0}, {align->generate, "dx0", &align->dx0}};
-    dipp_buffer *buffers[] = {&align->x0, &align->dx0, &align->ikl, &align->cfg};
-    static const char *const names[] = {"x0", "dL/dx0", "dL/dx0 of the IKL", "dL/dx0 of CFG"};
+    dipp_buffer *buffers[] = {&align->x0, &align->dx0, &align->divergence, &align->cfg};
+    static const char *const names[] = {"x0", "dL/dx0", "dL/dx0 of the divergence", "dL/dx0 of CFG"};
     dipp_status status = DIPP_OK;
     for (int i = 0; i < 4 && status == DIPP_OK; i++)
         status = dipp_plan_buffer(align->plan, names[i], DIPP_WIDE, shape, true, buffers[i], error);
@@ -263,7 +289,7 @@ static dipp_status add_buffers(dipp_align *align, dipp_error *error)
         if (links[i].program)
             status = dipp_plan_connect(align->plan, links[i].program, links[i].name, *links[i].buffer, error);
     if (align->diverge && status == DIPP_OK)
-        status = dipp_plan_connect(align->plan, align->combine, "ikl", align->ikl, error);
+        status = dipp_plan_connect(align->plan, align->combine, "divergence", align->divergence, error);
     if (align->diverge && guided && status == DIPP_OK)
         status = dipp_plan_connect(align->plan, align->diverge, "cfg", align->cfg, error);
     if (align->diverge && guided && status == DIPP_OK)

@@ -18,7 +18,8 @@ typedef struct dipp_host_levels {
     double *t, *network_t, *alpha, *sigma, *weight; /* each [micro_batch] */
 } dipp_host_levels;
 
-enum { DIPP_ALIGN_STATS = 6 }; /* |ikl|^2 |cfg|^2 |reward|^2 ikl.cfg ikl.reward cfg.reward */
+/* |divergence|^2 |cfg|^2 |reward|^2 divergence.cfg divergence.reward cfg.reward */
+enum { DIPP_ALIGN_STATS = 6 };
 
 struct dipp_align {
     dipp_models *models;
@@ -26,19 +27,20 @@ struct dipp_align {
     dipp_align_settings settings;
     uint32_t n; /* micro-batch */
     bool text;
+    dipp_time_sampler cfg_time, ikl_time; /* what the settings say of the CFG term and of the logged IKL, filled up */
 
     dipp_program *condition, *generate, *teach, *diverge, *combine, *reward[DIPP_MAX_REWARDS];
     dipp_executable *run_condition, *run_generate, *run_teach, *run_diverge, *run_combine,
         *run_reward[DIPP_MAX_REWARDS];
     dipp_updater generator_update, ta_update;
     dipp_plan *plan;
-    dipp_buffer condition_parts[DIPP_MAX_CONDITION_PARTS], null_parts[DIPP_MAX_CONDITION_PARTS], x0, dx0, ikl, cfg,
-        reward_dx[DIPP_MAX_REWARDS];
+    dipp_buffer condition_parts[DIPP_MAX_CONDITION_PARTS], null_parts[DIPP_MAX_CONDITION_PARTS], x0, dx0, divergence,
+        cfg, reward_dx[DIPP_MAX_REWARDS];
     dipp_ikl_table *ikl_table;
 
     int64_t step, nonfinite, skipped, ta_steps;
     /* host scratch, each [n] or [n, L] */
-    dipp_host_levels levels;
+    dipp_host_levels levels, cfg_levels;
     uint32_t *rows;
     int32_t *tokens;
     float *mask;

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "train/streams.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,36 +101,40 @@ static dipp_level fixed_level(const dipp_models *models, dipp_graph *g, int64_t 
                         constant_level(g, batch, *sigma)};
 }
 
-/* One step: x0 = D(sigma_init z, t_init). K steps: the denoised picture is noised again at ratios falling geometrically
- * from sigma_init, with fresh noise, and denoised, as consistency models sample. */
-dipp_tensor dipp_record_generator(const dipp_models *models, dipp_graph *g, dipp_params p, dipp_condition c,
-                                  int64_t batch)
+dipp_tensor dipp_record_generator_from(const dipp_models *models, dipp_graph *g, dipp_params p, dipp_condition c,
+                                       const dipp_tensor *z)
 {
     const dipp_generator_info *info = &models->generator_info;
-    dipp_shape shape = dipp_batch_shape(models, batch);
-    dipp_tensor z = dipp_philox_normal(g, dipp_input(g, "z_key", DIPP_INT32, DIPP_SHAPE(6)), shape);
+    const dipp_generator_steps *steps = &models->steps;
     if (info->takes_noise)
-        return dipp_cast(g, models->generator->generate(models->generator_self, g, p, z, (dipp_level){0}, c),
+        return dipp_cast(g, models->generator->generate(models->generator_self, g, p, z[0], (dipp_level){0}, c),
                          DIPP_WIDE);
     dipp_network network = {models->generator->generate, models->generator_self, info->parameterisation,
                             info->sigma_data};
+    int64_t batch = dipp_dim(g, z[0], 0);
     dipp_tensor x0 = DIPP_NONE;
-    for (uint32_t k = 0; k < models->generator_steps; k++) {
-        double ratio = info->sigma_init, alpha, sigma;
-        for (uint32_t i = 0; i < k; i++)
-            ratio *= 0.4;
-        dipp_level level =
-            fixed_level(models, g, batch, dipp_schedule_time_of(&models->schedule, ratio), &alpha, &sigma);
-        dipp_tensor x = info->unit_noise ? z : dipp_scale_add(g, z, sigma, 0.0);
-        if (k > 0) {
-            char name[32];
-            snprintf(name, sizeof name, "z_key.%u", k);
-            z = dipp_philox_normal(g, dipp_input(g, name, DIPP_INT32, DIPP_SHAPE(6)), shape);
-            x = dipp_add_noise(g, x0, z, level);
-        }
+    for (uint32_t k = 0; k < steps->count; k++) {
+        double alpha, sigma, t = dipp_schedule_time_of(&models->schedule, steps->levels[k]);
+        dipp_level level = fixed_level(models, g, batch, t, &alpha, &sigma);
+        dipp_tensor x = info->unit_noise ? z[0] : dipp_scale_add(g, z[0], sigma, 0.0);
+        if (k > 0)
+            x = dipp_add_noise(g, steps->last_only ? dipp_stop_gradient(g, x0) : x0, z[k], level);
         x0 = dipp_denoise(&network, g, p, x, level, c);
     }
     return x0;
+}
+
+dipp_tensor dipp_record_generator(const dipp_models *models, dipp_graph *g, dipp_params p, dipp_condition c,
+                                  int64_t batch)
+{
+    dipp_tensor z[DIPP_MAX_GENERATOR_STEPS];
+    for (uint32_t k = 0; k < models->steps.count; k++) {
+        char name[32] = "z_key";
+        if (k > 0)
+            snprintf(name, sizeof name, "z_key.%u", k);
+        z[k] = dipp_philox_normal(g, dipp_input(g, name, DIPP_INT32, DIPP_SHAPE(6)), dipp_batch_shape(models, batch));
+    }
+    return dipp_record_generator_from(models, g, p, c, z);
 }
 
 dipp_tensor dipp_record_pictures(const dipp_models *models, dipp_graph *g, dipp_params decoder, dipp_tensor x0,
@@ -164,6 +169,43 @@ static dipp_status create_reward(dipp_models *models, const dipp_model_choice *c
     if (status != DIPP_OK)
         dipp_error_context(error, "reward %s", choice->plugin->name);
     return status;
+}
+
+/* Fills up the levels and checks that they fall from sigma_init and that the generator can take several steps. */
+static dipp_status arrange_steps(dipp_models *models, const dipp_generator_steps *asked, dipp_error *error)
+{
+    dipp_generator_steps *steps = &models->steps;
+    *steps = *asked;
+    if (!steps->count)
+        steps->count = 1;
+    if (steps->count > DIPP_MAX_GENERATOR_STEPS)
+        return dipp_fail(error, DIPP_E_INVALID, "%u generator steps; at most %d are possible", steps->count,
+                         DIPP_MAX_GENERATOR_STEPS);
+    if (steps->count > 1 && models->generator_info.takes_noise)
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "the generator makes samples from noise in one go and cannot take %u steps", steps->count);
+    if (steps->level_count && steps->level_count != steps->count - 1)
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "%u generator steps start at sigma_init and need %u more levels, not %u", steps->count,
+                         steps->count - 1, steps->level_count);
+    steps->levels[0] = models->generator_info.sigma_init;
+    for (uint32_t k = 1; k < steps->count; k++) {
+        if (!steps->level_count)
+            steps->levels[k] = 0.4 * steps->levels[k - 1];
+        if (!(steps->levels[k] > 0 && steps->levels[k] < steps->levels[k - 1]))
+            return dipp_fail(error, DIPP_E_INVALID,
+                             "the levels of generator steps must fall from sigma_init %g and stay above 0; level %u is "
+                             "%g after %g",
+                             steps->levels[0], k + 1, steps->levels[k], steps->levels[k - 1]);
+        double alpha, sigma;
+        dipp_schedule_at(&models->schedule, dipp_schedule_time_of(&models->schedule, steps->levels[k]), &alpha, &sigma);
+        if (!(fabs(sigma / alpha - steps->levels[k]) <= 1e-3 * steps->levels[k]))
+            return dipp_fail(error, DIPP_E_INVALID,
+                             "level %u of the generator's steps, sigma/alpha = %g, is outside the noise schedule; give "
+                             "other levels or fewer steps",
+                             k + 1, steps->levels[k]);
+    }
+    return DIPP_OK;
 }
 
 static dipp_status create_instances(dipp_models *models, const dipp_models_options *options, dipp_error *error)
@@ -215,6 +257,9 @@ static dipp_status create_instances(dipp_models *models, const dipp_models_optio
                              dipp_shape_text(&models->generator_info.sample, a, sizeof a),
                              dipp_shape_text(&models->space.sample, b, sizeof b));
         }
+        status = arrange_steps(models, &options->steps, error);
+        if (status != DIPP_OK)
+            return dipp_error_context(error, "generator %s", options->generator.plugin->name);
     }
     for (uint32_t i = 0; i < options->reward_count && status == DIPP_OK; i++)
         status = create_reward(models, &options->rewards[i], options->host, error);
@@ -311,7 +356,6 @@ dipp_status dipp_models_create(dipp_backend *backend, const dipp_models_options 
     if (!models)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for the models");
     models->backend = backend;
-    models->generator_steps = options->generator_steps ? options->generator_steps : 1;
     dipp_status status = create_instances(models, options, error);
     struct {
         const char *name;

@@ -7,7 +7,16 @@
 #include "diffusion/denoise.h"
 #include "tensor/program.h"
 
-enum { DIPP_MAX_REWARDS = 8 };
+enum { DIPP_MAX_REWARDS = 8, DIPP_MAX_GENERATOR_STEPS = 32 };
+
+/* How a generator of K steps is composed: x_T at sigma/alpha = sigma_init is denoised; K - 1 times the result is noised
+ * again, with fresh noise, at the next level and denoised, as consistency models sample. */
+typedef struct dipp_generator_steps {
+    uint32_t count;                          /* K; 0 is 1 */
+    double levels[DIPP_MAX_GENERATOR_STEPS]; /* sigma/alpha of each; [0] is sigma_init, set by dipp_models_create */
+    uint32_t level_count; /* how many of levels[1], ... are given: K - 1, or 0 for levels falling by 0.4 each */
+    bool last_only;       /* gradients stop at the input of the last step; else they pass through all */
+} dipp_generator_steps;
 
 typedef struct dipp_reward_model {
     const dipp_plugin *plugin;
@@ -31,7 +40,7 @@ typedef struct dipp_models {
     const dipp_generator *generator; /* NULL when no generator takes part */
     void *generator_self;
     dipp_generator_info generator_info;
-    uint32_t generator_steps;
+    dipp_generator_steps steps;
 
     dipp_layout *reference_layout, *ta_layout, *text_layout, *decoder_layout, *generator_layout;
     dipp_parameter_set *reference_set, *ta_set, *text_set, *decoder_set, *generator_set, *generator_ema, *reference_ema,
@@ -54,8 +63,8 @@ typedef struct dipp_models_options {
     dipp_model_choice rewards[DIPP_MAX_REWARDS];
     uint32_t reward_count;
     const dipp_schedule *schedule; /* used when the reference takes any; may be NULL otherwise */
-    uint32_t generator_steps;      /* 0 is 1 */
-    bool train_reference;          /* pretraining: the reference and its text encoder are trained and averaged */
+    dipp_generator_steps steps;
+    bool train_reference; /* pretraining: the reference and its text encoder are trained and averaged */
     bool train_generator;
     const dipp_host *host;
 } dipp_models_options;
@@ -87,6 +96,9 @@ void dipp_condition_part(const dipp_models *models, uint32_t i, int64_t batch, d
 /* x0 of the generator: declares inputs "z_key" (and "z_key.K" of later steps), returns [batch, sample...]. */
 dipp_tensor dipp_record_generator(const dipp_models *models, dipp_graph *g, dipp_params p, dipp_condition c,
                                   int64_t batch);
+/* The same from noise that is given: z[models->steps.count], each [batch, sample...] wide. */
+dipp_tensor dipp_record_generator_from(const dipp_models *models, dipp_graph *g, dipp_params p, dipp_condition c,
+                                       const dipp_tensor *z);
 
 /* Pictures of x0 as rewards and evaluation see them; clamp: 0 none, 1 hard, 2 straight-through. */
 dipp_tensor dipp_record_pictures(const dipp_models *models, dipp_graph *g, dipp_params decoder, dipp_tensor x0,

@@ -338,7 +338,7 @@ static dipp_status draw_batch(dipp_sampler *sampler, const dipp_token_table *tab
     dipp_status status = write_tokens(sampler, table, null_row, error);
     if (status == DIPP_OK)
         status =
-            dipp_write_noise_keys(sampler->run_start, sampler->options.reference ? 1 : sampler->models->generator_steps,
+            dipp_write_noise_keys(sampler->run_start, sampler->options.reference ? 1 : sampler->models->steps.count,
                                   noise_seed, DIPP_STREAM_EVALUATE_Z, 0, first_noise, error);
     if (status != DIPP_OK)
         return status;

@@ -12,6 +12,8 @@ typedef enum dipp_stream {
     DIPP_STREAM_Z = 17,
     DIPP_STREAM_TIME = 18,
     DIPP_STREAM_EPS = 19,
+    DIPP_STREAM_CFG_TIME = 20, /* of a CFG term with noise of its own */
+    DIPP_STREAM_CFG_EPS = 21,
     DIPP_STREAM_TA_PROMPT = 24,
     DIPP_STREAM_TA_Z = 25,
     DIPP_STREAM_TA_TIME = 26,

@@ -29,13 +29,35 @@ static const dipp_weight_tensor *find_entry(const dipp_weights *weights, const d
     return tensor;
 }
 
+/* Sizes that are not 1; a published 1 x 1 convolution is a matrix here. */
+static dipp_shape without_ones(const dipp_shape *shape)
+{
+    dipp_shape rest = {.rank = 0};
+    for (uint32_t k = 0; k < shape->rank; k++)
+        if (shape->dims[k] != 1)
+            rest.dims[rest.rank++] = shape->dims[k];
+    return rest;
+}
+
+/* Whether numbers of one shape are those of the other in the same order: equal but for sizes of 1, or a convolution
+ * [out, in, height, width] for a matrix [out, in * height * width]. As many numbers otherwise arranged are not. */
+static bool same_arrangement(const dipp_shape *file, const dipp_shape *layout)
+{
+    dipp_shape a = without_ones(file), b = without_ones(layout);
+    if (dipp_shape_elements(file) != dipp_shape_elements(layout))
+        return false;
+    if (a.rank == b.rank)
+        return !memcmp(a.dims, b.dims, a.rank * sizeof *a.dims);
+    return a.rank && b.rank && a.dims[0] == b.dims[0];
+}
+
 static dipp_status load_entry(const dipp_weight_tensor *tensor, const dipp_layout_entry *entry, float *block,
                               dipp_text *problems, dipp_error *error)
 {
     dipp_shape shape = {.rank = tensor->rank <= DIPP_MAX_RANK ? tensor->rank : 0};
     for (uint32_t k = 0; k < shape.rank; k++)
         shape.dims[k] = (int64_t)tensor->shape[k];
-    if ((int64_t)tensor->count != entry->elements || tensor->rank > DIPP_MAX_RANK) {
+    if (tensor->rank > DIPP_MAX_RANK || !same_arrangement(&shape, &entry->shape)) {
         char have[128], want[128];
         dipp_text_printf(problems, "\n  %s has shape %s, expected %s", entry->name,
                          dipp_shape_text(&shape, have, sizeof have), dipp_shape_text(&entry->shape, want, sizeof want));

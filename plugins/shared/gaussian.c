@@ -6,21 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const dipp_parameter gaussian_parameters[3] = {
-    {.key = "mean",
-     .type = DIPP_TYPE_FLOAT_LIST,
-     .flags = DIPP_PARAMETER_REQUIRED | DIPP_PARAMETER_STRUCTURAL,
-     .help = "Initial mean, d numbers; d is at most 16."},
-    {.key = "factor",
-     .type = DIPP_TYPE_FLOAT_LIST,
-     .flags = DIPP_PARAMETER_OPTIONAL,
-     .help = "Initial factor L of the covariance L L^T, d rows of d numbers; the identity when unset."},
-    {.key = "covariance",
-     .type = DIPP_TYPE_FLOAT_LIST,
-     .flags = DIPP_PARAMETER_OPTIONAL,
-     .help = "Initial covariance instead of factor, d rows of d numbers, symmetric and positive definite."},
-};
-
 /* Lower L with L L^T = c; false when c is not positive definite. */
 static bool cholesky(const double *c, uint32_t d, double *l)
 {
@@ -82,6 +67,7 @@ static dipp_status configure(const dipp_parameters *parameters, gaussian *g, dip
         for (size_t i = 0; i < count; i++)
             g->factor[i * count + i] = 1;
     }
+    g->sigma_init = dipp_parameters_float(parameters, "sigma_init"); /* a reference has none */
     return DIPP_OK;
 }
 
@@ -119,6 +105,39 @@ dipp_tensor gaussian_factor(const gaussian *g, dipp_graph *graph, dipp_params p)
                                             .init = DIPP_INIT_DATA,
                                             .data = g->factor,
                                             .flags = DIPP_PARAM_WIDE | DIPP_PARAM_NO_DECAY});
+}
+
+/* V^-1 r for r [N, d], C [d, d] and numbers a, s [N]. */
+static dipp_tensor solve(dipp_graph *graph, int64_t d, dipp_tensor covariance, dipp_tensor r, dipp_level level)
+{
+    int64_t n = dipp_dim(graph, r, 0);
+    double identity[GAUSSIAN_LIMIT * GAUSSIAN_LIMIT] = {0};
+    for (int64_t i = 0; i < d; i++)
+        identity[i * d + i] = 1;
+    dipp_tensor a = dipp_reshape(graph, level.alpha, DIPP_SHAPE(n, 1, 1));
+    dipp_tensor s = dipp_reshape(graph, level.sigma, DIPP_SHAPE(n, 1, 1));
+    dipp_tensor v = dipp_add(graph, dipp_mul(graph, dipp_mul(graph, a, a), covariance),
+                             dipp_mul(graph, dipp_mul(graph, s, s), dipp_constant(graph, DIPP_SHAPE(d, d), identity)));
+    if (d == 1)
+        return dipp_div(graph, r, dipp_reshape(graph, v, DIPP_SHAPE(n, 1)));
+    dipp_tensor column = dipp_reshape(graph, r, DIPP_SHAPE(n, d, 1));
+    return dipp_reshape(graph, dipp_matmul(graph, dipp_inverse(graph, v), column, NULL), DIPP_SHAPE(n, d));
+}
+
+dipp_tensor gaussian_denoise(const gaussian *g, dipp_graph *graph, dipp_params p, dipp_tensor x, dipp_level level)
+{
+    if (dipp_dim(graph, x, -1) != g->d && !dipp_graph_failed(graph))
+        return dipp_graph_fail(graph, "affine: expected samples [N, %u], as mean has %u numbers, found width %lld",
+                               g->d, g->d, (long long)dipp_dim(graph, x, -1));
+    x = dipp_cast(graph, x, DIPP_WIDE);
+    dipp_tensor mean = gaussian_mean(g, graph, p), factor = gaussian_factor(g, graph, p);
+    dipp_tensor covariance = dipp_matmul(
+        graph, factor, factor, &(dipp_matmul_options){.struct_size = sizeof(dipp_matmul_options), .transpose_b = true});
+    dipp_tensor a = dipp_per_sample(graph, level.alpha, x);
+    dipp_tensor centred = dipp_sub(graph, x, dipp_mul(graph, a, mean));
+    dipp_tensor solved = solve(graph, g->d, covariance, centred, level);
+    dipp_tensor shift = dipp_matmul(graph, solved, covariance, NULL); /* C is symmetric */
+    return dipp_add(graph, mean, dipp_mul(graph, a, shift));
 }
 
 dipp_status gaussian_metrics(void *self, dipp_parameter_reader read, void *read_context, dipp_metric_writer write,

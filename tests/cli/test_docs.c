@@ -30,11 +30,11 @@ static void test_blocks(void **state)
         assert_null(strstr(output(NULL), "has no effect"));
         at = stop + 1;
     }
-    assert_int_equal(blocks, 3);
-    assert_int_equal(ask("blocks.db", "SELECT count(*) FROM runs WHERE status='completed'"), 3 + 3 + 8);
+    assert_int_equal(blocks, 4);
+    assert_int_equal(ask("blocks.db", "SELECT count(*) FROM runs WHERE status='completed'"), 3 + 3 + 8 + 8);
     assert_int_equal(ask("blocks.db", "SELECT count(*) FROM metrics JOIN metric_names USING(metric_id) WHERE "
                                       "name='mean.0' AND step=3"),
-                     3 + 3 + 8);
+                     3 + 3 + 8 + 8);
 }
 
 int main(void)

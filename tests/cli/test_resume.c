@@ -81,8 +81,9 @@ static void assert_same_end(const char *a, const char *b)
     assert_sound(b);
 }
 
-/* kill -9 at moments that a generator of fixed seed chooses: before the claim, between steps, inside a checkpoint. */
-static void kill_often(const char *yaml, const char *overrides, int count, long longest_ms)
+/* kill -9 at moments that a generator of fixed seed chooses: before the claim, between steps, inside a checkpoint; the i-th
+ * not before step i * apart, so that each kill costs work that was done since the one before. */
+static void kill_often(const char *yaml, const char *overrides, int count, long longest_ms, int64_t apart)
 {
     char line[256];
     uint64_t random = 12345;
@@ -94,7 +95,7 @@ static void kill_often(const char *yaml, const char *overrides, int count, long 
     for (int i = 0; i < count; i++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         pid_t supervisor = start_dipp("killed", line, false);
-        pid_t worker = worker_at("killed.db", 0, i % 2, supervisor);
+        pid_t worker = worker_at("killed.db", i * apart, apart || i % 2, supervisor);
         pause_ms((long)(random >> 33) % longest_ms);
         if (worker && kill(worker, SIGKILL) == 0) {
             int code = wait_for(supervisor);
@@ -119,32 +120,64 @@ static void kill_often(const char *yaml, const char *overrides, int count, long 
 
 static void test_kill(void **state)
 {
-    kill_often(exact, kills(8, 100) == 8 ? "align.steps=4000" : "align.steps=30000", kills(8, 100), kills(150, 100));
+    kill_often(exact, kills(8, 100) == 8 ? "align.steps=4000" : "align.steps=30000", kills(8, 100), kills(150, 100), 0);
     assert_same_end("whole.db", "killed.db");
 }
 
+/* A network small enough that killing it often takes seconds. */
+#define TINY "size: 16, hidden: 32, layers: 1, heads: 2"
+#define TINY_REFERENCE \
+    "plugin: dit, steps: 4, params: {vocabulary: words.txt, " TINY ", text_hidden: 32, text_heads: 2, text_layers: 0}"
+
+static const char pretraining[] =
+    "name: scenes\nstage: pretrain\nthreads: 1\n"
+    "reference: {" TINY_REFERENCE "}\n"
+    "pretrain: {steps: 900, batch: 16, checkpoint_every: 20, ema: {decay: 0.9}}\n"
+    "evaluate: {every: 200, prompts: {set: emoji, count: 4}, samples: 2, metrics: [glyph, background, "
+    "diversity]}\n";
+
 static void test_kill_emoji(void **state)
 {
-    static const char pretrain[] =
-        "name: scenes\nstage: pretrain\nthreads: 1\n"
-        "reference:\n"
-        "  plugin: dit\n"
-        "  params: {vocabulary: words.txt, size: 16, hidden: 32, layers: 1, heads: 2, text_hidden: 32, text_heads: 2,\n"
-        "    text_layers: 0}\n"
-        "  steps: 4\n"
-        "pretrain: {steps: 900, batch: 16, checkpoint_every: 20, ema: {decay: 0.9}}\n"
-        "evaluate: {every: 200, prompts: {set: emoji, count: 4}, samples: 2, metrics: [glyph, background, "
-        "diversity]}\n";
     if (dipp("world --vocabulary words.txt") != 0) {
         print_message("skipped: %s", output(NULL));
         return;
     }
-    kill_often(pretrain, "", kills(3, 5), 650);
+    kill_often(pretraining, "", kills(3, 5), 650, 0);
     assert_true(digest_file(result_path("whole.db", 1, "model.safetensors")) ==
                 digest_file(result_path("killed.db", 1, "model.safetensors")));
     assert_true(digest_rows("whole.db", metrics) == digest_rows("killed.db", metrics));
     assert_true(digest_rows("whole.db", scores) == digest_rows("killed.db", scores));
     assert_sound("killed.db");
+}
+
+/* Alignment on pictures: text, guidance, a reward, the DMD form, a TA of several updates, and the reference's pictures. */
+static void test_kill_alignment(void **state)
+{
+    static const char alignment[] =
+        "name: aligned\nthreads: 1\n"
+        "reference: {weights: ref, " TINY_REFERENCE "}\n"
+        "generator: {plugin: dit, params: {" TINY ", sigma_init: 2.5}}\n"
+        "prompts: {set: emoji, count: 40}\n"
+        "rewards: [{plugin: border, scale: 0.3}]\n"
+        "align:\n"
+        "  {steps: 600, batch: 8, cfg_omega: 1.5, checkpoint_every: 20, divergence: {name: dmd}, ema: {decay: 0.9},\n"
+        "   ta: {updates: 2, warmup: 5}, optimizer: {lr: 0.0001}}\n"
+        "evaluate: {every: 100, prompts: {set: emoji, split: eval, count: 4}, samples: 2, metrics: [background, "
+        "border, "
+        "diversity]}\n";
+    if (dipp("world --vocabulary words.txt") != 0) {
+        print_message("skipped: %s", output(NULL));
+        return;
+    }
+    write_file("scenes.yaml", pretraining);
+    assert_int_equal(dipp("run scenes.yaml --db scenes.db pretrain.steps=50 --quiet"), 0);
+    assert_int_equal(dipp("export scenes/default/0 --db scenes.db --to ref"), 0);
+    kill_often(alignment, "", kills(3, 5), 650, 90);
+    assert_same_end("whole.db", "killed.db");
+    /* every logged step once: kill_often's last run wrote the steps that it repeated over the rows that were there */
+    assert_int_equal(ask("killed.db", "SELECT count(*) FROM metrics JOIN metric_names USING(metric_id) WHERE "
+                                      "name='ikl' AND run_id=1"),
+                     600);
 }
 
 static void test_stop(void **state)
@@ -265,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_kill, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_kill_emoji, cli_setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_kill_alignment, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_stop, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_orphan, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_torn_checkpoint, cli_setup, cli_teardown),

@@ -182,6 +182,47 @@ static void test_looking(void **state)
     assert_true(output_has("mean"));
 }
 
+static int plan_with(const char *plugin, const char *more)
+{
+    char line[1024];
+    snprintf(line, sizeof line,
+             "run e.yaml --db e.db seeds=[0] align.steps=3 evaluate.metrics=[fixture] --plugin %s/%s.so %s",
+             getenv("DIPP_TEST_FIXTURES"), plugin, more);
+    return dipp(line);
+}
+
+/* A reward plugin that only scores counts as one that trains does: another version makes other cells, another build of the
+ * same version is pointed out, and its scores stand beside the earlier ones under a scorer of their own. */
+static void test_metric_versions(void **state)
+{
+    static const char scored[] = "SELECT count(*) FROM evaluations e JOIN metric_names n USING(metric_id) WHERE "
+                                 "n.name='fixture' AND e.kind='%s'";
+    char sql[256];
+    write_file("e.yaml", exact);
+    assert_int_equal(plan_with("good", "--quiet"), 0);
+    assert_int_equal(plan_with("good", "-n"), 0);
+    assert_true(output_has("0 to run, 2 done"));
+    assert_false(output_has("another build"));
+    assert_int_equal(plan_with("second", "-n"), 0);
+    assert_true(output_has("2 to run, 0 done"));
+    assert_true(output_has("configuration, weights or plugin versions changed"));
+    assert_int_equal(plan_with("nan-scores", "-n"), 0);
+    assert_true(output_has("0 to run, 2 done"));
+    assert_true(output_has("another build of reward fixture"));
+    snprintf(sql, sizeof sql, scored, "finite");
+    int64_t before = ask("e.db", sql);
+    assert_true(before > 0);
+    assert_int_equal(plan_with("nan-scores", "--rerun --quiet"), 0);
+    assert_int_equal(ask("e.db", sql), before);
+    snprintf(sql, sizeof sql, scored, "nan");
+    assert_int_equal(ask("e.db", sql), before);
+    assert_int_equal(plan_with("nan-scores", "-n"), 0);
+    assert_false(output_has("another build"));
+    assert_int_equal(plan_with("good", "-n"), 0);
+    assert_false(output_has("another build"));
+    assert_sound("e.db");
+}
+
 /* The four labels of a mixture as prompts; guidance needs them. */
 /* A result leaves the store bit for bit, or as bf16, and another experiment starts from it. */
 static void test_export(void **state)
@@ -220,6 +261,64 @@ static void test_labelled_mixture(void **state)
                                  "n.name='mean.0' AND step=10"),
                      1);
     assert_string_equal(ask_text("m.db", "SELECT text FROM prompts"), "right");
+}
+
+/* Every divergence, term and ramp from a file; what contradicts itself is refused before anything is recorded. */
+static void test_terms(void **state)
+{
+    write_file(
+        "t.yaml",
+        "name: terms\ndevice: reference\n"
+        "reference: {plugin: mixture, params: {means: [[2.0], [-2.0]], labels: [right, left]}}\n"
+        "generator: {plugin: affine, params: {mean: [0.0], sigma_init: 2.5}}\n"
+        "schedule: {name: vp, t_max: 1}\nprompts: {list: [right]}\n"
+        "align: {steps: 4, batch: 16, cfg_omega: 2, ta: {plugin: affine, params: {mean: [0.0]}}, ikl: {weight: beta},\n"
+        "  optimizer: {lr: 0.05}}\n"
+        "rewards: [{plugin: linear, scale: 0.3, params: {direction: [1.0]}}]\n"
+        "evaluate: {samples: 16, reference_row: false}\n"
+        "arms:\n"
+        "  l2: {align.divergence: {name: score_l2, weight: sigma4, cfg: inside}}\n"
+        "  huber: {align.divergence: {name: score_huber, huber: 0.1, units: data}}\n"
+        "  sid: {align.divergence: {name: sid, alpha: 1.2, normalise: sid}}\n"
+        "  cfg: {align.cfg: {weight: eps1, measure: dt, time: {law: uniform, min: 0.1}}}\n"
+        "  ramp: {\"rewards[0]\": {schedule: cosine, from: 0.5, ramp: 3}}\n"
+        "  ratio: {\"rewards[0].scale_as\": grad_ratio}\n"
+        "  steps: {generator: {steps: 3, levels: [1.0, 0.3], backward: last}}\n");
+    assert_int_equal(dipp("run t.yaml --db t.db"), 0);
+    assert_false(output_has("has no effect"));
+    assert_int_equal(ask("t.db", "SELECT count(*) FROM runs WHERE status='completed'"), 7);
+    assert_int_equal(ask("t.db", "SELECT count(*) FROM metrics JOIN metric_names USING(metric_id) WHERE name='ikl'"),
+                     28);
+    assert_int_equal(ask("t.db", "SELECT count(DISTINCT value) FROM metrics JOIN metric_names USING(metric_id) "
+                                 "JOIN runs USING(run_id) WHERE metric_names.name='train/scale.linear' AND arm='ramp'"),
+                     4);
+    assert_int_equal(ask("t.db",
+                         "SELECT count(*) FROM metrics JOIN metric_names USING(metric_id) JOIN runs USING(run_id) "
+                         "WHERE metric_names.name='train/ratio_reward_divergence' AND arm='ratio' "
+                         "AND abs(value-0.3)<1e-6"),
+                     4);
+    static const struct {
+        const char *change, *said;
+    } refused[] = {
+        {"align.divergence.normalise=dmd", "write align.divergence.name: dmd"},
+        {"align.divergence.name=score_huber align.divergence.normalise=sid", "leave normalise at none"},
+        {"align.divergence.name=sid align.divergence.normalise=sid align.cfg.weight=eps1",
+         "where the divergence is normalised"},
+        {"align.divergence.name=score_l2 align.divergence.cfg=inside align.cfg.time.law=uniform",
+         "no noise levels of its own"},
+        {"align.cfg.weight=heavy", "align.cfg.weight is `heavy`"},
+        {"align.ikl.weight=heavy", "align.ikl.weight is `heavy`"},
+        {"generator.steps=3 generator.levels=[1.0]", "need 2 more levels, not 1"},
+        {"generator.steps=2 ~generator.params.sigma_init", "in one go"},
+        {"align.divergence.name=none align.cfg_omega=1 rewards[0].scale_as=grad_ratio", "needs a divergence"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        char command[256];
+        snprintf(command, sizeof command, "check t.yaml ~arms %s", refused[i].change);
+        assert_int_equal(dipp(command), 3);
+        if (!output_has(refused[i].said))
+            fail_msg("%s: %s", refused[i].change, output(NULL));
+    }
 }
 
 static void test_two_supervisors(void **state)
@@ -269,7 +368,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_usage, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_looking, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_export, cli_setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_metric_versions, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_labelled_mixture, cli_setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_terms, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_two_supervisors, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_read_only, cli_setup, cli_teardown),
     };

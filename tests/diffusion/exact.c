@@ -36,7 +36,8 @@ void exact_open(exact *e, const exact_choice *choice)
                             &e->plugins, error));
     CHECK(dipp_reference_backend_create(
         &(dipp_backend_options){.struct_size = sizeof(dipp_backend_options), .precision = "f64"}, &e->backend, error));
-    dipp_models_options options = {.schedule = &choice->schedule, .train_generator = true, .host = &host};
+    dipp_models_options options = {
+        .schedule = &choice->schedule, .steps = choice->steps, .train_generator = true, .host = &host};
     const char *generator = choice->generator ? choice->generator : start;
     const char *ta = choice->ta ? choice->ta : generator;
     options.reference.plugin =
@@ -124,7 +125,9 @@ void exact_divergence(dipp_graph *g, const exact_step *step, dipp_tensor *y, dip
     if (step->spec.guided)
         dipp_output(g, "squared_score_null", terms.squared_score_null);
     *y = step->in.x0;
-    *dy = step->spec.guided ? dipp_add(g, terms.ikl, terms.cfg) : terms.ikl;
+    *dy = step->spec.guided ? dipp_add(g, terms.divergence, terms.cfg) : terms.divergence;
+    if (step->spec.guided)
+        dipp_output(g, "cfg", terms.cfg);
     dipp_output(g, "dx0", *dy);
 }
 
@@ -141,9 +144,15 @@ static void plan(exact_program *p, dipp_graph **g, const dipp_binding *bindings,
 
 static dipp_tensor record_x0(const exact_program *p, dipp_graph *g, dipp_params theta, dipp_condition c)
 {
-    dipp_models *m = p->e->models;
-    dipp_tensor z = dipp_input(g, "z", DIPP_WIDE, dipp_batch_shape(m, p->at->count));
-    return m->generator->generate(m->generator_self, g, theta, z, (dipp_level){0}, c);
+    const dipp_models *m = p->e->models;
+    dipp_tensor z[DIPP_MAX_GENERATOR_STEPS];
+    assert_int_equal(m->steps.count, p->at->draws);
+    for (uint32_t k = 0; k < m->steps.count; k++) {
+        char name[16];
+        snprintf(name, sizeof name, "z.%u", k);
+        z[k] = dipp_input(g, name, DIPP_WIDE, dipp_batch_shape(m, p->at->count));
+    }
+    return dipp_record_generator_from(m, g, theta, c, z);
 }
 
 void exact_record_generator(exact_program *p, exact *e, const nodes *at, const dipp_divergence_spec *spec,
@@ -164,7 +173,10 @@ void exact_record_generator(exact_program *p, exact *e, const nodes *at, const d
                               .eps = dipp_input(g, "eps", DIPP_WIDE, dipp_batch_shape(m, n)),
                               .level = dipp_level_inputs(g, "level", n),
                               .weight = dipp_input(g, "weight", DIPP_WIDE, DIPP_SHAPE(n)),
-                              .omega = dipp_input(g, "omega", DIPP_WIDE, (dipp_shape){0})},
+                              .omega = dipp_input(g, "omega", DIPP_WIDE, (dipp_shape){0}),
+                              .cfg_weight = dipp_input(g, "cfg_weight", DIPP_WIDE, DIPP_SHAPE(n)),
+                              .cfg_eps = dipp_input(g, "cfg_eps", DIPP_WIDE, dipp_batch_shape(m, n)),
+                              .cfg_level = dipp_level_inputs(g, "cfg", n)},
                        .share = dipp_input(g, "share", DIPP_WIDE, DIPP_SHAPE(n))};
     dipp_params text = dipp_graph_slot(g, "text", m->text_layout, false);
     if (m->space.token_length) {
@@ -239,15 +251,22 @@ static void write_text(exact_program *p, const char *prefix, const char *text)
 
 void exact_run(exact_program *p, const char *label, double omega)
 {
-    const nodes *at = p->at;
+    const nodes *at = p->at, *cfg = p->cfg ? p->cfg : p->at;
+    int64_t n = at->count;
+    assert_int_equal(cfg->count, n);
     const struct {
         const char *name;
         const double *data;
         int64_t count;
-    } inputs[] = {{"z", at->z, at->count * at->d},   {"eps", at->eps, at->count * at->d},
-                  {"level.t", at->t, at->count},     {"level.alpha", at->alpha, at->count},
-                  {"weight", at->weight, at->count}, {"level.sigma", at->sigma, at->count},
-                  {"share", at->share, at->count},   {"omega", &omega, 1}};
+    } inputs[] = {{"eps", at->eps, n * at->d},      {"level.t", at->t, n},          {"level.alpha", at->alpha, n},
+                  {"level.sigma", at->sigma, n},    {"weight", at->weight, n},      {"share", at->share, n},
+                  {"cfg_eps", cfg->eps, n * at->d}, {"cfg.t", cfg->t, n},           {"cfg.alpha", cfg->alpha, n},
+                  {"cfg.sigma", cfg->sigma, n},     {"cfg_weight", cfg->weight, n}, {"omega", &omega, 1}};
+    for (uint32_t k = 0; k < at->draws; k++) {
+        char name[16];
+        snprintf(name, sizeof name, "z.%u", k);
+        write(p, name, at->z + k * n * at->d, DIPP_HOST_F64, n * at->d);
+    }
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
         write(p, inputs[i].name, inputs[i].data, DIPP_HOST_F64, inputs[i].count);
     if (p->e->models->space.token_length) {

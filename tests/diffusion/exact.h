@@ -34,6 +34,7 @@ typedef struct exact_choice {
     const char *ta;                               /* parameters of affine; NULL: those of the generator */
     const char *rewards[EXACT_REWARDS], *reward_parameters[EXACT_REWARDS];
     dipp_schedule schedule;
+    dipp_generator_steps steps;
 } exact_choice;
 
 typedef struct exact {
@@ -68,7 +69,7 @@ void exact_divergence(dipp_graph *g, const exact_step *step, dipp_tensor *y, dip
 
 typedef struct exact_program {
     exact *e;
-    const nodes *at;
+    const nodes *at, *cfg; /* cfg: level, noise and weight of the CFG term; NULL: as at */
     dipp_program *program;
     dipp_plan *plan;
     dipp_executable *run;

@@ -137,11 +137,11 @@ static void gauss_legendre(double x[LEGENDRE], double w[LEGENDRE])
     }
 }
 
-static void allocate(nodes *n, int64_t count, uint32_t d)
+static void allocate(nodes *n, int64_t count, uint32_t d, uint32_t draws)
 {
     size_t c = (size_t)count;
-    *n = (nodes){.count = 0, .d = d};
-    n->z = calloc(c * d, sizeof *n->z);
+    *n = (nodes){.count = 0, .d = d, .draws = draws};
+    n->z = calloc(c * d * draws, sizeof *n->z);
     n->eps = calloc(c * d, sizeof *n->eps);
     n->t = calloc(5 * c, sizeof *n->t);
     if (!n->z || !n->eps || !n->t)
@@ -184,25 +184,41 @@ static int64_t append(nodes *n, double t, const dipp_time_draw *draw, double sha
     return i;
 }
 
+/* context: how many nodes there will be, by which the draws are apart. */
 static void fill_affine(nodes *n, double t, const dipp_time_draw *draw, double share, const void *context)
 {
-    uint32_t points = 4 * n->d;
+    uint32_t normals = (n->draws + 1) * n->d, points = 2 * normals;
+    const int64_t *total = context;
     for (uint32_t p = 0; p < points; p++) {
         int64_t i = append(n, t, draw, share / points);
-        double *row = p / 2 < n->d ? n->z : n->eps;
-        row[i * n->d + p / 2 % n->d] = (p % 2 ? -1 : 1) * sqrt(2.0 * n->d);
+        uint32_t which = p / 2 / n->d; /* a draw of the generator, or eps */
+        double *row = which < n->draws ? n->z + (int64_t)which * *total * n->d : n->eps;
+        row[i * n->d + p / 2 % n->d] = (p % 2 ? -1 : 1) * sqrt(normals);
     }
+}
+
+void nodes_steps(nodes *n, const scenario *s, uint32_t d, uint32_t draws, int panels)
+{
+    int64_t total = (int64_t)panels * LEGENDRE * 2 * (draws + 1) * d;
+    allocate(n, total, d, draws);
+    over_time(n, s, panels, fill_affine, &total);
 }
 
 void nodes_affine(nodes *n, const scenario *s, uint32_t d, int panels)
 {
-    allocate(n, (int64_t)panels * LEGENDRE * 4 * d, d);
-    over_time(n, s, panels, fill_affine, NULL);
+    nodes_steps(n, s, d, 1, panels);
+}
+
+void nodes_level(nodes *n, double alpha, double sigma, double weight)
+{
+    int64_t total = 4;
+    allocate(n, total, 1, 1);
+    fill_affine(n, 0.5, &(dipp_time_draw){.t = 0.5, .alpha = alpha, .sigma = sigma, .weight = weight}, 1, &total);
 }
 
 typedef struct scalar_rule {
     double sig;
-    int points;
+    int points, across; /* 1: the mean; 2: at +-1 standard deviation */
 } scalar_rule;
 
 static void fill_scalar(nodes *n, double t, const dipp_time_draw *draw, double share, const void *context)
@@ -210,16 +226,26 @@ static void fill_scalar(nodes *n, double t, const dipp_time_draw *draw, double s
     const scalar_rule *rule = context;
     double reach = 8.5, step = 2 * reach / (rule->points - 1), root = sqrt(2 * acos(-1));
     double a = draw->alpha * rule->sig, s = draw->sigma, v = sqrt(a * a + s * s);
-    for (int p = 0; p < rule->points; p++) {
-        double y = -reach + step * p;
-        int64_t i = append(n, t, draw, share * step * exp(-0.5 * y * y) / root);
-        n->z[i] = y * a / v;
-        n->eps[i] = y * s / v;
+    for (int p = 0; p < rule->points * rule->across; p++) {
+        double y = -reach + step * (p / rule->across), q = rule->across == 1 ? 0 : p % 2 ? 1 : -1;
+        int64_t i = append(n, t, draw, share * step * exp(-0.5 * y * y) / root / rule->across);
+        n->z[i] = (y * a - q * s) / v;
+        n->eps[i] = (y * s + q * a) / v;
     }
+}
+
+static void scalar(nodes *n, const scenario *s, const scalar_rule *rule, int panels)
+{
+    allocate(n, (int64_t)panels * LEGENDRE * rule->points * rule->across, 1, 1);
+    over_time(n, s, panels, fill_scalar, rule);
 }
 
 void nodes_scalar(nodes *n, const scenario *s, double sig, int panels, int points)
 {
-    allocate(n, (int64_t)panels * LEGENDRE * points, 1);
-    over_time(n, s, panels, fill_scalar, &(scalar_rule){sig, points});
+    scalar(n, s, &(scalar_rule){sig, points, 1}, panels);
+}
+
+void nodes_scalar_across(nodes *n, const scenario *s, double sig, int panels, int points)
+{
+    scalar(n, s, &(scalar_rule){sig, points, 2}, panels);
 }

@@ -183,7 +183,7 @@ static void dmd_is_normalised_per_sample(void **state)
     nodes at;
     nodes_affine(&at, s, 1, 2);
     exact_program p;
-    exact_record_generator(&p, &e, &at, &(dipp_divergence_spec){.kind = DIPP_DIVERGENCE_DMD}, exact_divergence, 0);
+    exact_record_generator(&p, &e, &at, &(dipp_divergence_spec){.normalise = DIPP_NORMALISE_DMD}, exact_divergence, 0);
     exact_run(&p, "", 1);
     double dx0[256];
     assert_true(at.count <= 256);

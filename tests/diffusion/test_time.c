@@ -37,6 +37,45 @@ static void schedules_have_the_known_levels(void **state)
         }
 }
 
+/* Discrete schedules against the sum of logarithms that defines them: levels between and at integers, and the time of a
+ * ratio, exact to rounding at both ends of the range. */
+static void discrete_schedules_are_their_definition(void **state)
+{
+    (void)state;
+    for (int scaled = 0; scaled < 2; scaled++) {
+        dipp_schedule schedule = {.kind = DIPP_SCHEDULE_DISCRETE,
+                                  .a = scaled ? 0.00085 : 1e-4,
+                                  .b = scaled ? 0.012 : 0.02,
+                                  .t_max = 999,
+                                  .steps = 1000,
+                                  .scaled_linear = (uint8_t)scaled};
+        long double sums[1000], sum = 0;
+        for (int i = 0; i < 1000; i++) {
+            long double first = scaled ? sqrtl((long double)schedule.a) : (long double)schedule.a;
+            long double last = scaled ? sqrtl((long double)schedule.b) : (long double)schedule.b;
+            long double beta = first + (last - first) * i / 999;
+            sums[i] = sum += log1pl(-(scaled ? beta * beta : beta));
+        }
+        for (double t = 0; t <= 999; t += t < 3 ? 0.125 : 16.625) {
+            int low = (int)t;
+            long double value = sums[low];
+            if (t > low)
+                value += (t - low) * (sums[low + 1] - sums[low]);
+            double alpha, sigma, expected = (double)sqrtl(-expm1l(value));
+            dipp_schedule_at(&schedule, t, &alpha, &sigma);
+            exact_near("alpha", alpha, (double)expl(value / 2), 1e-13, 0);
+            exact_near("sigma", sigma, expected, 1e-13, 0);
+            exact_near("time", dipp_schedule_time_of(&schedule, (double)(expected * expl(-value / 2))), t, 1e-10,
+                       1e-10);
+        }
+        assert_true(dipp_schedule_time_of(&schedule, 1e-6) == 0);
+        assert_true(dipp_schedule_time_of(&schedule, 1e6) == 999);
+        schedule.t_min = 20, schedule.t_max = 979;
+        assert_true(dipp_schedule_time_of(&schedule, 1e-6) == 20);
+        assert_true(dipp_schedule_time_of(&schedule, 1e6) == 979);
+    }
+}
+
 /* OU with constant beta 4 on [0, 1], w = 1: A = int a^2/(a^2 q + s^2) dt; and t uniform on the 960 steps of the grid of
  * Stable Diffusion. */
 static void weights_integrate_to_known_numbers(void **state)
@@ -129,6 +168,10 @@ static void weights_are_one_where_their_names_say(void **state)
     exact_near("eps", dipp_weight_at(&sampler, 0.5, a, s) * a / s, 1, 1e-14, 0);
     sampler.weighting = DIPP_WEIGHT_V1;
     exact_near("v", dipp_weight_at(&sampler, 0.5, a, s) * a * a / s, 1, 1e-14, 0);
+    sampler.weighting = DIPP_WEIGHT_DATA_L2; /* of w f^2 ||delta_D||^2, f = a/s^2 */
+    exact_near("data, squared", dipp_weight_at(&sampler, 0.5, a, s) * pow(a / (s * s), 2), 1, 1e-14, 0);
+    dipp_weighting named;
+    assert_true(dipp_weighting_by_name("sigma4", &named) && named == DIPP_WEIGHT_DATA_L2);
     sampler.weighting = DIPP_WEIGHT_BETA;
     exact_near("beta", dipp_weight_at(&sampler, 0.5, a, s), 0.1 + 19.9 * 0.5, 1e-14, 0);
 }
@@ -158,6 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedules_have_the_known_levels),
+        cmocka_unit_test(discrete_schedules_are_their_definition),
         cmocka_unit_test(weights_integrate_to_known_numbers),
         cmocka_unit_test(densities_belong_to_their_draws),
         cmocka_unit_test(weights_are_one_where_their_names_say),

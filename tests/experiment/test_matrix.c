@@ -290,6 +290,17 @@ static void what_has_no_effect_is_told(void **state)
     assert_non_null(strstr(said, "`pretrain.steps` has no effect here"));
     assert_non_null(strstr(said, "this excludes nothing"));
     release(&l);
+    /* Within a list a key hangs on its own record. */
+    l = parse(HEAD "rewards: [{plugin: border, from: 0.5}, {plugin: border, schedule: linear, from: 0.5, ramp: 7}]\n",
+              NULL, 0);
+    said = dipp_diagnostics_text(l.diagnostics);
+    assert_int_equal(dipp_diagnostics_warnings(l.diagnostics), 1);
+    assert_non_null(strstr(said, "`rewards[0].from` has no effect here"));
+    assert_false(dipp_config_has(l.cells[0].config, "rewards[0].from"));
+    assert_true(dipp_config_float(l.cells[0].config, "rewards[1].from") == 0.5);
+    assert_true(dipp_config_float(l.cells[0].config, "rewards[1].to") == 1);
+    assert_int_equal(dipp_config_int(l.cells[0].config, "rewards[1].ramp"), 7);
+    release(&l);
 }
 
 static void other_stages_have_other_keys(void **state)

@@ -24,6 +24,7 @@ case_rows cases_of_reduction(dipp_op op);
 case_rows cases_of_matmul(dipp_op op);
 case_rows cases_of_attention(dipp_op op);
 case_rows cases_of_norm(dipp_op op);
+case_rows cases_of_picture(dipp_op op);
 case_rows cases_of_training(dipp_op op);
 
 double random_uniform(case_builder *builder, double low, double high); /* exact in binary32 */

@@ -142,8 +142,30 @@ static void activation_backward_rows(case_builder *b)
         }
 }
 
+/* Widths of the result: one, odd, more than a chunk of any kernel, with a remainder. */
+static void geglu_rows(case_builder *b)
+{
+    static const dipp_shape shapes[] = {{1, {1}},       {2, {3, 7}},     {3, {2, 5, 32}},
+                                        {2, {2, 1029}}, {3, {1, 1, 64}}, {3, {16, 256, 1280}}};
+    for (size_t k = b->bench ? COUNT_OF(shapes) - 1 : 0; k < COUNT_OF(shapes) - !b->bench; k++)
+        for (int dtype = 0; dtype < (b->bench ? 1 : 2); dtype++) {
+            dipp_shape half = shapes[k], whole = half;
+            whole.dims[whole.rank - 1] *= 2;
+            op_case *c = add_case(b, "gated");
+            double *x = add_uniform(b, c, (dipp_dtype)dtype, whole, -6, 6);
+            int64_t width = half.dims[half.rank - 1];
+            for (int i = 0; i < 4 && width > 4; i++) /* of the gate: saturated both ways, and at zero */
+                x[width + i] = (const double[]){30, -30, 0, -90}[i];
+            if (b->op == DIPP_OP_GEGLU_BACKWARD)
+                add_normal(b, c, (dipp_dtype)dtype, half, 0, 1);
+            add_output(c, (dipp_dtype)dtype, b->op == DIPP_OP_GEGLU ? half : whole);
+        }
+}
+
 case_rows cases_of_elementwise(dipp_op op)
 {
+    if (op == DIPP_OP_GEGLU || op == DIPP_OP_GEGLU_BACKWARD)
+        return geglu_rows;
     if (op == DIPP_OP_WHERE)
         return where_rows;
     if (op >= DIPP_OP_ADD && op <= DIPP_OP_GREATER)

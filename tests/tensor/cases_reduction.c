@@ -24,8 +24,12 @@ static void sum_rows(case_builder *b)
                 {{4, {3, 1, 1, 5}}, 6, 0},
                 {{6, {2, 3, 2, 3, 2, 3}}, 42, 0},
                 {{6, {2, 3, 2, 3, 2, 3}}, 21, 0},
-                {{4, {64, 4, 64, 64}}, 14, 0}};
-    for (size_t k = b->bench ? COUNT_OF(rows) - 1 : 0; k < COUNT_OF(rows) - !b->bench; k++)
+                {{5, {6, 3, 2, 5, 2}}, 20, 0}, /* the gradient of nearest upsampling */
+                {{5, {2, 7, 3, 517, 3}}, 20, 1},
+                {{3, {40, 5, 16}}, 4, 100},
+                {{4, {64, 4, 64, 64}}, 14, 0},
+                {{5, {4, 4096, 2, 32, 2}}, 20, 0}};
+    for (size_t k = b->bench ? COUNT_OF(rows) - 2 : 0; k < COUNT_OF(rows) - (b->bench ? 0 : 2); k++)
         for (int dtype = 0; dtype < 2; dtype++)
             for (int keep = 0; keep < 2; keep++) {
                 op_case *c = add_case(b, "mask %u", rows[k].mask);

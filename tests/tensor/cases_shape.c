@@ -119,8 +119,12 @@ static void broadcast_rows(case_builder *b)
                 {{3, {2, 1, 1}}, {3, {2, 5, 33}}},
                 {{4, {2, 1, 4, 1}}, {4, {2, 3, 4, 5}}},
                 {{6, {1, 2, 1, 2, 1, 3}}, {6, {2, 2, 2, 2, 2, 3}}},
-                {{4, {64, 1, 1, 1}}, {4, {64, 4, 64, 64}}}};
-    for (size_t k = b->bench ? COUNT_OF(rows) - 1 : 0; k < COUNT_OF(rows) - !b->bench; k++)
+                {{5, {6, 3, 1, 5, 1}}, {5, {6, 3, 2, 5, 2}}}, /* nearest upsampling */
+                {{5, {1, 7, 1, 33, 1}}, {5, {1, 7, 3, 33, 3}}},
+                {{2, {9, 1}}, {2, {9, 17}}},
+                {{4, {64, 1, 1, 1}}, {4, {64, 4, 64, 64}}},
+                {{5, {4, 4096, 1, 32, 1}}, {5, {4, 4096, 2, 32, 2}}}};
+    for (size_t k = b->bench ? COUNT_OF(rows) - 2 : 0; k < COUNT_OF(rows) - (b->bench ? 0 : 2); k++)
         for (int dtype = 0; dtype < 2; dtype++) {
             op_case *c = add_case(b, "broadcast");
             add_normal(b, c, (dipp_dtype)dtype, rows[k].from, 0, 1);

@@ -176,6 +176,67 @@ RECORD(gated_add)
     return dipp_gated_add(g, in[0], in[1], in[2]);
 }
 
+RECORD(convolution) /* 3x3, padding that keeps the size */
+{
+    return dipp_conv2d(g, p, "conv", in[0], 4, 3, &(dipp_conv2d_options){.pad_before = DIPP_PAD_SAME});
+}
+
+RECORD(convolution_down) /* as a UNet shrinks */
+{
+    dipp_conv2d_options options = {.stride = 2, .pad_before = 1, .pad_after = 1, .wide_output = true};
+    return dipp_conv2d(g, p, "conv", in[0], 2, 3, &options);
+}
+
+RECORD(convolution_down_lopsided) /* as a VAE shrinks */
+{
+    return dipp_conv2d(g, p, "conv", in[0], 2, 3, &(dipp_conv2d_options){.stride = 2, .pad_after = 1});
+}
+
+RECORD(convolution_of_pixels)
+{
+    return dipp_conv2d(g, p, "conv", in[0], 3, 1, &(dipp_conv2d_options){.no_bias = true});
+}
+
+RECORD(group_norm)
+{
+    return dipp_group_norm(g, in[0], &(dipp_group_norm_options){.groups = 2});
+}
+
+RECORD(group_norm_gain)
+{
+    dipp_group_norm_options options = {.groups = 3, .gain = in[1], .bias = in[2], .epsilon = 0.1};
+    return dipp_group_norm(g, in[0], &options);
+}
+
+RECORD(group_norm_silu)
+{
+    dipp_group_norm_options options = {.groups = 2, .gain = in[1], .bias = in[2], .epsilon = 1e-6, .silu = true};
+    return dipp_group_norm(g, in[0], &options);
+}
+
+RECORD(group_norm_silu_plain)
+{
+    return dipp_group_norm(g, in[0], &(dipp_group_norm_options){.groups = 1, .silu = true});
+}
+
+RECORD(upsample)
+{
+    return dipp_upsample_nearest(g, in[0], 2);
+}
+
+RECORD(
+    residual_block) /* of a UNet: norm, SiLU, convolution, time, norm, SiLU, convolution, shortcut; then up and down */
+{
+    dipp_group_norm_options norm = {.groups = 2, .silu = true};
+    dipp_conv2d_options same = {.pad_before = DIPP_PAD_SAME}, down = {.stride = 2, .pad_before = 1, .pad_after = 1};
+    dipp_tensor h = dipp_conv2d(g, p, "conv1", dipp_group_norm(g, in[0], &norm), 6, 3, &same);
+    dipp_tensor time = dipp_reshape(g, dipp_linear(g, p, "time", in[1], 6, NULL), DIPP_SHAPE(2, 6, 1, 1));
+    h = dipp_group_norm(g, dipp_add(g, h, time), &norm);
+    h = dipp_add(g, dipp_conv2d(g, p, "conv2", h, 6, 3, &same), dipp_conv2d(g, p, "shortcut", in[0], 6, 1, NULL));
+    h = dipp_conv2d(g, p, "up", dipp_upsample_nearest(g, h, 2), 4, 3, &same);
+    return dipp_conv2d(g, p, "down", h, 3, 3, &down);
+}
+
 RECORD(reparameterised) /* mean + deviation z: no gradient to the key */
 {
     dipp_tensor z = dipp_philox_normal(g, in[0], DIPP_SHAPE(2, 3));
@@ -307,6 +368,18 @@ const gradient_row gradient_rows[] = {
     {"layer_norm adaptive rows", layer_norm_adaptive, .input_count = 3, .inputs = {UNIT(3, 6), UNIT(3, 6), UNIT(3, 6)}},
     {"gated_add", gated_add, .input_count = 3, .inputs = {UNIT(2, 3, 4), UNIT(2, 4), UNIT(2, 3, 4)}},
     {"gated_add rows", gated_add, .input_count = 3, .inputs = {UNIT(3, 4), UNIT(3, 4), UNIT(3, 4)}},
+    {"geglu", .unary = dipp_geglu, .input_count = 1, .inputs = {{{3, {2, 3, 8}}, -3, 3, 0}}},
+    {"conv2d", convolution, .parameters = true, .input_count = 1, .inputs = {UNIT(2, 3, 4, 5)}},
+    {"conv2d stride 2", convolution_down, .parameters = true, .input_count = 1, .inputs = {UNIT(2, 3, 5, 4)}},
+    {"conv2d stride 2 padded after", convolution_down_lopsided, .parameters = true, .input_count = 1,
+     .inputs = {UNIT(1, 3, 6, 5)}},
+    {"conv2d 1x1", convolution_of_pixels, .parameters = true, .input_count = 1, .inputs = {UNIT(2, 4, 2, 3)}},
+    {"group_norm", group_norm, .input_count = 1, .inputs = {UNIT(2, 4, 2, 3)}},
+    {"group_norm gain", group_norm_gain, .input_count = 3, .inputs = {UNIT(2, 6, 5), UNIT(6), UNIT(6)}},
+    {"group_norm silu", group_norm_silu, .input_count = 3, .inputs = {UNIT(2, 6, 2, 2), UNIT(6), UNIT(6)}},
+    {"group_norm silu without gain", group_norm_silu_plain, .input_count = 1, .inputs = {UNIT(2, 4, 3)}},
+    {"upsample_nearest", upsample, .input_count = 1, .inputs = {UNIT(2, 3, 2, 3)}},
+    {"residual block", residual_block, .parameters = true, .input_count = 2, .inputs = {UNIT(2, 4, 4, 4), UNIT(2, 3)}},
     {"reparameterised", reparameterised, .input_count = 3,
      .inputs = {{{1, {6}}, 0, 100, .integer = true}, UNIT(2, 3), UNIT(3)}},
     {"used many times", used_many_times, .input_count = 1, .inputs = {UNIT(2, 3)}},

@@ -25,7 +25,11 @@ static double operations(const op_case *c)
     switch (view->op) {
     case DIPP_OP_MATMUL:
     case DIPP_OP_LINEAR:
-    case DIPP_OP_LINEAR_BACKWARD_WEIGHT: return 2 * (double)c->terms * result;
+    case DIPP_OP_LINEAR_BACKWARD_WEIGHT:
+    case DIPP_OP_CONV2D:
+    case DIPP_OP_CONV2D_BACKWARD_WEIGHT: return 2 * (double)c->terms * result;
+    case DIPP_OP_CONV2D_BACKWARD_DATA: /* every output place meets every input channel's taps */
+        return 2 * elements(&view->inputs[1]) * elements(&view->inputs[0]) / (double)first->dims[0];
     case DIPP_OP_INVERSE: return 2 * (double)c->terms * result;
     case DIPP_OP_ATTENTION:
     case DIPP_OP_ATTENTION_BACKWARD: {

@@ -152,7 +152,7 @@ op_case_list op_cases_generate(dipp_op op, uint64_t variant, bool bench, dipp_ba
     builder.random = variant << 32 | (uint64_t)op;
     static case_rows (*const families[])(dipp_op) = {cases_of_shape,   cases_of_elementwise, cases_of_reduction,
                                                      cases_of_matmul,  cases_of_attention,   cases_of_norm,
-                                                     cases_of_training};
+                                                     cases_of_picture, cases_of_training};
     for (size_t k = 0; k < COUNT_OF(families); k++) {
         case_rows rows = families[k](op);
         if (rows)

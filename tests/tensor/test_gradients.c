@@ -247,7 +247,11 @@ static bool has_no_rule(dipp_op op)
     case DIPP_OP_GELU_ERF_BACKWARD:
     case DIPP_OP_GELU_TANH_BACKWARD:
     case DIPP_OP_QUICK_GELU_BACKWARD:
+    case DIPP_OP_GEGLU_BACKWARD:
     case DIPP_OP_LINEAR_BACKWARD_WEIGHT:
+    case DIPP_OP_CONV2D_BACKWARD_DATA:
+    case DIPP_OP_CONV2D_BACKWARD_WEIGHT:
+    case DIPP_OP_GROUP_NORM_BACKWARD:
     case DIPP_OP_SOFTMAX_BACKWARD:
     case DIPP_OP_ATTENTION_BACKWARD:
     case DIPP_OP_LAYER_NORM_BACKWARD:
@@ -309,6 +313,15 @@ static dipp_tensor half_stopped(dipp_graph *g, dipp_params p, const dipp_tensor 
     return dipp_mul(g, in[0], dipp_stop_gradient(g, in[0]));
 }
 
+/* x times the gradient of s^2 to s, the stopped x, and to x, which s hides: 2 s. */
+static dipp_tensor asked_of_the_stopped(dipp_graph *g, dipp_params p, const dipp_tensor *in)
+{
+    dipp_tensor wrt[2] = {in[0], dipp_stop_gradient(g, in[0])}, gradients[2];
+    dipp_tensor square = dipp_sum(g, dipp_mul(g, wrt[1], wrt[1]), 1, false);
+    dipp_gradients(g, 1, &square, NULL, 2, wrt, gradients);
+    return dipp_mul(g, in[0], dipp_add(g, gradients[0], gradients[1]));
+}
+
 static dipp_tensor unrelated(dipp_graph *g, dipp_params p, const dipp_tensor *in)
 {
     return dipp_greater(g, in[0], dipp_constant(g, (dipp_shape){0}, (double[]){0.5}));
@@ -319,8 +332,13 @@ static void gradients_that_differences_cannot_see(void **state)
     static const struct {
         dipp_tensor (*function)(dipp_graph *, dipp_params, const dipp_tensor *);
         double want[4]; /* at -0.5, 0, 0.25, 3, with weights 1, 2, 3, 4 */
-    } rows[] = {{rounded, {1, 2, 3, 4}},   {clamped_straight, {1, 2, 3, 4}},    {clamped_hard, {0, 0, 3, 0}},
-                {absolute, {-1, 0, 3, 4}}, {half_stopped, {-0.5, 0, 0.75, 12}}, {unrelated, {0, 0, 0, 0}}};
+    } rows[] = {{rounded, {1, 2, 3, 4}},
+                {clamped_straight, {1, 2, 3, 4}},
+                {clamped_hard, {0, 0, 3, 0}},
+                {absolute, {-1, 0, 3, 4}},
+                {half_stopped, {-0.5, 0, 0.75, 12}},
+                {unrelated, {0, 0, 0, 0}},
+                {asked_of_the_stopped, {-1, 0, 1.5, 24}}};
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         double got[4];
         gradient_at(rows[k].function, (double[]){-0.5, 0, 0.25, 3}, got);

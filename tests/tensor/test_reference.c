@@ -429,6 +429,82 @@ static int close_oracle(void **state)
     return 0;
 }
 
+static void convolution_slides_a_kernel(void **state)
+{
+    /* A 3x3 picture and a 2x2 kernel {1, 10, 100, 1000}: the digits of y say what was read where. */
+    double y[9], dx[9], dw[4], db[1];
+    hand x = {DIPP_SHAPE(1, 1, 3, 3), NUMBERS(1, 2, 3, 4, 5, 6, 7, 8, 9), DIPP_WIDE};
+    hand w = {DIPP_SHAPE(1, 1, 2, 2), NUMBERS(1, 10, 100, 1000), DIPP_WIDE};
+    run(DIPP_OP_CONV2D, &(dipp_attributes){.stride = 1}, ALL(x, w, V(1, 0.5)),
+        ALL({DIPP_SHAPE(1, 1, 2, 2), y, DIPP_WIDE}));
+    ASSERT_NUMBERS(y, 5421.5, 6532.5, 8754.5, 9865.5);
+    run(DIPP_OP_CONV2D, &(dipp_attributes){.stride = 2, .pad_after = 1}, ALL(x, w, ABSENT),
+        ALL({DIPP_SHAPE(1, 1, 2, 2), y, DIPP_WIDE}));
+    ASSERT_NUMBERS(y, 5421, 603, 87, 9);
+    run(DIPP_OP_CONV2D, &(dipp_attributes){.stride = 2, .pad_before = 1}, ALL(x, w, ABSENT),
+        ALL({DIPP_SHAPE(1, 1, 2, 2), y, DIPP_WIDE}));
+    ASSERT_NUMBERS(y, 1000, 3200, 7040, 9865);
+    /* two channels to two: y = w x per pixel */
+    run(DIPP_OP_CONV2D, &(dipp_attributes){.stride = 1},
+        ALL({DIPP_SHAPE(1, 2, 1, 2), NUMBERS(1, 2, 3, 4), DIPP_WIDE},
+            {DIPP_SHAPE(2, 2, 1, 1), NUMBERS(1, 10, 100, 1000), DIPP_WIDE}, V(2, 0, 7)),
+        ALL({DIPP_SHAPE(1, 2, 1, 2), y, DIPP_WIDE}));
+    ASSERT_NUMBERS(y, 31, 42, 3107, 4207);
+    /* backward of the stride 2 case padded after: dy {1, 2, 3, 4} goes back where it was read */
+    hand dy = {DIPP_SHAPE(1, 1, 2, 2), NUMBERS(1, 2, 3, 4), DIPP_WIDE};
+    run(DIPP_OP_CONV2D_BACKWARD_DATA, &(dipp_attributes){.stride = 2, .pad_after = 1}, ALL(w, dy),
+        ALL({DIPP_SHAPE(1, 1, 3, 3), dx, DIPP_WIDE}));
+    ASSERT_NUMBERS(dx, 1, 10, 2, 100, 1000, 200, 3, 30, 4);
+    dw[0] = dw[1] = dw[2] = dw[3] = 0.5;
+    run(DIPP_OP_CONV2D_BACKWARD_WEIGHT, &(dipp_attributes){.stride = 2, .pad_after = 1, .accumulate = true}, ALL(x, dy),
+        ALL({DIPP_SHAPE(1, 1, 2, 2), dw, DIPP_WIDE}, {DIPP_SHAPE(1), db, DIPP_WIDE}));
+    ASSERT_NUMBERS(dw, 1 + 6 + 21 + 36 + 0.5, 2 + 24 + 0.5, 4 + 12 + 0.5, 5 + 0.5);
+    ASSERT_NUMBERS(db, 10);
+}
+
+static void group_norm_cuts_channels_into_groups(void **state)
+{
+    /* Two groups of two channels of two places; deviations 1 and 2 with epsilon 0. */
+    double y[8], stats[4], dx[8], gain[4], bias[4];
+    hand x = {DIPP_SHAPE(1, 4, 2), NUMBERS(1, 3, 1, 3, 6, 10, 10, 6), DIPP_WIDE};
+    hand stats_in = {DIPP_SHAPE(1, 2, 2), NUMBERS(2, 1, 8, 0.5), DIPP_WIDE};
+    dipp_attributes attributes = {.groups = 2};
+    run(DIPP_OP_GROUP_NORM, &attributes, ALL(x, V(4, 1, 2, 3, 4), V(4, 0, 0, 0, 10)),
+        ALL({DIPP_SHAPE(1, 4, 2), y, DIPP_WIDE}, {DIPP_SHAPE(1, 2, 2), stats, DIPP_WIDE}));
+    ASSERT_NUMBERS(y, -1, 1, -2, 2, -3, 3, 14, 6);
+    ASSERT_NUMBERS(stats, 2, 1, 8, 0.5);
+    /* dy h = {1, 0, 0, 0} in the first group: mean 1/4, mean of h n -1/4; nothing in the second but a constant */
+    run(DIPP_OP_GROUP_NORM_BACKWARD, &attributes,
+        ALL(x, V(4, 1, 2, 3, 4), ABSENT, stats_in, {DIPP_SHAPE(1, 4, 2), NUMBERS(1, 0, 0, 0, 4, 4, 3, 3), DIPP_WIDE}),
+        ALL({DIPP_SHAPE(1, 4, 2), dx, DIPP_WIDE}, {DIPP_SHAPE(4), gain, DIPP_WIDE}, {DIPP_SHAPE(4), bias, DIPP_WIDE}));
+    ASSERT_NUMBERS(dx, 0.5, 0, -0.5, 0, 0, 0, 0, 0);
+    ASSERT_NUMBERS(gain, -1, 0, 0, 0);
+    ASSERT_NUMBERS(bias, 1, 0, 8, 6);
+    /* SiLU at 0 has slope 1/2 and value 0; at ln 3 sigmoid is 3/4 */
+    attributes = (dipp_attributes){.groups = 1, .silu = true};
+    run(DIPP_OP_GROUP_NORM, &attributes, ALL(M(1, 2, -1, 1), V(2, log(3), log(3)), V(2, log(3), 0)),
+        ALL({DIPP_SHAPE(1, 2), y, DIPP_WIDE}, {DIPP_SHAPE(1, 1, 2), stats, DIPP_WIDE}));
+    ASSERT_NUMBERS(y, 0, 0.75 * log(3));
+    run(DIPP_OP_GROUP_NORM_BACKWARD, &attributes,
+        ALL(M(1, 2, -1, 1), V(2, log(3), log(3)), V(2, log(3), 0), {DIPP_SHAPE(1, 1, 2), NUMBERS(0, 1), DIPP_WIDE},
+            M(1, 2, 8, 16)),
+        ALL({DIPP_SHAPE(1, 2), dx, DIPP_WIDE}, {DIPP_SHAPE(2), gain, DIPP_WIDE}, {DIPP_SHAPE(2), bias, DIPP_WIDE}));
+    ASSERT_NUMBERS(bias, 4, 16 * (0.75 + log(3) * 0.75 * 0.25));
+    ASSERT_NUMBERS(gain, -4, 16 * (0.75 + log(3) * 0.75 * 0.25));
+    ASSERT_NUMBERS(dx, 0, 0); /* two numbers of deviation 1 stay -1 and 1 whatever moves */
+}
+
+static void geglu_gates_by_the_second_half(void **state)
+{
+    double y[2], dx[4];
+    hand x = {DIPP_SHAPE(1, 4), NUMBERS(3, -2, 0, 1), DIPP_WIDE};
+    const double phi = 0.84134474606854294859, density = 0.24197072451914334980; /* of the normal at 1 */
+    run(DIPP_OP_GEGLU, NULL, ALL(x), ALL({DIPP_SHAPE(1, 2), y, DIPP_WIDE}));
+    ASSERT_NUMBERS(y, 0, -2 * phi);
+    run(DIPP_OP_GEGLU_BACKWARD, NULL, ALL(x, M(1, 2, 1, 10)), ALL({DIPP_SHAPE(1, 4), dx, DIPP_WIDE}));
+    ASSERT_NUMBERS(dx, 0, 10 * phi, 1.5, -20 * (phi + density));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,6 +524,9 @@ int main(void)
         cmocka_unit_test(random_numbers_have_the_published_bits),
         cmocka_unit_test(training_state),
         cmocka_unit_test(optimizer_steps_by_hand),
+        cmocka_unit_test(convolution_slides_a_kernel),
+        cmocka_unit_test(group_norm_cuts_channels_into_groups),
+        cmocka_unit_test(geglu_gates_by_the_second_half),
     };
     return cmocka_run_group_tests(tests, open_oracle, close_oracle);
 }

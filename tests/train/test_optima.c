@@ -12,27 +12,125 @@ typedef struct optimum {
     uint32_t ta_updates;
     int64_t steps;
     double mu, sig;
+    dipp_divergence_spec divergence;
 } optimum;
 
 static const char LINEAR[] = "direction=[0.8]", QUADRATIC[] = "center=[2]; curvature=1.5";
 static const char MIXTURE[] = "means=[[1], [-1]]; variances=[0.25, 0.25]; labels=[plus, minus]";
 
 static const optimum optima[] = {
-    {"VP w=beta, linear, SGD", VP_WBETA, "linear", LINEAR, 0.6, 1, NULL, DIPP_OPTIMIZER_SGD, 0.05, 0.3, 1, 2400,
-     1.2597529674, 0.5},
-    {"VP w=beta, quadratic, Adam", VP_WBETA, "quadratic", QUADRATIC, 0.6, 1, NULL, DIPP_OPTIMIZER_ADAMW, 0.01, 0.02, 2,
-     2400, 1.3275216924, 0.28218085},
-    {"VP w=beta, opaque quadratic by smoothing, Adam", VP_WBETA, "opaque-quadratic", QUADRATIC, 0.6, 1, NULL,
-     DIPP_OPTIMIZER_ADAMW, 0.01, 0.02, 2, 2400, 1.3275216924, 0.28218085},
-    {"VE w=1, linear, Adam", VE_W1, "linear", LINEAR, 0.6, 1, NULL, DIPP_OPTIMIZER_ADAMW, 0.01, 0.02, 2, 2400,
-     1.1620680703, 0.5},
-    {"VP w=1, quadratic, SGD", VP_W1, "quadratic", QUADRATIC, 0.6, 1, NULL, DIPP_OPTIMIZER_SGD, 0.05, 0.3, 2, 2400,
-     1.5663001624, 0.24653596},
-    {"log-normal, linear, SGD", DI_LN, "linear", LINEAR, 0.6, 1, NULL, DIPP_OPTIMIZER_SGD, 0.1, 0.5, 2, 2400,
-     2.3112519183, 0.5},
-    {"guided mixture, SGD", VP_WBETA, NULL, NULL, 0, 4.5, MIXTURE, DIPP_OPTIMIZER_SGD, 0.02, 0.3, 2, 2400, 1.78313257,
-     0.30112058},
+    {"VP w=beta, linear, SGD",
+     VP_WBETA,
+     "linear",
+     LINEAR,
+     0.6,
+     1,
+     NULL,
+     DIPP_OPTIMIZER_SGD,
+     0.05,
+     0.3,
+     1,
+     2400,
+     1.2597529674,
+     0.5,
+     {0}},
+    {"VP w=beta, quadratic, Adam",
+     VP_WBETA,
+     "quadratic",
+     QUADRATIC,
+     0.6,
+     1,
+     NULL,
+     DIPP_OPTIMIZER_ADAMW,
+     0.01,
+     0.02,
+     2,
+     2400,
+     1.3275216924,
+     0.28218085,
+     {0}},
+    {"VP w=beta, opaque quadratic by smoothing, Adam",
+     VP_WBETA,
+     "opaque-quadratic",
+     QUADRATIC,
+     0.6,
+     1,
+     NULL,
+     DIPP_OPTIMIZER_ADAMW,
+     0.01,
+     0.02,
+     2,
+     2400,
+     1.3275216924,
+     0.28218085,
+     {0}},
+    {"VE w=1, linear, Adam",
+     VE_W1,
+     "linear",
+     LINEAR,
+     0.6,
+     1,
+     NULL,
+     DIPP_OPTIMIZER_ADAMW,
+     0.01,
+     0.02,
+     2,
+     2400,
+     1.1620680703,
+     0.5,
+     {0}},
+    {"VP w=1, quadratic, SGD",
+     VP_W1,
+     "quadratic",
+     QUADRATIC,
+     0.6,
+     1,
+     NULL,
+     DIPP_OPTIMIZER_SGD,
+     0.05,
+     0.3,
+     2,
+     2400,
+     1.5663001624,
+     0.24653596,
+     {0}},
+    {"log-normal, linear, SGD",
+     DI_LN,
+     "linear",
+     LINEAR,
+     0.6,
+     1,
+     NULL,
+     DIPP_OPTIMIZER_SGD,
+     0.1,
+     0.5,
+     2,
+     2400,
+     2.3112519183,
+     0.5,
+     {0}},
+    {"guided mixture, SGD",
+     VP_WBETA,
+     NULL,
+     NULL,
+     0,
+     4.5,
+     MIXTURE,
+     DIPP_OPTIMIZER_SGD,
+     0.02,
+     0.3,
+     2,
+     2400,
+     1.78313257,
+     0.30112058,
+     {0}},
 };
+
+/* The score distance of DI*, linear reward: 2 int w a^2/R^2 takes the place of A. */
+static const struct {
+    scenario_name scenario;
+    double mu;
+} distances[] = {{VE_W1, 1.0402468891}, {VP_W1, 1.1210375579}, {VP_WBETA, 1.0600270378}, {DI_LN, 1.4727832084}};
 
 static void open_run(runner *r, const optimum *o)
 {
@@ -55,6 +153,7 @@ static void open_run(runner *r, const optimum *o)
     settings.ta_optimizer = settings.optimizer;
     settings.ta_optimizer.lr = o->ta_lr;
     settings.rewards[0] = (dipp_align_reward){.scale = o->scale, .sigma = 0.3, .pairs = 2};
+    settings.divergence = o->divergence;
     runner_open(r,
                 &(exact_choice){.schedule = s->sampler.schedule,
                                 .reference = o->mixture ? "mixture" : NULL,
@@ -71,18 +170,41 @@ static void within_one_percent(const char *name, const char *what, double found,
         fail_msg("%s: %s %.6g, expected %.6g", name, what, found, expected);
 }
 
+static void reaches(const optimum *o)
+{
+    runner r;
+    open_run(&r, o);
+    runner_run(&r);
+    within_one_percent(o->name, "mu", runner_number(r.e.models->generator_ema, "mean"), o->mu);
+    within_one_percent(o->name, "sig", fabs(runner_number(r.e.models->generator_ema, "factor")), o->sig);
+    runner_close(&r);
+}
+
 static void alignments_reach_the_known_optima(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof optima / sizeof *optima; i++) {
-        runner r;
-        open_run(&r, &optima[i]);
-        runner_run(&r);
-        within_one_percent(optima[i].name, "mu", runner_number(r.e.models->generator_ema, "mean"), optima[i].mu);
-        within_one_percent(optima[i].name, "sig", fabs(runner_number(r.e.models->generator_ema, "factor")),
-                           optima[i].sig);
-        runner_close(&r);
-    }
+    for (size_t i = 0; i < sizeof optima / sizeof *optima; i++)
+        reaches(&optima[i]);
+}
+
+static void score_distances_reach_their_own_optima(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof distances / sizeof *distances; i++)
+        reaches(&(optimum){.name = scenarios[distances[i].scenario].name,
+                           .scenario = distances[i].scenario,
+                           .reward = "linear",
+                           .parameters = LINEAR,
+                           .scale = 0.6,
+                           .omega = 1,
+                           .optimizer = DIPP_OPTIMIZER_ADAMW,
+                           .lr = 0.01,
+                           .ta_lr = 0.02,
+                           .ta_updates = 2,
+                           .steps = 2400,
+                           .mu = distances[i].mu,
+                           .sig = 0.5,
+                           .divergence = {.kind = DIPP_DIVERGENCE_SCORE_L2}});
 }
 
 /* With weight 1 on the difference of denoisers B(0) = 1 whatever the schedule: a reward of curvature alpha k above
@@ -124,6 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alignments_reach_the_known_optima),
+        cmocka_unit_test(score_distances_reach_their_own_optima),
         cmocka_unit_test(curvature_beyond_the_limit_collapses_the_spread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

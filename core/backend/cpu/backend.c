@@ -13,10 +13,20 @@
 
 enum { ALIGNMENT = 256, HUGE_PAGE = 2 << 20 };
 
-static dipp_cpu_prepare *family_of(const dipp_cpu_context *context, dipp_op op)
+/* A broadcast that repeats each number a few times, as upsampling does: the elementwise kernels would call for so few. */
+static bool is_narrow_broadcast(const dipp_node_view *node)
+{
+    enum { NARROW = 16 };
+    const dipp_shape *in = &node->inputs[0].shape, *out = &node->outputs[0].shape;
+    int64_t inner = out->rank ? out->dims[out->rank - 1] : 1;
+    return in->rank && in->dims[in->rank - 1] == 1 && inner > 1 && inner <= NARROW;
+}
+
+static dipp_cpu_prepare *family_of(const dipp_cpu_context *context, const dipp_node_view *node)
 {
     const dipp_cpu_level *level = context->level;
-    switch (op) {
+    switch (node->op) {
+    case DIPP_OP_BROADCAST: return is_narrow_broadcast(node) ? dipp_cpu_prepare_copy : level->elementwise;
     case DIPP_OP_PERMUTE:
     case DIPP_OP_CONCAT:
     case DIPP_OP_SLICE:
@@ -25,6 +35,13 @@ static dipp_cpu_prepare *family_of(const dipp_cpu_context *context, dipp_op op)
     case DIPP_OP_MATMUL:
     case DIPP_OP_LINEAR:
     case DIPP_OP_LINEAR_BACKWARD_WEIGHT: return dipp_cpu_prepare_matmul;
+    case DIPP_OP_CONV2D:
+    case DIPP_OP_CONV2D_BACKWARD_DATA:
+    case DIPP_OP_CONV2D_BACKWARD_WEIGHT: return dipp_cpu_prepare_convolution;
+    case DIPP_OP_GEGLU:
+    case DIPP_OP_GEGLU_BACKWARD: return level->geglu;
+    case DIPP_OP_GROUP_NORM:
+    case DIPP_OP_GROUP_NORM_BACKWARD: return level->group_norm;
     case DIPP_OP_INVERSE: return dipp_cpu_prepare_inverse;
     case DIPP_OP_SOFTMAX:
     case DIPP_OP_SOFTMAX_BACKWARD: return level->softmax;
@@ -50,10 +67,11 @@ static dipp_cpu_prepare *family_of(const dipp_cpu_context *context, dipp_op op)
 
 static bool supports(const dipp_backend *backend, const dipp_node_view *node)
 {
-    if (!family_of((const dipp_cpu_context *)backend, node->op))
+    if (!family_of((const dipp_cpu_context *)backend, node))
         return false;
-    /* Source offsets of a permutation are kept in 32 bits. */
-    return node->op != DIPP_OP_PERMUTE || dipp_cpu_elements(&node->inputs[0].shape) <= INT32_MAX;
+    /* Source offsets of what is gathered are kept in 32 bits. */
+    bool gathers = node->op == DIPP_OP_PERMUTE || (node->op == DIPP_OP_BROADCAST && is_narrow_broadcast(node));
+    return !gathers || dipp_cpu_elements(&node->inputs[0].shape) <= INT32_MAX;
 }
 
 static bool accumulates(const dipp_backend *backend, const dipp_node_view *node)
@@ -62,6 +80,7 @@ static bool accumulates(const dipp_backend *backend, const dipp_node_view *node)
     case DIPP_OP_MATMUL:
     case DIPP_OP_LINEAR:
     case DIPP_OP_LINEAR_BACKWARD_WEIGHT:
+    case DIPP_OP_CONV2D_BACKWARD_WEIGHT:
     case DIPP_OP_EMBEDDING_BACKWARD: return node->outputs[0].dtype == DIPP_WIDE;
     default: return false;
     }
@@ -77,8 +96,8 @@ static dipp_status prepare(dipp_backend *backend, const dipp_node_view *node, di
     *out = (dipp_kernel){0};
     if (!supports(backend, node))
         return dipp_fail(error, DIPP_E_UNSUPPORTED, "cpu back-end: %s",
-                         family_of(context, node->op) ? "a permutation of more than 2^31 - 1 elements"
-                                                      : dipp_backend_no_kernel(node->op));
+                         family_of(context, node) ? "a permutation or narrow broadcast of more than 2^31 - 1 elements"
+                                                  : dipp_backend_no_kernel(node->op));
     bool empty = node->output_count > 0;
     for (uint32_t i = 0; i < node->output_count; i++)
         empty = empty && node->outputs[i].present && dipp_cpu_elements(&node->outputs[i].shape) == 0;
@@ -86,7 +105,7 @@ static dipp_status prepare(dipp_backend *backend, const dipp_node_view *node, di
         out->run = run_nothing;
         return DIPP_OK;
     }
-    return family_of(context, node->op)(context, node, out, error);
+    return family_of(context, node)(context, node, out, error);
 }
 
 /* ---- memory ---- */

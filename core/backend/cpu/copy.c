@@ -1,4 +1,4 @@
-/* Nodes that only move elements: permute, concat, slice, pad. Elements are 2 or 4 bytes; values are not looked at. */
+/* Nodes that only move elements: permute, concat, slice, pad, narrow broadcasts. Elements are 2 or 4 bytes; values are not looked at. */
 #include "backend/cpu/cpu.h"
 
 #include <string.h>
@@ -67,11 +67,11 @@ static dipp_status prepare_runs(dipp_cpu_context *context, const dipp_node_view 
     return DIPP_OK;
 }
 
-/* ---- permute: a table of source offsets covers a block of trailing dims of the result ---- */
+/* ---- permute, narrow broadcasts: a table of source offsets covers a block of trailing dims of the result ---- */
 
 enum { MOST_TABLE = 16384, RUN = 8 };
 
-typedef struct permute_state {
+typedef struct gather_state {
     int threads;
     size_t bytes;        /* of an element */
     int outer_rank;      /* dims of the result in front of the block */
@@ -79,11 +79,11 @@ typedef struct permute_state {
     int64_t table_count; /* runs in a block */
     int64_t dims[DIPP_MAX_RANK], strides[DIPP_MAX_RANK];
     int32_t table[]; /* source offset of each run, in elements */
-} permute_state;
+} gather_state;
 
 static void gather_blocks(const void *state, void *const *args, int thread, int64_t begin, int64_t end)
 {
-    const permute_state *s = state;
+    const gather_state *s = state;
     for (int64_t block = begin; block < end; block++) {
         int64_t rest = block, base = 0;
         for (int d = s->outer_rank - 1; d >= 0; d--) {
@@ -106,32 +106,48 @@ static void gather_blocks(const void *state, void *const *args, int thread, int6
     }
 }
 
-static void run_permute(void *state, void *const *args)
+static void run_gather(void *state, void *const *args)
 {
-    const permute_state *s = state;
+    const gather_state *s = state;
     dipp_cpu_parallel(s->threads, s->outer, s->outer * s->table_count * s->run, gather_blocks, s, args);
 }
 
-static dipp_status prepare_permute(dipp_cpu_context *context, const dipp_node_view *node, dipp_kernel *out,
-                                   dipp_error *error)
+/* Axes of the result, each with its stride in the source; 0 where a broadcast repeats it. */
+typedef struct gathered_axis {
+    int64_t length, stride;
+} gathered_axis;
+
+/* Returns how many. */
+static int gathered_axes(const dipp_node_view *node, gathered_axis axes[DIPP_MAX_RANK])
 {
-    /* Dims of the result with their strides in the source; neighbours on both sides merge. */
-    const dipp_shape *in = &node->inputs[0].shape;
-    int64_t in_strides[DIPP_MAX_RANK + 1], dims[DIPP_MAX_RANK + 1] = {1}, strides[DIPP_MAX_RANK + 1] = {1};
-    int64_t stride = 1;
+    const dipp_shape *in = &node->inputs[0].shape, *out = &node->outputs[0].shape;
+    int64_t strides[DIPP_MAX_RANK], stride = 1;
     for (int d = (int)in->rank - 1; d >= 0; d--) {
-        in_strides[d] = stride;
+        strides[d] = stride;
         stride *= in->dims[d];
     }
-    int rank = 0;
-    for (uint32_t k = 0; k < in->rank; k++) {
-        uint32_t axis = node->attributes->permutation[k];
-        if (in->dims[axis] == 1)
+    for (uint32_t k = 0; k < out->rank; k++) {
+        int axis =
+            node->op == DIPP_OP_PERMUTE ? node->attributes->permutation[k] : (int)(k + in->rank) - (int)out->rank;
+        bool repeated = axis < 0 || (in->dims[axis] == 1 && out->dims[k] != 1);
+        axes[k] = (gathered_axis){out->dims[k], repeated ? 0 : strides[axis]};
+    }
+    return (int)out->rank;
+}
+
+static dipp_status prepare_gather(dipp_cpu_context *context, const dipp_node_view *node, dipp_kernel *out,
+                                  dipp_error *error)
+{
+    gathered_axis axes[DIPP_MAX_RANK];
+    int64_t dims[DIPP_MAX_RANK + 1] = {1}, strides[DIPP_MAX_RANK + 1] = {1};
+    int count = gathered_axes(node, axes), rank = 0;
+    for (int k = 0; k < count; k++) { /* neighbours on both sides merge */
+        if (axes[k].length == 1)
             continue;
-        if (rank && strides[rank - 1] == in_strides[axis] * in->dims[axis])
-            dims[rank - 1] *= in->dims[axis], strides[rank - 1] = in_strides[axis];
+        if (rank && strides[rank - 1] == axes[k].stride * axes[k].length)
+            dims[rank - 1] *= axes[k].length, strides[rank - 1] = axes[k].stride;
         else
-            dims[rank] = in->dims[axis], strides[rank++] = in_strides[axis];
+            dims[rank] = axes[k].length, strides[rank++] = axes[k].stride;
     }
     int64_t run = 1;
     if (rank && strides[rank - 1] == 1)
@@ -145,7 +161,7 @@ static dipp_status prepare_permute(dipp_cpu_context *context, const dipp_node_vi
     while (outer_rank > 0 && (outer_rank == rank || table_count * dims[outer_rank - 1] <= MOST_TABLE) &&
            dims[outer_rank - 1] <= MOST_TABLE * 64 && table_count < 64)
         table_count *= dims[--outer_rank];
-    permute_state *s = dipp_cpu_state(out, sizeof *s + (size_t)table_count * sizeof(int32_t), error);
+    gather_state *s = dipp_cpu_state(out, sizeof *s + (size_t)table_count * sizeof(int32_t), error);
     if (!s)
         return DIPP_E_MEMORY;
     s->threads = context->threads;
@@ -167,13 +183,13 @@ static dipp_status prepare_permute(dipp_cpu_context *context, const dipp_node_vi
         }
         s->table[i] = (int32_t)offset;
     }
-    out->run = run_permute;
+    out->run = run_gather;
     return DIPP_OK;
 }
 
 dipp_status dipp_cpu_prepare_copy(dipp_cpu_context *context, const dipp_node_view *node, dipp_kernel *out,
                                   dipp_error *error)
 {
-    return node->op == DIPP_OP_PERMUTE ? prepare_permute(context, node, out, error)
-                                       : prepare_runs(context, node, out, error);
+    bool gathers = node->op == DIPP_OP_PERMUTE || node->op == DIPP_OP_BROADCAST;
+    return gathers ? prepare_gather(context, node, out, error) : prepare_runs(context, node, out, error);
 }

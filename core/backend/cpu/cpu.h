@@ -41,6 +41,8 @@ struct dipp_cpu_level {
     dipp_cpu_prepare *attention;
     dipp_cpu_prepare *optimizer; /* optimizer step and gradient norm */
     dipp_cpu_prepare *lookup;    /* embedding and sinusoid */
+    dipp_cpu_prepare *geglu;
+    dipp_cpu_prepare *group_norm;
 };
 
 extern const dipp_cpu_level dipp_cpu_level_baseline DIPP_CPU_HIDDEN;
@@ -50,6 +52,7 @@ extern const dipp_cpu_level dipp_cpu_level_avx512 DIPP_CPU_HIDDEN;
 /* Families compiled once. */
 dipp_cpu_prepare dipp_cpu_prepare_copy DIPP_CPU_HIDDEN;   /* permute, concat, slice, pad */
 dipp_cpu_prepare dipp_cpu_prepare_matmul DIPP_CPU_HIDDEN; /* matmul, linear, linear_backward_weight */
+dipp_cpu_prepare dipp_cpu_prepare_convolution DIPP_CPU_HIDDEN;
 dipp_cpu_prepare dipp_cpu_prepare_random DIPP_CPU_HIDDEN;
 dipp_cpu_prepare dipp_cpu_prepare_inverse DIPP_CPU_HIDDEN;
 

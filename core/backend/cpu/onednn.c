@@ -1,16 +1,10 @@
-/* oneDNN 2.6 by its C API (operation descriptors; 3.0 removed them). Everything that knows dnnl names is here. */
-#include "backend/cpu/onednn.h"
+/* The engine, what the CPU can do, and matrix products. Convolutions are in onednn_convolution.c. */
+#include "backend/cpu/onednn_internal.h"
 #include "base/memory.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
-#include <oneapi/dnnl/dnnl_version.h>
 
 #include <string.h>
-
-#if DNNL_VERSION_MAJOR != 2
-#error "core/backend/cpu/onednn.c is written for oneDNN 2.x; build with -Dcpu_backend=disabled or install 2.6"
-#endif
 
 enum { ARGUMENT_A, ARGUMENT_B, ARGUMENT_C, ARGUMENT_SCRATCH, ARGUMENT_BIAS, ARGUMENTS };
 
@@ -26,13 +20,7 @@ struct dipp_cpu_matmul {
     dnnl_memory_t plain;                  /* the weight as the caller has it */
 };
 
-struct dipp_cpu_onednn {
-    dnnl_engine_t engine;
-    dnnl_stream_t stream;
-    dipp_cpu_matmul *matmuls;
-};
-
-static dipp_status fail(dipp_error *error, dnnl_status_t status, const char *what)
+dipp_status dipp_cpu_onednn_fail(dipp_error *error, dnnl_status_t status, const char *what)
 {
     return dipp_fail(error, status == dnnl_out_of_memory ? DIPP_E_MEMORY : DIPP_E_INTERNAL,
                      "cpu back-end: oneDNN could not %s: %s", what, dnnl_status2str(status));
@@ -84,7 +72,7 @@ dipp_status dipp_cpu_onednn_create(int threads, dipp_cpu_onednn **out, dipp_erro
         status = dnnl_stream_create(&onednn->stream, onednn->engine, dnnl_stream_default_flags);
     if (status != dnnl_success) {
         dipp_cpu_onednn_destroy(&onednn);
-        return fail(error, status, "create a CPU engine");
+        return dipp_cpu_onednn_fail(error, status, "create a CPU engine");
     }
     *out = onednn;
     return DIPP_OK;
@@ -114,17 +102,13 @@ void dipp_cpu_onednn_destroy(dipp_cpu_onednn **onednn_at)
         onednn->matmuls = matmul->next;
         destroy_matmul(matmul);
     }
+    dipp_cpu_convolutions_destroy(onednn);
     if (onednn->stream)
         dnnl_stream_destroy(onednn->stream);
     if (onednn->engine)
         dnnl_engine_destroy(onednn->engine);
     dipp_release(onednn);
     *onednn_at = NULL;
-}
-
-static dnnl_data_type_t data_type(int32_t type)
-{
-    return type == DIPP_CPU_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
 /* [batch] rows x columns; a batch of one is left out. */
@@ -136,7 +120,7 @@ static dnnl_status_t describe(dnnl_memory_desc_t *out, const dipp_cpu_product *p
     int skip = p->batch == 1;
     if (batch == 1)
         strides[0] = rows * columns;
-    return dnnl_memory_desc_init_by_strides(out, 3 - skip, dims + skip, data_type(type), strides + skip);
+    return dnnl_memory_desc_init_by_strides(out, 3 - skip, dims + skip, dipp_cpu_onednn_type(type), strides + skip);
 }
 
 static dnnl_status_t describe_matmul(const dipp_cpu_product *p, dnnl_matmul_desc_t *out)
@@ -158,7 +142,7 @@ static dnnl_status_t describe_matmul(const dipp_cpu_product *p, dnnl_matmul_desc
 static dnnl_status_t describe_weight(const dipp_cpu_product *p, dnnl_memory_desc_t *out)
 {
     dnnl_dims_t dims = {p->n, p->k};
-    return dnnl_memory_desc_init_by_tag(out, 2, dims, data_type(p->ab_type), dnnl_ab);
+    return dnnl_memory_desc_init_by_tag(out, 2, dims, dipp_cpu_onednn_type(p->ab_type), dnnl_ab);
 }
 
 /* oneDNN's inner product with a weight in the layout of its choice: a tenth faster than its matmul on tall inputs. */
@@ -166,13 +150,13 @@ static dnnl_status_t describe_packed(const dipp_cpu_product *p, dnnl_inner_produ
 {
     dnnl_memory_desc_t x, w, bias, y;
     dnnl_dims_t x_dims = {p->m, p->k}, w_dims = {p->n, p->k}, y_dims = {p->m, p->n}, bias_dims = {p->n};
-    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&x, 2, x_dims, data_type(p->ab_type), dnnl_ab);
+    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&x, 2, x_dims, dipp_cpu_onednn_type(p->ab_type), dnnl_ab);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&w, 2, w_dims, data_type(p->ab_type), dnnl_format_tag_any);
+        status = dnnl_memory_desc_init_by_tag(&w, 2, w_dims, dipp_cpu_onednn_type(p->ab_type), dnnl_format_tag_any);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&y, 2, y_dims, data_type(p->c_type), dnnl_ab);
+        status = dnnl_memory_desc_init_by_tag(&y, 2, y_dims, dipp_cpu_onednn_type(p->c_type), dnnl_ab);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&bias, 1, bias_dims, data_type(p->bias_type), dnnl_a);
+        status = dnnl_memory_desc_init_by_tag(&bias, 1, bias_dims, dipp_cpu_onednn_type(p->bias_type), dnnl_a);
     if (status == dnnl_success)
         status =
             dnnl_inner_product_forward_desc_init(out, dnnl_forward_inference, &x, &w, p->has_bias ? &bias : NULL, &y);
@@ -282,7 +266,7 @@ dipp_status dipp_cpu_matmul_get(dipp_cpu_onednn *onednn, const dipp_cpu_product 
     dnnl_status_t status = build(onednn, matmul);
     if (status != dnnl_success) {
         destroy_matmul(matmul);
-        fail(error, status, "make a matrix product");
+        dipp_cpu_onednn_fail(error, status, "make a matrix product");
         return dipp_error_context(error, "batch %lld, %lld x %lld x %lld", (long long)product->batch,
                                   (long long)product->m, (long long)product->k, (long long)product->n);
     }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_HEAD_DIM = 512, MOST_GROUPS = 65535, LEAST_MAJOR = 8 };
+enum { MOST_HEAD_DIM = 512, MOST_GROUPS = 65535, LEAST_MAJOR = 8, PATCH_BYTES = 64 << 20 };
 
 static dipp_cuda_prepare *family_of(dipp_op op)
 {
@@ -73,6 +73,7 @@ static bool accumulates(const dipp_backend *backend, const dipp_node_view *node)
     case DIPP_OP_MATMUL:
     case DIPP_OP_LINEAR:
     case DIPP_OP_LINEAR_BACKWARD_WEIGHT:
+    case DIPP_OP_CONV2D_BACKWARD_WEIGHT:
     case DIPP_OP_EMBEDDING_BACKWARD: return node->outputs[0].dtype == DIPP_WIDE;
     default: return false;
     }
@@ -227,7 +228,8 @@ static dipp_status create(const dipp_backend_options *options_given, dipp_backen
         destroy(&context->backend);
         return status;
     }
-    const char *graphs = secure_getenv("DIPP_CUDA_GRAPHS");
+    const char *graphs = secure_getenv("DIPP_CUDA_GRAPHS"), *patches = secure_getenv("DIPP_CUDA_PATCH_BYTES");
+    context->patch_bytes = patches ? strtoll(patches, NULL, 10) : PATCH_BYTES;
     context->graphs = !graphs || strcmp(graphs, "0") != 0;
     context->bf16 = is_auto || !strcmp(options.precision, "bf16");
     snprintf(context->isa, sizeof context->isa, "sm_%d%d", major, minor);

@@ -28,6 +28,7 @@ typedef struct dipp_cuda_context {
     dipp_backend backend; /* what callers see; must be first */
     bool bf16;            /* compute is bf16 */
     bool graphs;          /* replays are captured; DIPP_CUDA_GRAPHS=0 in the environment switches this off */
+    int64_t patch_bytes;  /* a chunk of a convolution; DIPP_CUDA_PATCH_BYTES in the environment sets it */
     cudaStream_t stream;  /* everything runs here, in order */
     cublasLtHandle_t library;
     void *page;               /* 256 bytes of device memory: a stand-in where the library wants to see a pointer */
@@ -50,6 +51,9 @@ dipp_cuda_prepare dipp_cuda_prepare_inverse DIPP_CUDA_HIDDEN;
 dipp_cuda_prepare dipp_cuda_prepare_attention DIPP_CUDA_HIDDEN;
 dipp_cuda_prepare dipp_cuda_prepare_layer_norm DIPP_CUDA_HIDDEN;
 dipp_cuda_prepare dipp_cuda_prepare_gated_add DIPP_CUDA_HIDDEN;
+dipp_cuda_prepare dipp_cuda_prepare_geglu DIPP_CUDA_HIDDEN;
+dipp_cuda_prepare dipp_cuda_prepare_group_norm DIPP_CUDA_HIDDEN;
+dipp_cuda_prepare dipp_cuda_prepare_convolution DIPP_CUDA_HIDDEN;
 dipp_cuda_prepare dipp_cuda_prepare_embedding DIPP_CUDA_HIDDEN;
 dipp_cuda_prepare dipp_cuda_prepare_sinusoid DIPP_CUDA_HIDDEN;
 dipp_cuda_prepare dipp_cuda_prepare_random DIPP_CUDA_HIDDEN;

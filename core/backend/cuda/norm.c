@@ -1,4 +1,5 @@
-/* Layer norm and gated residual, forward and backward. Scratch of the backwards: the sums of each split of rows. */
+/* Layer norm, group norm and gated residual, forward and backward. Scratch of the backwards: the sums of each split of rows,
+ * or of each sample. */
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/kernels/kernels.h"
 
@@ -50,6 +51,55 @@ dipp_status dipp_cuda_prepare_layer_norm(dipp_cuda_context *context, const dipp_
         out->scratch_bytes =
             dipp_cuda_round_up((size_t)(2 * groups * s->p.columns.splits * s->p.width) * sizeof(float));
     out->run = backward ? run_norm_backward : run_norm;
+    return DIPP_OK;
+}
+
+typedef struct group_norm_state {
+    dipp_cuda_context *context;
+    dipp_cuda_group_norm p;
+} group_norm_state;
+
+/* args: x, gain, bias, y, stats */
+static void run_group_norm(void *state, void *const *args)
+{
+    const group_norm_state *s = state;
+    dipp_cuda_note(s->context,
+                   dipp_cuda_launch_group_norm(s->context->stream, &s->p, args[0], args[1], args[2], args[3], args[4]),
+                   "group_norm");
+}
+
+/* args: x, gain, bias, stats, dy, dx, dgain, dbias, scratch */
+static void run_group_norm_backward(void *state, void *const *args)
+{
+    const group_norm_state *s = state;
+    dipp_cuda_note(s->context,
+                   dipp_cuda_launch_group_norm_backward(s->context->stream, &s->p, args[0], args[1], args[2], args[3],
+                                                        args[4], args[5], args[6], args[7], args[8]),
+                   "group_norm_backward");
+}
+
+dipp_status dipp_cuda_prepare_group_norm(dipp_cuda_context *context, const dipp_node_view *node, dipp_kernel *out,
+                                         dipp_error *error)
+{
+    group_norm_state *s = dipp_cuda_state(out, sizeof *s, error);
+    if (!s)
+        return DIPP_E_MEMORY;
+    const dipp_shape *x = &node->inputs[0].shape;
+    bool backward = node->op == DIPP_OP_GROUP_NORM_BACKWARD;
+    s->context = context;
+    s->p.samples = x->dims[0];
+    s->p.groups = node->attributes->groups;
+    s->p.channels = x->dims[1] / s->p.groups;
+    s->p.places = dipp_cuda_elements(x) / (x->dims[0] * x->dims[1]);
+    s->p.by_places = dipp_cuda_divisor_of(s->p.places);
+    s->p.x_type = dipp_cuda_type_of(context, node->inputs[0].dtype);
+    s->p.gain_type = dipp_cuda_type_of(context, node->inputs[1].dtype); /* of the bias, too */
+    s->p.y_type = dipp_cuda_type_of(context, DIPP_COMPUTE);             /* of dy, too */
+    s->p.silu = node->attributes->silu;
+    s->p.epsilon = (float)node->attributes->alpha;
+    if (backward)
+        out->scratch_bytes = dipp_cuda_round_up((size_t)(2 * x->dims[0] * x->dims[1]) * sizeof(float));
+    out->run = backward ? run_group_norm_backward : run_group_norm;
     return DIPP_OK;
 }
 

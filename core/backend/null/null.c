@@ -25,7 +25,8 @@ static bool null_supports(const dipp_backend *backend, const dipp_node_view *nod
 
 static bool null_accumulates(const dipp_backend *backend, const dipp_node_view *node)
 {
-    return node->op == DIPP_OP_LINEAR_BACKWARD_WEIGHT || node->op == DIPP_OP_EMBEDDING_BACKWARD;
+    return node->op == DIPP_OP_LINEAR_BACKWARD_WEIGHT || node->op == DIPP_OP_CONV2D_BACKWARD_WEIGHT ||
+           node->op == DIPP_OP_EMBEDDING_BACKWARD;
 }
 
 static void run_nothing(void *state, void *const *args)

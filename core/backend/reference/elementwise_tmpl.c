@@ -129,3 +129,29 @@ ACTIVATION_BACKWARD(silu_backward, swish_slope(x, 1))
 ACTIVATION_BACKWARD(gelu_erf_backward, normal_distribution(x) + x * normal_density(x))
 ACTIVATION_BACKWARD(gelu_tanh_backward, gelu_tanh_slope(x))
 ACTIVATION_BACKWARD(quick_gelu_backward, swish_slope(x, 1.702))
+
+/* x is rows of a then b, each as wide as y. */
+static void geglu(const reference_node *node, void *const *args)
+{
+    const dipp_shape *shape = &node->view.outputs[0].shape;
+    int64_t width = reference_width(shape);
+    const real *x = args[0];
+    real *y = args[1];
+    for (int64_t row = 0; row < reference_rows(shape); row++, x += 2 * width, y += width)
+        for (int64_t i = 0; i < width; i++)
+            y[i] = (real)(x[i] * ((double)x[width + i] * normal_distribution(x[width + i])));
+}
+
+static void geglu_backward(const reference_node *node, void *const *args)
+{
+    const dipp_shape *shape = &node->view.inputs[1].shape;
+    int64_t width = reference_width(shape);
+    const real *x = args[0], *dy = args[1];
+    real *dx = args[2];
+    for (int64_t row = 0; row < reference_rows(shape); row++, x += 2 * width, dx += 2 * width, dy += width)
+        for (int64_t i = 0; i < width; i++) {
+            double a = x[i], b = x[width + i], gate = normal_distribution(b);
+            dx[i] = (real)(dy[i] * b * gate);
+            dx[width + i] = (real)(dy[i] * a * (gate + b * normal_density(b)));
+        }
+}

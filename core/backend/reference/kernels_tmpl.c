@@ -9,8 +9,10 @@
 #include "elementwise_tmpl.c"
 #include "reduce_tmpl.c"
 #include "matmul_tmpl.c"
+#include "convolution_tmpl.c"
 #include "attention_tmpl.c"
 #include "norm_tmpl.c"
+#include "group_norm_tmpl.c"
 #include "embedding_tmpl.c"
 #include "random_tmpl.c"
 #include "optimizer_tmpl.c"
@@ -52,10 +54,15 @@ reference_function REFERENCE_FUNCTION(dipp_op op)
     case DIPP_OP_GELU_ERF_BACKWARD: return gelu_erf_backward;
     case DIPP_OP_GELU_TANH_BACKWARD: return gelu_tanh_backward;
     case DIPP_OP_QUICK_GELU_BACKWARD: return quick_gelu_backward;
+    case DIPP_OP_GEGLU: return geglu;
+    case DIPP_OP_GEGLU_BACKWARD: return geglu_backward;
     case DIPP_OP_SUM: return sum;
     case DIPP_OP_MATMUL: return matmul;
     case DIPP_OP_LINEAR: return linear;
     case DIPP_OP_LINEAR_BACKWARD_WEIGHT: return linear_backward_weight;
+    case DIPP_OP_CONV2D: return conv2d;
+    case DIPP_OP_CONV2D_BACKWARD_DATA: return conv2d_backward_data;
+    case DIPP_OP_CONV2D_BACKWARD_WEIGHT: return conv2d_backward_weight;
     case DIPP_OP_INVERSE: return inverse;
     case DIPP_OP_SOFTMAX: return softmax;
     case DIPP_OP_SOFTMAX_BACKWARD: return softmax_backward;
@@ -63,6 +70,8 @@ reference_function REFERENCE_FUNCTION(dipp_op op)
     case DIPP_OP_ATTENTION_BACKWARD: return attention_backward;
     case DIPP_OP_LAYER_NORM: return layer_norm;
     case DIPP_OP_LAYER_NORM_BACKWARD: return layer_norm_backward;
+    case DIPP_OP_GROUP_NORM: return group_norm;
+    case DIPP_OP_GROUP_NORM_BACKWARD: return group_norm_backward;
     case DIPP_OP_GATED_ADD: return gated_add;
     case DIPP_OP_GATED_ADD_BACKWARD: return gated_add_backward;
     case DIPP_OP_EMBEDDING: return embedding;

@@ -28,8 +28,8 @@ typedef struct dipp_schedule {
 /* alpha and sigma at t. DISCRETE interpolates log alpha_bar linearly between integer t. [any thread] */
 void dipp_schedule_at(const dipp_schedule *schedule, double t, double *alpha, double *sigma);
 
-/* The t at which sigma/alpha equals ratio, within [t_min, t_max]; by bisection where
- * there is no closed form. [any thread] */
+/* The t at which sigma/alpha equals ratio, within [t_min, t_max]; DISCRETE walks its steps once, the others have a closed
+ * form. [any thread] */
 double dipp_schedule_time_of(const dipp_schedule *schedule, double ratio);
 
 #ifdef __cplusplus

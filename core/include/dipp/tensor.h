@@ -144,7 +144,8 @@ dipp_tensor dipp_silu(dipp_graph *g, dipp_tensor x);
 dipp_tensor dipp_gelu_erf(dipp_graph *g, dipp_tensor x);
 dipp_tensor dipp_gelu_tanh(dipp_graph *g, dipp_tensor x);
 dipp_tensor dipp_quick_gelu(dipp_graph *g, dipp_tensor x); /* x sigmoid(1.702 x) */
-dipp_tensor dipp_round(dipp_graph *g, dipp_tensor x);      /* half to even; straight-through gradient */
+dipp_tensor dipp_geglu(dipp_graph *g, dipp_tensor x); /* [..., 2C] -> [..., C]: a gelu_erf(b), a is the first half */
+dipp_tensor dipp_round(dipp_graph *g, dipp_tensor x); /* half to even; straight-through gradient */
 
 typedef enum dipp_clamp_mode { DIPP_CLAMP_HARD = 0, DIPP_CLAMP_STRAIGHT_THROUGH = 1 } dipp_clamp_mode;
 dipp_tensor dipp_clamp(dipp_graph *g, dipp_tensor x, double low, double high, dipp_clamp_mode mode);
@@ -220,6 +221,44 @@ dipp_tensor dipp_gated_add(dipp_graph *g, dipp_tensor x, dipp_tensor gate, dipp_
 
 /* t [N] wide -> [N, width] wide: cos then sin (or sin then cos) of t * max_period^(-i/(width/2)), i = 0..width/2-1. */
 dipp_tensor dipp_sinusoid(dipp_graph *g, dipp_tensor t, int64_t width, double max_period, bool sin_first);
+
+/* ---- Pictures [N, C, H, W] ------------------------------------------------------------------------------------- */
+
+enum { DIPP_PAD_SAME = -1 };
+
+typedef struct dipp_conv2d_options {
+    size_t struct_size;
+    int64_t stride; /* 0 means 1 */
+    /* Rows (and columns) of zeros before and after; 0 and 0 is no padding. DIPP_PAD_SAME in pad_before is kernel/2 on
+     * both sides, which keeps the size at stride 1 when the kernel is odd; pad_after must be 0 then. */
+    int64_t pad_before, pad_after;
+    bool no_bias;
+    bool zero;        /* weight and bias start at zero */
+    double gain;      /* Xavier gain; 0 means 1 */
+    bool wide_output; /* result stays wide */
+    const char *const *aliases;
+} dipp_conv2d_options;
+
+/* Cross-correlation, as every framework's convolution: x [N, C, H, W] with NAME.weight [O, C, kernel, kernel] and NAME.bias
+ * [O] gives [N, O, H', W'], compute, with H' = (H + pad_before + pad_after - kernel) / stride + 1 rounded down. */
+dipp_tensor dipp_conv2d(dipp_graph *g, dipp_params p, const char *name, dipp_tensor x, int64_t out_channels,
+                        int64_t kernel, const dipp_conv2d_options *options);
+
+typedef struct dipp_group_norm_options {
+    size_t struct_size;
+    uint32_t groups;  /* 0 means 32; divides C */
+    double epsilon;   /* 0 means 1e-5 */
+    dipp_tensor gain; /* none or [C] */
+    dipp_tensor bias; /* none or [C]; a bias needs a gain */
+    bool silu;        /* y = SiLU(normalised * gain + bias) */
+} dipp_group_norm_options;
+
+/* Over C/groups neighbouring channels and all that follows them, per sample. x [N, C, ...] of either dtype, statistics wide,
+ * result compute. */
+dipp_tensor dipp_group_norm(dipp_graph *g, dipp_tensor x, const dipp_group_norm_options *options);
+
+/* [N, C, H, W] -> [N, C, factor H, factor W]: every pixel becomes factor x factor equal ones. */
+dipp_tensor dipp_upsample_nearest(dipp_graph *g, dipp_tensor x, int64_t factor);
 
 /* ---- Random numbers ------------------------------------------------------------------------------------------- */
 

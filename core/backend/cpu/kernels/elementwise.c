@@ -95,37 +95,20 @@ static inline float full_log(float x)
     return x == INFINITY || x != x ? x : value;
 }
 
-static inline float gelu_erf_slope(float x)
-{
-    return vector_normal_distribution(x) + x * 0.398942280f * vector_exp_of_negative(-0.5f * x * x);
-}
-
 static inline float gelu_tanh_gate(float x)
 {
     return vector_sigmoid(1.595769122f * x * (1.0f + 0.044715f * x * x));
 }
 
-/* s(u) + v s(u) s(-u), the slope of x s(u(x)) when v = x u'(x); s(-u) without the cancellation of 1 - s(u). */
-static inline float gated_slope(float u, float v)
-{
-    float e = vector_exp_limited(-u), gate = 1.0f / (1.0f + e);
-    return gate + v * gate * (e * gate);
-}
-
 static inline float gelu_tanh_slope(float x)
 {
     float u = 1.595769122f * x;
-    return gated_slope(u * (1.0f + 0.044715f * x * x), u * (1.0f + 0.134145f * x * x));
-}
-
-static inline float silu_slope(float x)
-{
-    return gated_slope(x, x);
+    return vector_gated_slope(u * (1.0f + 0.044715f * x * x), u * (1.0f + 0.134145f * x * x));
 }
 
 static inline float quick_gelu_slope(float x)
 {
-    return gated_slope(1.702f * x, 1.702f * x);
+    return vector_gated_slope(1.702f * x, 1.702f * x);
 }
 
 UNARY(copy, x)
@@ -146,8 +129,8 @@ UNARY(quick_gelu, (x)*vector_sigmoid(1.702f * x))
 UNARY(round_even, rintf(x))
 UNARY(clamp, x < p.alpha ? p.alpha : (x > p.beta ? p.beta : x))
 /* in x, dy */
-BINARY(silu_backward, (b)*silu_slope(a))
-BINARY(gelu_erf_backward, (b)*gelu_erf_slope(a))
+BINARY(silu_backward, (b)*vector_silu_slope(a))
+BINARY(gelu_erf_backward, (b)*vector_gelu_erf_slope(a))
 BINARY(gelu_tanh_backward, (b)*gelu_tanh_slope(a))
 BINARY(quick_gelu_backward, (b)*quick_gelu_slope(a))
 

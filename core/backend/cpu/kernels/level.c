@@ -7,7 +7,7 @@
 
 extern dipp_cpu_prepare DOOR(elementwise) DIPP_CPU_HIDDEN, DOOR(sum) DIPP_CPU_HIDDEN, DOOR(softmax) DIPP_CPU_HIDDEN,
     DOOR(norm) DIPP_CPU_HIDDEN, DOOR(attention) DIPP_CPU_HIDDEN, DOOR(optimizer) DIPP_CPU_HIDDEN,
-    DOOR(lookup) DIPP_CPU_HIDDEN;
+    DOOR(lookup) DIPP_CPU_HIDDEN, DOOR(geglu) DIPP_CPU_HIDDEN, DOOR(group_norm) DIPP_CPU_HIDDEN;
 
 const dipp_cpu_level DIPP_CPU_AT_LEVEL(dipp_cpu_level) = {
     .name = TEXT(DIPP_CPU_LEVEL),
@@ -18,4 +18,6 @@ const dipp_cpu_level DIPP_CPU_AT_LEVEL(dipp_cpu_level) = {
     .attention = DOOR(attention),
     .optimizer = DOOR(optimizer),
     .lookup = DOOR(lookup),
+    .geglu = DOOR(geglu),
+    .group_norm = DOOR(group_norm),
 };

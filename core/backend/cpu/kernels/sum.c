@@ -1,8 +1,9 @@
 /* Sums over any set of axes. The order of additions is fixed by the shape alone: parts of fixed size are summed in
- * f32 lanes, their results in double (innermost axis summed) or f32 (innermost axis kept), in order. */
+ * f32 lanes, their results in double (innermost axis summed) or f32 (innermost axis kept), in order. A summed innermost axis
+ * of few numbers has a way of its own, many results at a time. */
 #include "backend/cpu/kernels/row.h"
 
-enum { CHUNK = 1024, MOST_PARTS = 64, PART_ROWS = 64 };
+enum { CHUNK = 1024, MOST_PARTS = 64, PART_ROWS = 64, NARROW = 16 };
 
 typedef struct sum_state {
     int threads;
@@ -13,6 +14,7 @@ typedef struct sum_state {
     int64_t summed_dims[DIPP_MAX_RANK], summed_strides[DIPP_MAX_RANK];
     int64_t kept, units, parts; /* each kept index sums units, cut into parts */
     int64_t inner, pieces;      /* inner summed: a unit is one of pieces of a row; else a whole row */
+    int64_t narrow, slices; /* results that are neighbours in the last kept dim, in how many slices; 0: not narrow */
 } sum_state;
 
 static int64_t offset_of(int64_t index, int rank, const int64_t *dims, const int64_t *strides)
@@ -55,6 +57,32 @@ static void sum_scalars(const void *state, void *const *args, int thread, int64_
     }
 }
 
+/* The same where the inner axis is narrow: x is [..., narrow, inner] and a slice of narrow results is summed together. One
+ * item is a slice. */
+static void sum_narrow(const void *state, void *const *args, int thread, int64_t begin, int64_t end)
+{
+    const sum_state *s = state;
+    float *out = args[1], buffer[CHUNK];
+    double totals[CHUNK];
+    int64_t most = CHUNK / s->inner; /* results of a slice */
+    for (int64_t item = begin; item < end; item++) {
+        int64_t first = item % s->slices * most, kept = item / s->slices * s->narrow + first;
+        int64_t n = s->narrow - first < most ? s->narrow - first : most;
+        int64_t base = offset_of(kept, s->kept_rank, s->kept_dims, s->kept_strides);
+        for (int64_t i = 0; i < n; i++)
+            totals[i] = 0.0;
+        for (int64_t unit = 0; unit < s->units; unit++) {
+            int64_t row = base + offset_of(unit, s->summed_rank, s->summed_dims, s->summed_strides);
+            const float *x = row_load(args[0], s->type, row, n * s->inner, buffer);
+            for (int64_t j = 0; j < s->inner; j++)
+                for (int64_t i = 0; i < n; i++)
+                    totals[i] += (double)x[i * s->inner + j];
+        }
+        for (int64_t i = 0; i < n; i++)
+            out[kept + i] = (float)totals[i];
+    }
+}
+
 static void sum_rows(const void *state, void *const *args, int thread, int64_t begin, int64_t end)
 {
     const sum_state *s = state;
@@ -80,6 +108,11 @@ static void sum_rows(const void *state, void *const *args, int thread, int64_t b
 static void run(void *state, void *const *args)
 {
     const sum_state *s = state;
+    if (s->narrow) {
+        dipp_cpu_parallel(s->threads, s->kept / s->narrow * s->slices, s->kept * s->units * s->inner, sum_narrow, s,
+                          args);
+        return;
+    }
     int64_t elements =
         s->inner_summed ? s->kept * s->units * (s->inner < CHUNK ? s->inner : CHUNK) : s->kept * s->units * s->inner;
     dipp_cpu_parallel(s->threads, s->kept * s->parts, elements, s->inner_summed ? sum_scalars : sum_rows, s, args);
@@ -151,6 +184,10 @@ dipp_status DIPP_CPU_AT_LEVEL(dipp_cpu_prepare_sum)(dipp_cpu_context *context, c
     s->parts = possible < wanted ? possible : wanted;
     if (s->parts < 1)
         s->parts = 1;
+    if (s->parts == 1 && s->inner_summed && s->inner <= NARROW && s->kept_rank) {
+        s->narrow = s->kept_dims[s->kept_rank - 1];
+        s->slices = (s->narrow + CHUNK / s->inner - 1) / (CHUNK / s->inner);
+    }
     if (s->parts > 1)
         out->scratch_bytes = dipp_cpu_round_up((size_t)(s->kept * s->parts) *
                                                (s->inner_summed ? sizeof(double) : (size_t)s->inner * sizeof(float)));

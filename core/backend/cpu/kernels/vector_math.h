@@ -115,6 +115,28 @@ static inline float vector_normal_distribution(float x)
     return x == x ? result : x;
 }
 
+static inline float vector_normal_density(float x)
+{
+    return 0.398942280f * vector_exp_of_negative(-0.5f * x * x);
+}
+
+static inline float vector_gelu_erf_slope(float x)
+{
+    return vector_normal_distribution(x) + x * vector_normal_density(x);
+}
+
+/* s(u) + v s(u) s(-u), the slope of x s(u(x)) when v = x u'(x); s(-u) without the cancellation of 1 - s(u). */
+static inline float vector_gated_slope(float u, float v)
+{
+    float e = vector_exp_limited(-u), gate = 1.0f / (1.0f + e);
+    return gate + v * gate * (e * gate);
+}
+
+static inline float vector_silu_slope(float x)
+{
+    return vector_gated_slope(x, x);
+}
+
 /* sine (quarter 0) or cosine (quarter 1) of a double argument below 2^30 in magnitude: reduced in double, polynomials
  * in float. Larger arguments lose digits as in any double reduction with a two-part pi. */
 static inline float vector_sine(double x, int32_t quarter)

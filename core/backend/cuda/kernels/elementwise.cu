@@ -1,5 +1,5 @@
 // Elementwise ops: one kernel per op, any mix of stored types, broadcasting by index. Arithmetic in f32.
-#include "backend/cuda/kernels/device.cuh"
+#include "backend/cuda/kernels/activation.cuh"
 #include "tensor/op.h"
 
 namespace dipp_cuda
@@ -9,28 +9,10 @@ struct numbers {
     float alpha, beta;
 };
 
-__device__ __forceinline__ float sigmoid_of(float x)
-{
-    return 1.0f / (1.0f + expf(-x));
-}
-
-// Phi, the distribution function of the standard normal; erfc keeps its digits for negative x.
-__device__ __forceinline__ float normal_distribution(float x)
-{
-    return 0.5f * erfcf(-0.707106781f * x);
-}
-
 // 2 sqrt(2/pi) (x + 0.044715 x^3): x sigmoid(this) is 0.5 x (1 + tanh(this / 2)) without its cancellation.
 __device__ __forceinline__ float gelu_tanh_argument(float x)
 {
     return 1.595769122f * x * (1.0f + 0.044715f * x * x);
-}
-
-// Slope of x sigmoid(u(x)) when v = x u'(x): s(u) + v s(u) s(-u), both without overflow.
-__device__ __forceinline__ float gated_slope(float u, float v)
-{
-    float gate = sigmoid_of(u);
-    return gate + v * gate * sigmoid_of(-u);
 }
 
 template <int OP> __device__ __forceinline__ float apply(float a, float b, float c, numbers p)
@@ -88,7 +70,7 @@ template <int OP> __device__ __forceinline__ float apply(float a, float b, float
     else if constexpr (OP == DIPP_OP_SILU_BACKWARD)
         return b * gated_slope(a, a);
     else if constexpr (OP == DIPP_OP_GELU_ERF_BACKWARD)
-        return b * (normal_distribution(a) + a * 0.398942280f * expf(-0.5f * a * a));
+        return b * (normal_distribution(a) + a * normal_density(a));
     else if constexpr (OP == DIPP_OP_GELU_TANH_BACKWARD)
         return b * gated_slope(gelu_tanh_argument(a), 1.595769122f * a * (1.0f + 0.134145f * a * a));
     else {

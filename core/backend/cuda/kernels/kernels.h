@@ -77,6 +77,41 @@ cudaError_t dipp_cuda_launch_gated_add(cudaStream_t stream, const dipp_cuda_gate
 cudaError_t dipp_cuda_launch_gated_add_backward(cudaStream_t stream, const dipp_cuda_gated *p, const void *gate,
                                                 const void *h, const void *dy, void *dh, float *d_gate, float *scratch);
 
+typedef struct dipp_cuda_geglu {
+    int64_t width, groups; /* of y; groups of four neighbours in all */
+    dipp_cuda_divisor groups_per_row;
+    int32_t type;
+} dipp_cuda_geglu;
+
+cudaError_t dipp_cuda_launch_geglu(cudaStream_t stream, const dipp_cuda_geglu *p, const void *x, void *y);
+cudaError_t dipp_cuda_launch_geglu_backward(cudaStream_t stream, const dipp_cuda_geglu *p, const void *x,
+                                            const void *dy, void *dx);
+
+typedef struct dipp_cuda_group_norm {
+    int64_t samples, groups, channels, places; /* channels of a group */
+    dipp_cuda_divisor by_places;
+    int32_t x_type, gain_type, y_type, silu;
+    float epsilon;
+} dipp_cuda_group_norm;
+
+/* gain, bias, y and stats may be NULL. */
+cudaError_t dipp_cuda_launch_group_norm(cudaStream_t stream, const dipp_cuda_group_norm *p, const void *x,
+                                        const void *gain, const void *bias, void *y, float *stats);
+/* gain, bias, dx, d_gain and d_bias may be NULL; partial: scratch, 2 * samples * groups * channels floats. */
+cudaError_t dipp_cuda_launch_group_norm_backward(cudaStream_t stream, const dipp_cuda_group_norm *p, const void *x,
+                                                 const void *gain, const void *bias, const float *stats, const void *dy,
+                                                 void *dx, float *d_gain, float *d_bias, float *partial);
+
+typedef struct dipp_cuda_patches {
+    int64_t samples, channels, height, width, out_height, out_width;
+    int32_t kernel, stride, pad, type; /* type of pictures, and of the rows made from them */
+} dipp_cuda_patches;
+
+/* rows [samples * out_height * out_width, channels * kernel * kernel]. */
+cudaError_t dipp_cuda_launch_patches(cudaStream_t stream, const dipp_cuda_patches *p, const void *x, void *rows);
+/* The transpose: x is the sum of the rows' elements, each at the place it was read. */
+cudaError_t dipp_cuda_launch_pictures(cudaStream_t stream, const dipp_cuda_patches *p, const float *rows, void *x);
+
 /* Rows of row_bytes are picked; an id outside [0, entries) reads row 0. */
 cudaError_t dipp_cuda_launch_embedding(cudaStream_t stream, int64_t ids_count, int64_t entries, int64_t row_bytes,
                                        const void *table, const int32_t *ids, void *out);
