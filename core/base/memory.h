@@ -29,11 +29,11 @@ void dipp_release(void *memory);
 /* A copy of a string; NULL for no memory, or when text is NULL. [any thread] */
 char *dipp_string_copy(const char *text);
 
-/* Test only: the nth allocation from now (1 is the next) returns NULL, and with keep_failing all after it too.
+/* For tests and the plugin kit: the nth allocation from now (1 is the next) returns NULL, and with keep_failing all after it too.
  * 0 switches the hook off, as it is at start. Process wide. [one thread at a time] */
 void dipp_memory_fail_nth(uint64_t nth, bool keep_failing);
 
-/* Test only: true when the hook has made an allocation fail since it was last set. */
+/* For the same: true when the hook has made an allocation fail since it was last set. */
 bool dipp_memory_has_failed(void);
 
 #endif

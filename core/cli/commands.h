@@ -5,6 +5,7 @@
 #include "cli/common.h"
 
 int cli_check(int argc, char **argv);
+int cli_check_plugin(int argc, char **argv);
 int cli_compare(int argc, char **argv);
 int cli_diff(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
@@ -25,9 +26,9 @@ int cli_sql(int argc, char **argv);
 int cli_world(int argc, char **argv);
 
 /* Lines for --help. */
-extern const char cli_check_details[], cli_compare_details[], cli_diff_details[], cli_doctor_details[],
-    cli_eval_details[], cli_export_details[], cli_gc_details[], cli_grid_details[], cli_ls_details[],
-    cli_merge_details[], cli_plan_details[], cli_plugins_details[], cli_report_details[], cli_run_details[],
-    cli_sample_details[], cli_show_details[], cli_sql_details[], cli_world_details[];
+extern const char cli_check_details[], cli_check_plugin_details[], cli_compare_details[], cli_diff_details[],
+    cli_doctor_details[], cli_eval_details[], cli_export_details[], cli_gc_details[], cli_grid_details[],
+    cli_ls_details[], cli_merge_details[], cli_plan_details[], cli_plugins_details[], cli_report_details[],
+    cli_run_details[], cli_sample_details[], cli_show_details[], cli_sql_details[], cli_world_details[];
 
 #endif

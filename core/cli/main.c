@@ -33,6 +33,8 @@ const cli_command cli_commands[] = {
     {"merge", "INTO.db FROM.db ...", "Take into one database what others hold.", cli_merge_details, cli_merge, false},
     {"report", "EXPERIMENT", "Write an experiment's report as one HTML file.", cli_report_details, cli_report, false},
     {"plugins", "[NAME ...]", "List plugins, or the parameters of some.", cli_plugins_details, cli_plugins, false},
+    {"check-plugin", "FILE [--param key=value ...]", "Say whether a plugin keeps its contract.",
+     cli_check_plugin_details, cli_check_plugin, false},
     {"sql", "[QUERY]", "Ask the database.", cli_sql_details, cli_sql, false},
     {"doctor", "[EXPERIMENT.yaml [key=value ...]]", "Say whether machine, database and files are in order.",
      cli_doctor_details, cli_doctor, false},
@@ -52,7 +54,7 @@ static void print_help(FILE *stream)
             DIPP_BUILD_VERSION);
     for (const cli_command *command = cli_commands; command->name; command++)
         if (!command->hidden)
-            fprintf(stream, "  %-9s %s\n", command->name, command->summary);
+            fprintf(stream, "  %-12s %s\n", command->name, command->summary);
     fprintf(stream,
             "\ndipp COMMAND --help tells more. Exit codes: 0 done, 1 error of the machine, 2 wrong usage,\n"
             "3 wrong configuration, 4 a run failed, 5 another dipp is at it, 75 interrupted with state saved.\n");

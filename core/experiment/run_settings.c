@@ -259,7 +259,9 @@ static dipp_align_reward reward_of(const dipp_config *config, size_t i)
                                .from = number(config, prefix, "from"),
                                .to = number(config, prefix, "to"),
                                .ramp_length = whole(config, prefix, "ramp"),
-                               .by_ratio = !strcmp(word(config, prefix, "scale_as"), "grad_ratio")};
+                               .by_ratio = !strcmp(word(config, prefix, "scale_as"), "grad_ratio"),
+                               .sigma = number(config, prefix, "smoothing.sigma"),
+                               .pairs = (uint32_t)whole(config, prefix, "smoothing.pairs")};
 }
 
 dipp_status dipp_run_generator_steps(const dipp_config *config, dipp_generator_steps *steps, dipp_error *error)

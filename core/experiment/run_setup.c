@@ -251,6 +251,9 @@ static dipp_status load_rewards(dipp_run_setup *setup, dipp_error *error)
         snprintf(path, sizeof path, "rewards[%u].weights", i);
         snprintf(role, sizeof role, "reward[%u]", i);
         const char *weights = dipp_config_string(setup->config, path);
+        if (weights && setup->models->rewards[i].info.opaque)
+            return dipp_fail(error, DIPP_E_INVALID, "%s: the opaque reward %s takes no weights; leave them out", path,
+                             setup->models->rewards[i].plugin->name);
         if (weights)
             status = read_input(setup, role, dipp_run_weights_file(weights, "model"), &setup->models->rewards[i].set, 1,
                                 error);

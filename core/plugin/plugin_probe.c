@@ -1,24 +1,15 @@
-/* Opening an unknown file where it can do no harm: a child process loads it, reads its descriptors and writes them as JSON
- * into a pipe. The parent waits for the end of the pipe or for the time limit, and turns what happened into a message. */
+/* Opening an unknown file where it can do no harm: a child process loads it, reads its descriptors and writes them
+ * as JSON into a pipe. The parent turns what happened into a message. */
+#include "plugin/plugin_child.h"
 #include "plugin/plugin_host.h"
 
 #include "base/memory.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-enum { ANSWER_LIMIT = 4 << 20, PIPE_IN_CHILD = 3 };
+enum { ANSWER_LIMIT = 4 << 20 };
 
 static const char *const type_names[] = {"",       "bool", "int",        "float",    "enum",
                                          "string", "path", "float_list", "int_list", "string_list"};
@@ -63,46 +54,14 @@ static json_t *describe_plugin(const dipp_plugin *plugin)
                      parameters);
 }
 
-static int write_to_pipe(const char *data, size_t size, void *context)
+static int write_to_parent(const char *data, size_t size, void *context)
 {
     (void)context;
-    while (size) {
-        ssize_t written = write(PIPE_IN_CHILD, data, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return -1;
-        data += written;
-        size -= (size_t)written;
-    }
-    return 0;
+    return dipp_child_write(data, size);
 }
 
-/* Files, signals and limits such that nothing of the parent's is touched by what comes next. */
-static void withdraw(int pipe_end)
+static int probe_in_child(void *path, volatile int *stage)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    struct rlimit none = {0, 0};
-    setrlimit(RLIMIT_CORE, &none);
-    for (int s = 1; s < NSIG; s++)
-        signal(s, SIG_DFL);
-    sigset_t empty;
-    sigemptyset(&empty);
-    sigprocmask(SIG_SETMASK, &empty, NULL);
-    if (pipe_end != PIPE_IN_CHILD)
-        dup2(pipe_end, PIPE_IN_CHILD);
-    int nowhere = open("/dev/null", O_RDWR);
-    for (int i = 0; i < PIPE_IN_CHILD; i++)
-        if (nowhere < 0)
-            close(i);
-        else
-            dup2(nowhere, i);
-    close_range(PIPE_IN_CHILD + 1, ~0u, 0);
-}
-
-static _Noreturn void probe_in_child(const char *path, int pipe_end, volatile int *stage)
-{
-    withdraw(pipe_end);
     dipp_error error = {0};
     const dipp_plugin *const *list = NULL;
     uint32_t count = 0;
@@ -122,53 +81,10 @@ static _Noreturn void probe_in_child(const char *path, int pipe_end, volatile in
             answer = json_pack("{so}", "plugins", plugins);
     }
     *stage = DIPP_STAGE_DONE;
-    _exit(answer && !json_dump_callback(answer, write_to_pipe, NULL, JSON_COMPACT) ? 0 : 1);
+    return answer && !json_dump_callback(answer, write_to_parent, NULL, JSON_COMPACT) ? 0 : 1;
 }
 
 /* ---- The parent ------------------------------------------------------------------------------------------------ */
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-typedef struct answer {
-    char *data;
-    size_t size, capacity;
-    bool timed_out, too_long, no_memory;
-} answer;
-
-static void collect(int pipe_end, uint32_t timeout_ms, answer *a)
-{
-    int64_t deadline = now_ms() + timeout_ms;
-    for (;;) {
-        int64_t left = deadline - now_ms();
-        struct pollfd poller = {.fd = pipe_end, .events = POLLIN};
-        int ready = poll(&poller, 1, left > 0 ? (int)left : 0);
-        if (ready < 0 && errno == EINTR)
-            continue;
-        if (ready <= 0) {
-            a->timed_out = true;
-            return;
-        }
-        if (!dipp_grow((void **)&a->data, &a->capacity, a->size + 65536, 1)) {
-            a->no_memory = true;
-            return;
-        }
-        ssize_t got = read(pipe_end, a->data + a->size, a->capacity - a->size - 1);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return;
-        a->size += (size_t)got;
-        if (a->size > ANSWER_LIMIT) {
-            a->too_long = true;
-            return;
-        }
-    }
-}
 
 static const char *stage_text(int stage)
 {
@@ -181,9 +97,9 @@ static const char *stage_text(int stage)
 }
 
 /* What an answer that is not a description means. */
-static dipp_status explain(const answer *a, int wait_status, int stage, uint32_t timeout_ms, dipp_error *error)
+static dipp_status explain(const dipp_child_answer *a, uint32_t timeout_ms, dipp_error *error)
 {
-    const char *where = stage_text(stage);
+    const char *where = stage_text(a->stage);
     if (a->no_memory)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for the description of a plugin");
     if (a->timed_out)
@@ -191,57 +107,29 @@ static dipp_status explain(const answer *a, int wait_status, int stage, uint32_t
                          (unsigned)timeout_ms, where);
     if (a->too_long)
         return dipp_fail(error, DIPP_E_PLUGIN, "expected a description of at most %d bytes, found more", ANSWER_LIMIT);
-    if (WIFSIGNALED(wait_status))
+    if (WIFSIGNALED(a->wait_status))
         return dipp_fail(error, DIPP_E_PLUGIN, "expected a description, found a crash: signal %d (%s) %s",
-                         WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)), where);
+                         WTERMSIG(a->wait_status), strsignal(WTERMSIG(a->wait_status)), where);
     return dipp_fail(error, DIPP_E_PLUGIN,
                      "expected a description, found that it ended the process (exit status %d) %s",
-                     WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1, where);
+                     WIFEXITED(a->wait_status) ? WEXITSTATUS(a->wait_status) : -1, where);
 }
 
 dipp_status dipp_plugin_probe(const char *path, uint32_t timeout_ms, char **json, dipp_error *error)
 {
     if (path[0] != '/')
         return dipp_fail(error, DIPP_E_INVALID, "%s: expected an absolute path to probe, found a relative one", path);
-    int ends[2];
-    volatile int *stage = mmap(NULL, sizeof *stage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (stage == MAP_FAILED)
-        return dipp_fail(error, DIPP_E_MEMORY, "%s: no memory to probe it: %s", path, strerror(errno));
-    if (pipe2(ends, O_CLOEXEC)) {
-        int why = errno;
-        munmap((void *)stage, sizeof *stage);
-        return dipp_fail(error, DIPP_E_IO, "%s: no pipe to probe it: %s", path, strerror(why));
-    }
-    pid_t child = fork();
-    if (child == 0)
-        probe_in_child(path, ends[1], stage);
-    int why = errno;
-    close(ends[1]);
-    if (child < 0) {
-        close(ends[0]);
-        munmap((void *)stage, sizeof *stage);
-        return dipp_fail(error, DIPP_E_IO, "%s: no process to probe it: %s", path, strerror(why));
-    }
-    answer a = {0};
-    collect(ends[0], timeout_ms, &a);
-    close(ends[0]);
-    int reached = *stage;
-    kill(child, SIGKILL); /* one that is ending has its exit status already and keeps it; one that is not hangs */
-    int wait_status = 0;
-    while (waitpid(child, &wait_status, 0) < 0 && errno == EINTR)
-        ;
-    munmap((void *)stage, sizeof *stage);
-
+    dipp_child_answer a;
+    dipp_status status = dipp_child_run(probe_in_child, (void *)path, timeout_ms, ANSWER_LIMIT, &a, error);
+    if (status != DIPP_OK)
+        return error ? dipp_error_context(error, "%s", path) : status;
     bool whole = a.size && !a.timed_out && !a.too_long && !a.no_memory;
     json_t *root = whole ? json_loadb(a.data, a.size, 0, NULL) : NULL;
     const char *refusal = json_string_value(json_object_get(root, "error"));
-    dipp_status status = DIPP_OK;
     if (refusal)
         status = dipp_fail(error, DIPP_E_PLUGIN, "%s", refusal);
     else if (!whole || !json_is_array(json_object_get(root, "plugins")))
-        status = explain(&a, wait_status, reached, timeout_ms, error);
-    else
-        a.data[a.size] = 0; /* collect keeps room for it */
+        status = explain(&a, timeout_ms, error);
     json_decref(root);
     if (status) {
         dipp_release(a.data);

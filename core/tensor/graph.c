@@ -170,7 +170,8 @@ static dipp_tensor add_value(dipp_graph *g, const dipp_value *value)
     for (uint32_t i = 0; i < value->shape.rank; i++)
         if (value->shape.dims[i] < 1)
             return dipp_graph_fail(g, "a dimension of %lld elements", (long long)value->shape.dims[i]);
-    if (!dipp_grow((void **)&g->values, &g->value_capacity, g->value_count + 1, sizeof *g->values))
+    if ((g->value_limit && g->value_count >= g->value_limit) ||
+        !dipp_grow((void **)&g->values, &g->value_capacity, g->value_count + 1, sizeof *g->values))
         return out_of_memory(g);
     g->values[g->value_count] = *value;
     return (dipp_tensor){(uint32_t)g->value_count++};

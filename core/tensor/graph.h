@@ -71,6 +71,8 @@ struct dipp_graph {
     size_t prefix_count, prefix_capacity;
     uint32_t segments; /* number of segments begun, at least 1 */
     dipp_error error;  /* sticky */
+    /* 0, or the most values there is memory for: by it the plugin kit makes each operation fail once. */
+    size_t value_limit;
 };
 
 /* [one thread at a time] name appears in messages. */

@@ -157,9 +157,10 @@ static double reward_scale(const dipp_align *align, uint32_t i)
     return dipp_reward_scale_at(&align->settings.rewards[i], align->step, align->settings.steps);
 }
 
-static void score(dipp_align *align, iteration *row)
+static dipp_status score(dipp_align *align, uint32_t first, iteration *row, dipp_error *error)
 {
-    for (uint32_t r = 0; r < align->models->reward_count; r++) {
+    dipp_status status = DIPP_OK;
+    for (uint32_t r = 0; r < align->models->reward_count && status == DIPP_OK; r++) {
         dipp_executable *run = align->run_reward[r];
         const dipp_token_table *text = &align->prompts->rewards[r];
         double scale = reward_scale(align, r);
@@ -167,20 +168,26 @@ static void score(dipp_align *align, iteration *row)
             dipp_buffer_clear(align->plan, align->reward_dx[r]);
             continue;
         }
+        double unit = align->settings.rewards[r].by_ratio ? copysign(1.0, scale) : scale;
+        double factor = -unit / align->settings.batch;
+        row->scored[r] = true;
+        if (align->models->rewards[r].info.opaque) {
+            status = dipp_align_opaque_score(align, r, first, factor, &row->scores[r], error);
+            continue;
+        }
         if (text->length) {
             dipp_token_rows(text, align->rows, align->n, align->tokens, align->mask);
             dipp_write_text(run, "", align->tokens, align->mask, align->n * text->length, NULL);
         }
-        row->scored[r] = true;
-        double unit = align->settings.rewards[r].by_ratio ? copysign(1.0, scale) : scale;
         for (uint32_t i = 0; i < align->n; i++)
-            align->per_sample[i] = -unit / align->settings.batch;
+            align->per_sample[i] = factor;
         dipp_executable_write(run, "seed", align->per_sample, DIPP_HOST_F64, align->n, NULL);
         dipp_execute_maybe_timed(run, 0, align->settings.ledger);
         dipp_executable_read(run, "scores", align->per_sample, DIPP_HOST_F64, align->n, NULL);
         for (uint32_t i = 0; i < align->n; i++)
             row->scores[r] += align->per_sample[i] / align->settings.batch;
     }
+    return status;
 }
 
 static void write_ratios(dipp_align *align)
@@ -232,7 +239,9 @@ static dipp_status iterate(dipp_align *align, iteration *row, dipp_error *error)
         generate(align, DIPP_STREAM_Z, align->step, first);
         if (align->diverge)
             diverge(align, first, row);
-        score(align, row);
+        status = score(align, first, row, error);
+        if (status != DIPP_OK)
+            return status;
         combine(align, row);
         dipp_execute_maybe_timed(
             align->run_generate, 1,
@@ -421,6 +430,8 @@ dipp_status dipp_align_create(dipp_models *models, const dipp_prompt_table *prom
     if (status == DIPP_OK && settings->divergence.kind != DIPP_DIVERGENCE_NONE)
         status = dipp_ikl_table_create(&align->ikl_time, &align->ikl_table, error);
     if (status == DIPP_OK)
+        status = dipp_align_opaque_prepare(align, error);
+    if (status == DIPP_OK)
         status = dipp_align_record(align, error);
     if (status == DIPP_OK)
         status = dipp_align_plan(align, report_out, error);
@@ -455,6 +466,7 @@ void dipp_align_destroy(dipp_align **pointer)
     dipp_updater_destroy(&align->ta_update);
     dipp_plan_destroy(&align->plan);
     dipp_ikl_table_destroy(&align->ikl_table);
+    dipp_align_opaque_release(align);
     const dipp_host_levels *a = &align->levels, *b = &align->cfg_levels;
     void *memory[] = {a->t,         a->network_t,  a->alpha,   a->sigma,  a->weight,         b->t,
                       b->network_t, b->alpha,      b->sigma,   b->weight, align->per_sample, align->per_sample2,
@@ -525,7 +537,10 @@ double dipp_align_flops(const dipp_align *align)
     per_pass += dipp_program_flops(align->generate, 0) + dipp_program_flops(align->generate, 1);
     if (align->diverge)
         per_pass += dipp_program_flops(align->diverge, 0);
-    for (uint32_t i = 0; i < align->models->reward_count; i++)
-        per_pass += dipp_program_flops(align->reward[i], 0);
+    for (uint32_t i = 0; i < align->models->reward_count; i++) {
+        bool opaque = align->models->rewards[i].info.opaque;
+        per_pass += dipp_program_flops(align->reward[i], 0) * (opaque ? 1 + 2 * dipp_align_pairs(align, i) : 1);
+        per_pass += opaque ? dipp_program_flops(align->reward[i], 1) : 0;
+    }
     return per_pass * repeats;
 }

@@ -10,6 +10,8 @@
 #include "train/prompts.h"
 #include "train/reward_schedule.h"
 
+enum { DIPP_SMOOTHING_PAIRS = 8 };
+
 /* A weighting of a term's own in place of the divergence's. */
 typedef struct dipp_term_weight {
     bool given;

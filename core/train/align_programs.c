@@ -200,7 +200,8 @@ dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
                                          &settings->ta_optimizer, false, error);
     }
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
-        status = record_reward(align, i, error);
+        status =
+            models->rewards[i].info.opaque ? dipp_align_opaque_record(align, i, error) : record_reward(align, i, error);
     if (status == DIPP_OK)
         status = record_combine(align, error);
     if (status == DIPP_OK)
@@ -233,8 +234,9 @@ static dipp_status add_steps(dipp_align *align, dipp_error *error)
     dipp_status status = DIPP_OK;
     for (uint32_t i = 0; i < count && status == DIPP_OK; i++)
         status = dipp_plan_step(align->plan, order[i], segments[i], error);
-    for (uint32_t i = 0; i < align->models->reward_count && status == DIPP_OK; i++)
-        status = dipp_plan_step(align->plan, align->reward[i], 0, error);
+    for (uint32_t i = 0; i < align->models->reward_count; i++)
+        for (uint32_t s = 0; s < dipp_program_segments(align->reward[i]) && status == DIPP_OK; s++)
+            status = dipp_plan_step(align->plan, align->reward[i], s, error);
     if (status == DIPP_OK)
         status = dipp_plan_step(align->plan, align->combine, 0, error);
     if (status == DIPP_OK)

@@ -5,6 +5,14 @@
 #include "train/align.h"
 #include "train/program_io.h"
 
+/* What an opaque reward is asked with: host copies, sized for a pair of micro-batches. */
+typedef struct dipp_opaque_scratch {
+    float *pictures, *gradient; /* [2 n, picture...] */
+    double *scores;             /* [2 n] */
+    double *coefficients;       /* [pairs, n], of the most pairs that a reward has */
+    const char **prompts;       /* [2 n] */
+} dipp_opaque_scratch;
+
 /* Levels and weights of a batch on the host. */
 typedef struct dipp_host_levels {
     double *t, *network_t, *alpha, *sigma, *weight; /* each [micro_batch] */
@@ -37,10 +45,27 @@ struct dipp_align {
     int32_t *tokens;
     float *mask;
     double *per_sample, *per_sample2;
+    bool supplies[DIPP_MAX_REWARDS]; /* an opaque reward that gives its own gradient */
+    dipp_opaque_scratch opaque;
 };
 
 dipp_status dipp_align_record(dipp_align *align, dipp_error *error);
 dipp_status dipp_align_plan(dipp_align *align, dipp_plan_report *report, dipp_error *error);
 dipp_status dipp_align_bind(dipp_align *align, dipp_error *error);
+
+/* ---- Opaque rewards (align_opaque.c) ---- */
+
+/* Asks every opaque reward once for one plain sample: what it cannot do is said before the first step. Allocates the
+ * scratch. DIPP_E_INVALID names the keys that are missing. */
+dipp_status dipp_align_opaque_prepare(dipp_align *align, dipp_error *error);
+void dipp_align_opaque_release(dipp_align *align);
+/* Records reward i: segment 0 gives pictures to the host, segment 1 takes dL/dx0 from what the host found. */
+dipp_status dipp_align_opaque_record(dipp_align *align, uint32_t i, dipp_error *error);
+/* Scores the micro-batch that begins with sample first and fills the reward's dL/dx0; *mean receives the sum of scores
+ * over the batch's size. factor is -alpha/batch. */
+dipp_status dipp_align_opaque_score(dipp_align *align, uint32_t i, uint32_t first, double factor, double *mean,
+                                    dipp_error *error);
+/* Antithetic pairs of reward i. */
+uint32_t dipp_align_pairs(const dipp_align *align, uint32_t i);
 
 #endif

@@ -173,10 +173,9 @@ static dipp_status create_reward(dipp_models *models, const dipp_model_choice *c
     if (status == DIPP_OK && reward->info.images != models->space.images)
         return dipp_fail(error, DIPP_E_INVALID, "reward %s scores %s, but the reference gives %s", choice->plugin->name,
                          reward->info.images ? "pictures" : "vectors", models->space.images ? "pictures" : "vectors");
-    if (status == DIPP_OK && (reward->info.opaque || !reward->vtable->record))
-        return dipp_fail(error, DIPP_E_UNSUPPORTED,
-                         "reward %s cannot be differentiated (it has no recording), and alignment needs its gradient",
-                         choice->plugin->name);
+    if (status == DIPP_OK && !(reward->info.opaque ? reward->vtable->score != NULL : reward->vtable->record != NULL))
+        return dipp_fail(error, DIPP_E_PLUGIN, "reward %s says that it is %s, but has no %s", choice->plugin->name,
+                         reward->info.opaque ? "opaque" : "recorded", reward->info.opaque ? "score" : "record");
     if (status != DIPP_OK)
         dipp_error_context(error, "reward %s", choice->plugin->name);
     return status;
@@ -325,6 +324,8 @@ static dipp_status declare(dipp_models *models, bool encodes, dipp_error *error)
     for (uint32_t i = 0; i < models->reward_count && !dipp_graph_failed(g); i++) {
         dipp_reward_model *reward = &models->rewards[i];
         dipp_prompt text = {0};
+        if (reward->info.opaque) /* nothing to record */
+            continue;
         if (reward->info.token_length) {
             char name[64];
             snprintf(name, sizeof name, "reward%u.tokens", i);

@@ -1,4 +1,4 @@
-/* How much a reward counts at an iteration. */
+/* How much a reward counts at an iteration, and how it is asked. */
 #ifndef DIPP_TRAIN_REWARD_SCHEDULE_H
 #define DIPP_TRAIN_REWARD_SCHEDULE_H
 
@@ -15,6 +15,8 @@ typedef struct dipp_align_reward {
     double from, to;     /* where it is `ramp_length` iterations later and stays */
     int64_t ramp_length; /* 0: as long as the reward acts */
     bool by_ratio;       /* scale is a ratio of gradients; its sign says whether the score is raised or lowered */
+    double sigma;        /* opaque rewards without a gradient: size of the noise on x0; 0 is not given */
+    uint32_t pairs;      /* of antithetic samples; 0 is DIPP_SMOOTHING_PAIRS */
 } dipp_align_reward;
 
 /* DIPP_E_INVALID when start, end and ramp contradict each other in a run of `steps` iterations. [any thread] */

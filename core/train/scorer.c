@@ -4,6 +4,7 @@
 #include "train/sampler.h"
 #include "train/streams.h"
 
+#include <math.h>
 #include <string.h>
 
 struct dipp_scorer {
@@ -87,6 +88,10 @@ dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin,
         if (!scorer->padded || !scorer->scores || !scorer->tokens || !scorer->mask)
             status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", plugin->name);
     }
+    if (status == DIPP_OK && scorer->info.opaque && !scorer->vtable->score)
+        status = dipp_fail(error, DIPP_E_PLUGIN, "it says that it is opaque, but has no score");
+    if (status == DIPP_OK && scorer->info.opaque && weights)
+        status = dipp_fail(error, DIPP_E_INVALID, "an opaque reward takes no weights; leave them out");
     if (status == DIPP_OK && !scorer->info.opaque)
         status = build(scorer, backend, weights, error);
     if (status != DIPP_OK) {
@@ -122,6 +127,16 @@ const dipp_reward_info *dipp_scorer_info(const dipp_scorer *scorer)
     return &scorer->info;
 }
 
+static dipp_status score_opaque(dipp_scorer *scorer, const float *samples, const char *const *prompts, uint32_t wanted,
+                                dipp_error *error)
+{
+    bool has_gradient = false;
+    for (uint32_t i = 0; i < wanted; i++)
+        scorer->scores[i] = NAN; /* what a plugin forgets is not a score */
+    return scorer->vtable->score(scorer->self, samples, &scorer->sample, prompts, wanted, scorer->scores, NULL,
+                                 &has_gradient, error);
+}
+
 static dipp_status score_batch(dipp_scorer *scorer, const float *samples, const char *const *prompts, uint32_t wanted,
                                dipp_error *error)
 {
@@ -147,12 +162,11 @@ static dipp_status score_batch(dipp_scorer *scorer, const float *samples, const 
 dipp_status dipp_scorer_score(dipp_scorer *scorer, const float *samples, const char *const *prompts, uint32_t count,
                               double *scores, dipp_error *error)
 {
-    if (scorer->info.opaque)
-        return scorer->vtable->score(scorer->self, samples, &scorer->sample, prompts, count, scores, NULL, NULL, error);
     dipp_status status = DIPP_OK;
     for (uint32_t done = 0; done < count && status == DIPP_OK; done += scorer->n) {
         uint32_t wanted = count - done < scorer->n ? count - done : scorer->n;
-        status = score_batch(scorer, samples + done * scorer->floats, prompts ? prompts + done : NULL, wanted, error);
+        status = (scorer->info.opaque ? score_opaque : score_batch)(scorer, samples + done * scorer->floats,
+                                                                    prompts + done, wanted, error);
         memcpy(scores + done, scorer->scores, wanted * sizeof *scores);
     }
     return status;

@@ -31,7 +31,9 @@ void exact_open(exact *e, const exact_choice *choice)
     static const char *const start = "mean=[-0.5]; factor=[[1.3]]";
     static const dipp_host host = {.struct_size = sizeof host};
     *e = (exact){0};
-    CHECK(dipp_plugins_open(&(dipp_plugins_options){.no_environment = true}, &e->plugins, error));
+    const char *file = getenv("DIPP_TEST_PLUGINS"); /* plugins of the test itself, in one file */
+    CHECK(dipp_plugins_open(&(dipp_plugins_options){.files = &file, .file_count = file != NULL, .no_environment = true},
+                            &e->plugins, error));
     CHECK(dipp_reference_backend_create(
         &(dipp_backend_options){.struct_size = sizeof(dipp_backend_options), .precision = "f64"}, &e->backend, error));
     dipp_models_options options = {

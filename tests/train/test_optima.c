@@ -49,6 +49,21 @@ static const optimum optima[] = {
      1.3275216924,
      0.28218085,
      {0}},
+    {"VP w=beta, opaque quadratic by smoothing, Adam",
+     VP_WBETA,
+     "opaque-quadratic",
+     QUADRATIC,
+     0.6,
+     1,
+     NULL,
+     DIPP_OPTIMIZER_ADAMW,
+     0.01,
+     0.02,
+     2,
+     2400,
+     1.3275216924,
+     0.28218085,
+     {0}},
     {"VE w=1, linear, Adam",
      VE_W1,
      "linear",
@@ -137,7 +152,7 @@ static void open_run(runner *r, const optimum *o)
                                                    .final_share = 0.05};
     settings.ta_optimizer = settings.optimizer;
     settings.ta_optimizer.lr = o->ta_lr;
-    settings.rewards[0].scale = o->scale;
+    settings.rewards[0] = (dipp_align_reward){.scale = o->scale, .sigma = 0.3, .pairs = 2};
     settings.divergence = o->divergence;
     runner_open(r,
                 &(exact_choice){.schedule = s->sampler.schedule,

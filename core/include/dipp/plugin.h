@@ -189,8 +189,12 @@ typedef struct dipp_reward {
     /* samples -> scores [N], wide. p: its own parameter set (frozen in ALIGN and EVALUATE, trained in TRAIN). */
     dipp_tensor (*record)(void *self, dipp_graph *g, dipp_params p, dipp_tensor samples, dipp_prompt text,
                           dipp_reward_mode mode);
-    /* Opaque rewards: samples on the host [count, sample...] and their prompts -> scores[count]; gradient (same size as
-     * samples) may be NULL; *has_gradient tells whether it was filled. */
+    /* Opaque rewards (docs/opaque-rewards.md): samples on the host, [count, sample...] with shape the shape of one
+     * sample ([3, H, W] or [d]), and their count prompts ("" where a run has none) -> scores[count]; NaN where there is
+     * none. gradient is NULL where none is wanted; otherwise count * sample numbers, entry i the derivative of scores[i]
+     * to samples[i], filled when *has_gradient is set to true. *has_gradient arrives false, is never NULL, and must
+     * become the same in every call that wants a gradient. Each sample is scored by itself, whatever the batch; an error
+     * ends the run. [main]; may wait for another process. */
     dipp_status (*score)(void *self, const float *samples, const dipp_shape *shape, const char *const *prompts,
                          uint32_t count, double *scores, float *gradient, bool *has_gradient, dipp_error *error);
 } dipp_reward;
