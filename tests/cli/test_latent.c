@@ -146,6 +146,9 @@ static void test_latents(void **state)
     assert_int_equal(dipp(arguments), 0);
     assert_int_equal(ask("l.db", "SELECT count(*) FROM run_weights WHERE role='decoder'"), 2);
     assert_sound("l.db");
+
+    assert_int_equal(dipp("sample 3 --db l.db -n 1 --out sample.png"), 0);
+    digest_file("sample.png");
 }
 
 int main(void)
