@@ -134,7 +134,7 @@ static char *file_name(const char *experiment, bool blind)
 /* Which column is shown where: order[row * GRID_COLUMNS + place]; the number of places is returned. */
 static size_t order_columns(const grid_state *state, const dipp_grid_request *request, size_t *order)
 {
-    size_t shown[GRID_COLUMNS], columns = 0; /* a run that trains the reference has nothing beside it */
+    size_t shown[GRID_COLUMNS] = {0}, columns = 0; /* a run that trains the reference has nothing beside it */
     for (size_t c = 0; c < state->column_count; c++)
         if (state->columns[c].filled)
             shown[columns++] = c;
