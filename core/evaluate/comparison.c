@@ -77,11 +77,12 @@ static const char means[] = "SELECT " KEY(
          "c.scorer, q.name, f.protocol, f.images_seen, f.metric_id, f.scorer_id, f.prompt_set_id, f.arm<>?3, f.arm, "
          "f.config";
 
+/* A window, not a join of f with itself: SQLite makes no index for that, and it would be quadratic in the scores. */
 static const char pairs[] = "SELECT " KEY(
-    "a") ", a.arm, substr(a.config,1,8), a.seed, a.prompt_id, a.value-b.value FROM f b JOIN f a ON "
-         "a.metric_id=b.metric_id AND a.seed=b.seed AND a.prompt_id=b.prompt_id AND a.noise_seed=b.noise_seed AND "
-         "a.scorer_id=b.scorer_id AND a.prompt_set_id=b.prompt_set_id AND a.protocol=b.protocol AND "
-         "a.images_seen=b.images_seen AND a.run_id<>b.run_id WHERE b.arm=?3 AND b.config LIKE ?4||'%' ORDER BY 1, 2, 3";
+    "p") ", p.arm, substr(p.config,1,8), p.seed, p.prompt_id, p.value-p.base FROM (SELECT *, max(iif(arm=?3 AND config "
+         "LIKE ?4||'%', value, NULL)) OVER (PARTITION BY metric_id, scorer_id, prompt_set_id, protocol, images_seen, "
+         "seed, prompt_id, noise_seed) AS base FROM f) p WHERE p.base IS NOT NULL AND NOT (p.arm=?3 AND p.config LIKE "
+         "?4||'%') ORDER BY 1, 2, 3";
 
 static double number(const char *text)
 {
