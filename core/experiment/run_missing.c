@@ -15,13 +15,7 @@ static const struct {
     {"dit", "weights/emoji-dit and weights/emoji-dit-onestep ship with dipp; of this architecture "
             "PixArt-alpha/PixArt-XL-2-512x512 is published: transformer/diffusion_pytorch_model.safetensors"},
     {"unet", "stable-diffusion-v1-5/stable-diffusion-v1-5: unet/diffusion_pytorch_model.safetensors, "
-             "vae/diffusion_pytorch_model.safetensors, text_encoder/model.safetensors"},
-    {"hps", "xswu/HPSv2: HPS_v2_compressed.pt (2.0) or HPS_v2.1_compressed.pt (2.1)"},
-    {"imagereward", "THUDM/ImageReward: ImageReward.pt and med_config.json"},
-    {"aesthetic", "github.com/christophschuhmann/improved-aesthetic-predictor: sac+logos+ava1-l14-linearMSE.pth, with "
-                  "openai/clip-vit-large-patch14: model.safetensors"},
-    {"pickscore", "yuvalkirstain/PickScore_v1: model.safetensors"},
-    {"clipscore", "openai/clip-vit-base-patch32: model.safetensors"},
+             "vae/diffusion_pytorch_model.safetensors"},
 };
 
 const char *dipp_published(const char *plugin)
