@@ -5,7 +5,7 @@
  * alike; read the ratio. With one thread the processor's time is measured in place of the clock's.
  *
  *   bench-convolution [f32|bf16] [threads] [rounds] */
-#include "tensor/backend.h"
+#include "node.h"
 
 #include <oneapi/dnnl/dnnl.h>
 #include <omp.h>
@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef enum leg { FORWARD, DATA, WEIGHT, LEGS } leg;
 
@@ -35,13 +34,6 @@ static void check(dnnl_status_t status, const char *what)
         fprintf(stderr, "bench-convolution: oneDNN: %s: status %d\n", what, (int)status);
         exit(1);
     }
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(omp_get_max_threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static int64_t out_size(const layer *l)
@@ -151,22 +143,7 @@ static void destroy_raw(raw *r)
 
 /* ---- dipp ---- */
 
-typedef struct node {
-    dipp_backend *backend;
-    dipp_kernel kernel;
-    void *args[DIPP_MAX_INPUTS + DIPP_MAX_OUTPUTS];
-    int count;
-} node;
-
-static void add_operand(node *t, const dipp_operand *operand)
-{
-    size_t bytes = t->backend->element_size[operand->dtype];
-    for (uint32_t i = 0; i < operand->shape.rank; i++)
-        bytes *= (size_t)operand->shape.dims[i];
-    t->args[t->count++] = t->backend->allocate(t->backend, bytes);
-}
-
-static bool make_node(node *t, dipp_backend *backend, const layer *l, leg which)
+static bool make_node(bench_node *t, dipp_backend *backend, const layer *l, leg which)
 {
     dipp_attributes attributes = {
         .stride = l->stride, .pad_before = l->before, .pad_after = l->after, .accumulate = which == WEIGHT};
@@ -181,42 +158,14 @@ static bool make_node(node *t, dipp_backend *backend, const layer *l, leg which)
     if (which == WEIGHT)
         view = (dipp_node_view){DIPP_OP_CONV2D_BACKWARD_WEIGHT, 2, 2, {x, y}, {dw, dbias}, &attributes};
     dipp_error error;
-    if (backend->prepare(backend, &view, &t->kernel, &error) != DIPP_OK) {
+    if (bench_node_make(t, backend, &view, &error) != DIPP_OK) {
         fprintf(stderr, "bench-convolution: %s\n", error.message);
         return false;
     }
-    t->backend = backend;
-    for (uint32_t i = 0; i < view.input_count; i++)
-        add_operand(t, &view.inputs[i]);
-    for (uint32_t i = 0; i < view.output_count; i++)
-        add_operand(t, &view.outputs[i]);
-    t->args[t->count++] = backend->allocate(backend, t->kernel.scratch_bytes);
     return true;
 }
 
-static void run_node(void *state)
-{
-    node *t = state;
-    t->kernel.run(t->kernel.state, t->args);
-}
-
-static void destroy_node(node *t)
-{
-    for (int i = 0; i < t->count; i++)
-        t->backend->release(t->backend, t->args[i]);
-    if (t->kernel.destroy)
-        t->kernel.destroy(t->kernel.state);
-}
-
 /* ---- measuring ---- */
-
-static double seconds_of(void (*run)(void *), void *state, int repeats)
-{
-    double start = now();
-    for (int i = 0; i < repeats; i++)
-        run(state);
-    return (now() - start) / repeats;
-}
 
 /* Prints one line; false when dipp refuses. Adds the seconds of the best raw way and of dipp to totals. */
 static bool measure(dipp_backend *backend, const layer *l, leg which, int rounds, dnnl_data_type_t type,
@@ -224,7 +173,7 @@ static bool measure(dipp_backend *backend, const layer *l, leg which, int rounds
 {
     static const char *const leg_names[] = {"forward", "data", "weight"};
     raw raws[WAYS] = {0};
-    node tested = {0};
+    bench_node tested = {0};
     bool have[WAYS];
     double seconds[WAYS + 1] = {0}, best = 1e9;
     for (int k = 0; k < WAYS; k++)
@@ -238,7 +187,8 @@ static bool measure(dipp_backend *backend, const layer *l, leg which, int rounds
         for (int k = 0; k <= WAYS; k++) {
             if (k < WAYS && !have[k])
                 continue;
-            double s = k < WAYS ? seconds_of(run_raw, &raws[k], repeats) : seconds_of(run_node, &tested, repeats);
+            double s = k < WAYS ? bench_seconds_of(run_raw, &raws[k], repeats)
+                                : bench_seconds_of(bench_node_run, &tested, repeats);
             if (round < 2 || s < seconds[k]) /* round 0 warms up */
                 seconds[k] = s;
         }
@@ -255,7 +205,7 @@ static bool measure(dipp_backend *backend, const layer *l, leg which, int rounds
     }
     printf(" | %8.1f %6.2f\n", flops / seconds[WAYS] * 1e-9, best / seconds[WAYS]);
     fflush(stdout);
-    destroy_node(&tested);
+    bench_node_destroy(&tested);
     totals[0] += best;
     totals[1] += seconds[WAYS];
     return true;

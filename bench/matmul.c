@@ -5,7 +5,7 @@
  * measured by its own processor time, which other work hardly disturbs.
  *
  *   bench-matmul [f32|bf16] [threads] [rounds] */
-#include "tensor/backend.h"
+#include "node.h"
 
 #include <oneapi/dnnl/dnnl.h>
 #include <omp.h>
@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef enum leg { FORWARD, DATA, WEIGHT, LEGS } leg;
 
@@ -35,13 +34,6 @@ static void check(dnnl_status_t status, const char *what)
         fprintf(stderr, "bench-matmul: oneDNN: %s: status %d\n", what, (int)status);
         exit(1);
     }
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(omp_get_max_threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* ---- raw oneDNN ---- */
@@ -166,22 +158,7 @@ static void destroy_raw(raw *r)
 
 /* ---- dipp ---- */
 
-static int64_t elements(const dipp_shape *shape)
-{
-    int64_t count = 1;
-    for (uint32_t i = 0; i < shape->rank; i++)
-        count *= shape->dims[i];
-    return count;
-}
-
-typedef struct node {
-    dipp_backend *backend;
-    dipp_kernel kernel;
-    void *args[DIPP_MAX_INPUTS + 2];
-    int count;
-} node;
-
-static bool make_node(node *t, dipp_backend *backend, const layer *l, leg which)
+static bool make_node(bench_node *t, dipp_backend *backend, const layer *l, leg which)
 {
     static const dipp_attributes overwrite, accumulate = {.accumulate = true};
     dipp_operand x = {true, DIPP_COMPUTE, DIPP_SHAPE(l->rows, l->in)};
@@ -197,43 +174,11 @@ static bool make_node(node *t, dipp_backend *backend, const layer *l, leg which)
     else
         view = (dipp_node_view){DIPP_OP_LINEAR_BACKWARD_WEIGHT, 2, 1, {x, y}, {gradient}, view.attributes};
     dipp_error error;
-    if (backend->prepare(backend, &view, &t->kernel, &error) != DIPP_OK) {
+    if (bench_node_make(t, backend, &view, &error) != DIPP_OK) {
         fprintf(stderr, "bench-matmul: %s\n", error.message);
         return false;
     }
-    t->backend = backend;
-    t->count = 0;
-    for (uint32_t i = 0; i < view.input_count + 1; i++) {
-        const dipp_operand *operand = i < view.input_count ? &view.inputs[i] : &view.outputs[0];
-        size_t bytes = (size_t)elements(&operand->shape) * backend->element_size[operand->dtype];
-        t->args[t->count++] = backend->allocate(backend, bytes);
-    }
-    t->args[t->count++] = backend->allocate(backend, t->kernel.scratch_bytes);
     return true;
-}
-
-static void run_node(void *state)
-{
-    node *t = state;
-    t->kernel.run(t->kernel.state, t->args);
-}
-
-static void destroy_node(node *t)
-{
-    for (int i = 0; i < t->count; i++)
-        t->backend->release(t->backend, t->args[i]);
-    if (t->kernel.destroy)
-        t->kernel.destroy(t->kernel.state);
-}
-
-/* ---- measuring ---- */
-
-static double seconds_of(void (*run)(void *), void *state, int repeats)
-{
-    double start = now();
-    for (int i = 0; i < repeats; i++)
-        run(state);
-    return (now() - start) / repeats;
 }
 
 int main(int argc, char **argv)
@@ -262,9 +207,9 @@ int main(int argc, char **argv)
         for (leg which = 0; which < LEGS; which++) {
             enum { RAWS = 5 };
             raw raws[RAWS] = {0};
-            node tested = {0};
+            bench_node tested = {0};
             bool have[RAWS];
-            double seconds[RAWS + 1];
+            double seconds[RAWS + 1] = {0};
             for (int k = 0; k < RAWS; k++)
                 have[k] = k < 3 ? make_matmul(&raws[k], l, which, k, type)
                                 : make_inner_product(&raws[k], l, which, k - 3, type);
@@ -276,8 +221,8 @@ int main(int argc, char **argv)
                 for (int k = 0; k <= RAWS; k++) {
                     if (k < RAWS && !have[k])
                         continue;
-                    double s =
-                        k < RAWS ? seconds_of(run_raw, &raws[k], repeats) : seconds_of(run_node, &tested, repeats);
+                    double s = k < RAWS ? bench_seconds_of(run_raw, &raws[k], repeats)
+                                        : bench_seconds_of(bench_node_run, &tested, repeats);
                     if (round < 2 || s < seconds[k]) /* round 0 warms up */
                         seconds[k] = s;
                 }
@@ -298,7 +243,7 @@ int main(int argc, char **argv)
             for (int k = 0; k < RAWS; k++)
                 if (have[k])
                     destroy_raw(&raws[k]);
-            destroy_node(&tested);
+            bench_node_destroy(&tested);
         }
     }
     printf("all layers and legs: best raw %.2f ms, dipp %.2f ms, ratio %.2f\n", best_total * 1e3, dipp_total * 1e3,
