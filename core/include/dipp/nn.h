@@ -107,6 +107,38 @@ dipp_tensor dipp_vae_encode(dipp_graph *g, dipp_params p, const dipp_vae_options
 /* Latents -> pictures, wide, nominally in [-1, 1], not clamped. */
 dipp_tensor dipp_vae_decode(dipp_graph *g, dipp_params p, const dipp_vae_options *options, dipp_tensor latents);
 
+/* ---- Pictures as published scorers see them ---------------------------------------------------------------------- */
+
+/* Bicubic, bilinear and Lanczos widen when a picture shrinks (Pillow; torch with antialias=True; bicubic's a is -0.5). The
+ * plain ones do not (torch without, as torchvision before 0.17; a = -0.75). */
+typedef enum dipp_resize_kernel {
+    DIPP_RESIZE_BICUBIC = 0,
+    DIPP_RESIZE_BICUBIC_PLAIN,
+    DIPP_RESIZE_BILINEAR,
+    DIPP_RESIZE_BILINEAR_PLAIN,
+    DIPP_RESIZE_LANCZOS
+} dipp_resize_kernel;
+
+/* x [N, C, H, W] -> [N, C, height, width], wide. Centres at half pixels; not clamped (bicubic overshoots).
+ * eight_bit: as Pillow does with bytes, for x in [0, 1]: weights of 22 bits, the width first, and after each axis rounded
+ * (halves up) to multiples of 1/255 in [0, 1]. In f64 these are Pillow's bytes; in f32 about one in ten thousand is its
+ * neighbour. The gradient passes rounding and clamping unchanged. */
+dipp_tensor dipp_resize(dipp_graph *g, dipp_tensor x, int64_t height, int64_t width, dipp_resize_kernel kernel,
+                        bool eight_bit);
+
+/* How a picture becomes square. */
+typedef enum dipp_fit {
+    DIPP_FIT_CROP = 0,  /* shorter side resized, centre cut out; half pixels to even (torchvision) */
+    DIPP_FIT_CROP_DOWN, /* the same with half pixels rounded down (transformers) */
+    DIPP_FIT_LETTERBOX, /* longer side resized, zeros on both sides (HPSv2) */
+    DIPP_FIT_STRETCH    /* each side resized */
+} dipp_fit;
+
+/* Pictures [N, 3, H, W] in [0, 1] -> [N, 3, side, side], wide, with the means taken off and divided by the standard deviations
+ * that CLIP and everything built on it was trained with. A letterbox's zeros are there before that. */
+dipp_tensor dipp_clip_pictures(dipp_graph *g, dipp_tensor pictures, int64_t side, dipp_fit fit,
+                               dipp_resize_kernel kernel, bool eight_bit);
+
 /* ---- CLIP (transformers: CLIPModel) ----------------------------------------------------------------------------- */
 
 typedef struct dipp_clip_tower {
