@@ -16,6 +16,7 @@ typedef struct dipp_attention_layer {
     dipp_tensor key_bias; /* [N, M] wide, or none */
     bool zero_out;        /* the output projection starts at zero */
     bool no_input_bias;   /* query, key and value have no bias; the output projection always has one */
+    bool causal;          /* a token sees itself and what is before it */
 } dipp_attention_layer;
 
 /* Projections, attention, output projection: x [N, T, C], context [N, M, D] -> [N, T, C], compute. */
@@ -31,5 +32,19 @@ dipp_tensor dipp_nn_layer_norm(dipp_graph *g, dipp_params p, const char *name, d
 /* Two linear layers with an activation between; parameters FIRST.* [inner, ...] and SECOND.* [outer, inner]. */
 dipp_tensor dipp_nn_mlp(dipp_graph *g, dipp_params p, const char *first, const char *second, dipp_tensor x,
                         int64_t inner, int64_t outer, dipp_tensor (*activation)(dipp_graph *, dipp_tensor));
+
+/* Pictures cut into squares of patch x patch, each through one linear layer whose weight NAME.weight is stored as the
+ * convolution it is, [width, C, patch, patch]: x [N, C, H, W] -> tokens [N, (H/patch) (W/patch), width], row by row, wide. */
+dipp_tensor dipp_nn_patches(dipp_graph *g, dipp_params p, const char *name, dipp_tensor x, int64_t patch, int64_t width,
+                            bool no_bias);
+
+/* A parameter before the first token of every sample: token has any shape of C numbers. x [N, T, C] -> [N, 1 + T, C], wide. */
+dipp_tensor dipp_nn_class_token(dipp_graph *g, dipp_params p, const char *name, dipp_shape token, dipp_tensor x);
+
+/* The first `count` tokens: [N, T, C] -> [N, count, C]. */
+dipp_tensor dipp_nn_first_tokens(dipp_graph *g, dipp_tensor x, int64_t count);
+
+/* A table of learned numbers, normal around zero, wide: positions and class tokens. */
+dipp_tensor dipp_nn_table(dipp_graph *g, dipp_params p, const char *name, dipp_shape shape);
 
 #endif

@@ -85,29 +85,6 @@ static dipp_tensor positions(dipp_graph *g, const dipp_dit_options *o)
     return result;
 }
 
-/* x [N, channels, height, width] -> tokens [N, T, C], wide. A convolution with kernel = stride = patch is a linear layer
- * over the features (channel, row, column) of a patch, in which order its weight is stored. */
-static dipp_tensor patchify(dipp_graph *g, dipp_params p, const dipp_dit_options *o, dipp_tensor x)
-{
-    dipp_params here = dipp_scope(g, p, "pos_embed.proj");
-    int64_t n = dipp_dim(g, x, 0), c = o->channels, k = o->patch, rows = o->height / k, columns = o->width / k;
-    int64_t features = c * k * k;
-
-    dipp_tensor h = dipp_reshape(g, dipp_cast(g, x, DIPP_COMPUTE), DIPP_SHAPE(n, c, rows, k, columns, k));
-    h = dipp_permute(g, h, (const int[]){0, 2, 4, 1, 3, 5});
-    h = dipp_reshape(g, h, DIPP_SHAPE(n, rows * columns, features));
-
-    /* Xavier of the flattened view [C, channels * patch * patch], as the published training code starts it. */
-    dipp_param_options uniform = {.struct_size = sizeof uniform, .init = DIPP_INIT_UNIFORM};
-    uniform.value = sqrt(6.0 / (double)(features + o->hidden));
-    dipp_param_options wide = {.struct_size = sizeof wide, .init = DIPP_INIT_ZEROS, .flags = DIPP_PARAM_WIDE};
-    dipp_tensor weight = dipp_param(g, here, "weight", DIPP_SHAPE(o->hidden, c, k, k), &uniform);
-    dipp_tensor bias = dipp_param(g, here, "bias", DIPP_SHAPE(o->hidden), &wide);
-    dipp_matmul_options product = {.struct_size = sizeof product, .transpose_b = true, .wide_output = true};
-    h = dipp_matmul(g, h, dipp_reshape(g, weight, DIPP_SHAPE(o->hidden, features)), &product);
-    return dipp_add(g, dipp_add(g, h, bias), positions(g, o));
-}
-
 /* Numbers [M] -> sinusoid, linear, SiLU, linear: [M, width]. */
 static dipp_tensor embed_numbers(dipp_graph *g, dipp_params p, dipp_tensor numbers, int64_t width)
 {
@@ -242,7 +219,8 @@ dipp_tensor dipp_dit(dipp_graph *g, dipp_params p, const dipp_dit_options *o, di
         return DIPP_NONE;
 
     int64_t n = dipp_dim(g, x, 0);
-    dipp_tensor h = patchify(g, p, o, x);
+    dipp_tensor h = dipp_nn_patches(g, p, "pos_embed.proj", x, o->patch, o->hidden, false);
+    h = dipp_add(g, h, positions(g, o)); /* [N, T, C] */
     dipp_tensor e = time_embedding(g, p, o, t);
     dipp_linear_options zero = {.struct_size = sizeof zero, .zero = true};
     dipp_tensor t6 = dipp_linear(g, p, "adaln_single.linear", dipp_silu(g, e), CHUNKS * o->hidden, &zero);

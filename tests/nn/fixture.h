@@ -1,6 +1,5 @@
 /* Numbers for comparing networks with other implementations: the committed fixtures (safetensors, F64) and the
- * deterministic noise that stands for stored weights (the same function as noise() in
- * tests/fixtures/make_dit_fixture.py). */
+ * deterministic noise that stands for stored weights (the same functions as in tests/fixtures/fixture_noise.py). */
 #ifndef DIPP_TEST_NN_FIXTURE_H
 #define DIPP_TEST_NN_FIXTURE_H
 

@@ -107,6 +107,102 @@ dipp_tensor dipp_vae_encode(dipp_graph *g, dipp_params p, const dipp_vae_options
 /* Latents -> pictures, wide, nominally in [-1, 1], not clamped. */
 dipp_tensor dipp_vae_decode(dipp_graph *g, dipp_params p, const dipp_vae_options *options, dipp_tensor latents);
 
+/* ---- Pictures as published scorers see them ---------------------------------------------------------------------- */
+
+/* Bicubic, bilinear and Lanczos widen when a picture shrinks (Pillow; torch with antialias=True; bicubic's a is -0.5). The
+ * plain ones do not (torch without, as torchvision before 0.17; a = -0.75). */
+typedef enum dipp_resize_kernel {
+    DIPP_RESIZE_BICUBIC = 0,
+    DIPP_RESIZE_BICUBIC_PLAIN,
+    DIPP_RESIZE_BILINEAR,
+    DIPP_RESIZE_BILINEAR_PLAIN,
+    DIPP_RESIZE_LANCZOS
+} dipp_resize_kernel;
+
+/* x [N, C, H, W] -> [N, C, height, width], wide. Centres at half pixels; not clamped (bicubic overshoots).
+ * eight_bit: as Pillow does with bytes, for x in [0, 1]: weights of 22 bits, the width first, and after each axis rounded
+ * (halves up) to multiples of 1/255 in [0, 1]. In f64 these are Pillow's bytes; in f32 about one in ten thousand is its
+ * neighbour. The gradient passes rounding and clamping unchanged. */
+dipp_tensor dipp_resize(dipp_graph *g, dipp_tensor x, int64_t height, int64_t width, dipp_resize_kernel kernel,
+                        bool eight_bit);
+
+/* How a picture becomes square. */
+typedef enum dipp_fit {
+    DIPP_FIT_CROP = 0,  /* shorter side resized, centre cut out; half pixels to even (torchvision) */
+    DIPP_FIT_CROP_DOWN, /* the same with half pixels rounded down (transformers) */
+    DIPP_FIT_LETTERBOX, /* longer side resized, zeros on both sides (HPSv2) */
+    DIPP_FIT_STRETCH    /* each side resized */
+} dipp_fit;
+
+/* Pictures [N, 3, H, W] in [0, 1] -> [N, 3, side, side], wide, with the means taken off and divided by the standard deviations
+ * that CLIP and everything built on it was trained with. A letterbox's zeros are there before that. */
+dipp_tensor dipp_clip_pictures(dipp_graph *g, dipp_tensor pictures, int64_t side, dipp_fit fit,
+                               dipp_resize_kernel kernel, bool eight_bit);
+
+/* ---- CLIP (transformers: CLIPModel) ----------------------------------------------------------------------------- */
+
+typedef struct dipp_clip_tower {
+    int64_t width; /* multiple of heads */
+    int64_t layers, heads;
+    int64_t inner;   /* width of the feed-forward layer; 0 means 4 width */
+    bool quick_gelu; /* x sigmoid(1.702 x), as OpenAI's weights want it; otherwise GELU (erf) */
+} dipp_clip_tower;
+
+typedef struct dipp_clip_options {
+    size_t struct_size; /* sizeof(dipp_clip_options), or 0 */
+    int64_t joint;      /* width of the space in which pictures and texts meet */
+    int64_t size;       /* of a picture, height and width; a multiple of patch */
+    int64_t patch;
+    dipp_clip_tower vision;
+    int64_t vocabulary; /* number of token ids */
+    int64_t length;     /* number of positions */
+    dipp_clip_tower text;
+    double epsilon; /* of the layer norms; 0 means 1e-5 */
+} dipp_clip_options;
+
+/* As dipp_dit_check. [any thread] */
+dipp_status dipp_clip_check(const dipp_clip_options *options, dipp_error *error);
+
+/* Pictures [N, 3, size, size], already normalised -> [N, joint], wide, of any length. Declares vision_model.* and
+ * visual_projection alone. */
+dipp_tensor dipp_clip_image(dipp_graph *g, dipp_params p, const dipp_clip_options *options, dipp_tensor pictures);
+
+/* tokens int32 [N, L], mask wide [N, L]: ones up to and with the first end-of-text token, then zeros; L at most length
+ * -> [N, joint], wide, of any length. Declares text_model.* and text_projection alone. */
+dipp_tensor dipp_clip_text(dipp_graph *g, dipp_params p, const dipp_clip_options *options, dipp_tensor tokens,
+                           dipp_tensor mask);
+
+/* The factor of cosines, exp(logit_scale): one number, wide. */
+dipp_tensor dipp_clip_scale(dipp_graph *g, dipp_params p);
+
+/* x [N, C] -> x / |x|, wide. A row of zeros gives numbers that are not finite. */
+dipp_tensor dipp_unit(dipp_graph *g, dipp_tensor x);
+
+/* ---- ImageReward's BLIP (a ViT whose tokens a BERT reads by cross-attention) -------------------------------------- */
+
+typedef struct dipp_blip_options {
+    size_t struct_size; /* sizeof(dipp_blip_options), or 0 */
+    int64_t size;       /* of a picture, height and width; a multiple of patch */
+    int64_t patch;
+    int64_t vision_width, vision_layers, vision_heads, vision_inner;
+    int64_t vocabulary; /* number of token ids */
+    int64_t positions;  /* number of positions that the file has */
+    int64_t text_width, text_layers, text_heads, text_inner;
+    double vision_epsilon, text_epsilon; /* of the layer norms; 0 means 1e-6 and 1e-12 */
+} dipp_blip_options;
+
+/* As dipp_dit_check. [any thread] */
+dipp_status dipp_blip_check(const dipp_blip_options *options, dipp_error *error);
+
+/* Pictures [N, 3, size, size], already normalised -> tokens [N, 1 + (size / patch)^2, vision_width], compute.
+ * Declares visual_encoder.*. */
+dipp_tensor dipp_blip_image(dipp_graph *g, dipp_params p, const dipp_blip_options *options, dipp_tensor pictures);
+
+/* tokens int32 [N, L] and mask wide [N, L] (1 valid, 0 padding) with the picture's tokens [N, M, vision_width] -> the last
+ * state of the first token [N, text_width], compute. Declares text_encoder.*. */
+dipp_tensor dipp_blip_text(dipp_graph *g, dipp_params p, const dipp_blip_options *options, dipp_tensor tokens,
+                           dipp_tensor mask, dipp_tensor image_tokens);
+
 /* ---- A small text encoder for vocabularies of our own ---------------------------------------------------------- */
 
 typedef struct dipp_text_encoder_options {
