@@ -1,5 +1,7 @@
 #include "diffusion/denoise.h"
 
+#include "tensor/graph.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +27,15 @@ static dipp_tensor square(dipp_graph *g, dipp_tensor x)
     return dipp_mul(g, x, x);
 }
 
+/* What the network gives for x [N, sample...], wide and of x's shape. */
+static dipp_tensor predict(const dipp_network *network, dipp_graph *g, dipp_params p, dipp_tensor x, dipp_level level,
+                           dipp_condition c)
+{
+    dipp_shape shape = dipp_shape_of(g, x);
+    dipp_tensor y = network->predict(network->self, g, p, x, level, c);
+    return dipp_cast(g, dipp_expect_shape(g, y, &shape, "a network's prediction"), DIPP_WIDE);
+}
+
 /* EDM preconditioning (Karras et al. 2022, table 1) in terms of y = x_t/alpha and r = sigma/alpha:
  * c_in = 1/sqrt(r^2+d^2), c_skip = d^2/(r^2+d^2), c_out = r d/sqrt(r^2+d^2), d = sigma_data. */
 static dipp_tensor denoise_edm(const dipp_network *network, dipp_graph *g, dipp_params p, dipp_tensor x_t,
@@ -35,8 +46,7 @@ static dipp_tensor denoise_edm(const dipp_network *network, dipp_graph *g, dipp_
     dipp_tensor total = dipp_scale_add(g, square(g, r), 1.0, d * d);
     dipp_tensor root = dipp_sqrt(g, total);
     dipp_tensor c_in = dipp_div(g, dipp_div(g, dipp_scale_add(g, r, 0.0, 1.0), root), level.alpha);
-    dipp_tensor f = dipp_cast(
-        g, network->predict(network->self, g, p, dipp_mul(g, x_t, dipp_per_sample(g, c_in, x_t)), level, c), DIPP_WIDE);
+    dipp_tensor f = predict(network, g, p, dipp_mul(g, x_t, dipp_per_sample(g, c_in, x_t)), level, c);
     dipp_tensor c_out = dipp_scale_add(g, dipp_div(g, r, root), d, 0.0);
     dipp_tensor c_skip =
         dipp_div(g, dipp_scale_add(g, dipp_scale_add(g, r, 0.0, 1.0), d * d, 0.0), dipp_mul(g, total, level.alpha));
@@ -51,7 +61,7 @@ dipp_tensor dipp_denoise(const dipp_network *network, dipp_graph *g, dipp_params
         return DIPP_NONE;
     if (network->parameterisation == DIPP_PREDICTS_EDM)
         return denoise_edm(network, g, p, x_t, level, c);
-    dipp_tensor y = dipp_cast(g, network->predict(network->self, g, p, x_t, level, c), DIPP_WIDE);
+    dipp_tensor y = predict(network, g, p, x_t, level, c);
     dipp_tensor alpha = dipp_per_sample(g, level.alpha, x_t), sigma = dipp_per_sample(g, level.sigma, x_t);
     switch (network->parameterisation) {
     case DIPP_PREDICTS_X0:

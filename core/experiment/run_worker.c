@@ -157,15 +157,12 @@ static dipp_status after_step(run_worker *worker, int64_t step, dipp_error *erro
         status = save(worker, step, error);
     if (status == DIPP_OK && stopping(worker) && step < worker->steps)
         status = dipp_fail(error, DIPP_E_INTERRUPTED, "interrupted at step %lld", (long long)step);
-    if (status == DIPP_E_INTERRUPTED) {
-        dipp_error why = *error;
-        status = save(worker, step, error);
-        if (status == DIPP_OK) {
-            *error = why;
-            status = DIPP_E_INTERRUPTED;
-        }
-    }
     return status;
+}
+
+static bool stopping_step(void *context)
+{
+    return stopping(context);
 }
 
 static dipp_status after_align_step(void *context, dipp_align *align, int64_t step, dipp_error *error)
@@ -412,12 +409,22 @@ static dipp_status catch_up(run_worker *worker, dipp_error *error)
 
 static dipp_status train(run_worker *worker, dipp_error *error)
 {
-    dipp_align_observer align_observer = {worker, observe_metrics, after_align_step};
-    dipp_pretrain_observer pretrain_observer = {worker, observe_metrics, after_pretrain_step};
+    dipp_align_observer align_observer = {worker, observe_metrics, after_align_step, stopping_step};
+    dipp_pretrain_observer pretrain_observer = {worker, observe_metrics, after_pretrain_step, stopping_step};
     worker->started_ns = dipp_clock_monotonic_ns();
     dipp_status status = worker->align ? dipp_align_run(worker->align, &align_observer, error)
                                        : dipp_pretrain_run(worker->pretrain, &pretrain_observer, error);
-    if (status != DIPP_OK && status != DIPP_E_INTERRUPTED && status != DIPP_E_IO && status != DIPP_E_BUSY) {
+    if (status == DIPP_E_INTERRUPTED) { /* after a step, in its evaluation, or inside one */
+        dipp_error why = *error;
+        int64_t step =
+            worker->align ? dipp_align_step_count(worker->align) : dipp_pretrain_step_count(worker->pretrain);
+        status = save(worker, step, error);
+        if (status != DIPP_OK)
+            return status;
+        *error = why;
+        return DIPP_E_INTERRUPTED;
+    }
+    if (status != DIPP_OK && status != DIPP_E_IO && status != DIPP_E_BUSY) {
         dipp_error ignored; /* what was measured before the failure is worth keeping; the failure itself is reported */
         dipp_run_record_flush(&worker->record, worker->progress.step, images_seen(worker), true, &ignored);
     }

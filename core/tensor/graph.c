@@ -146,6 +146,18 @@ bool dipp_usable(dipp_graph *g, dipp_tensor x, const char *what)
     return true;
 }
 
+dipp_tensor dipp_expect_shape(dipp_graph *g, dipp_tensor x, const dipp_shape *expected, const char *who)
+{
+    char a[160], b[160];
+    if (!dipp_usable(g, x, who))
+        return DIPP_NONE;
+    dipp_shape found = dipp_shape_of(g, x);
+    if (dipp_same_shape(&found, expected))
+        return x;
+    return dipp_graph_fail(g, "%s gives %s; expected %s", who, dipp_shape_text(&found, a, sizeof a),
+                           dipp_shape_text(expected, b, sizeof b));
+}
+
 bool dipp_usable_float(dipp_graph *g, dipp_tensor x, const char *what)
 {
     if (!dipp_usable(g, x, what))

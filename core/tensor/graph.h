@@ -113,6 +113,8 @@ void dipp_append_many(dipp_graph *g, dipp_op op, const dipp_tensor *inputs, uint
                       const dipp_shape *shapes, dipp_tensor *outputs);
 /* Checks that x is a live handle of g; records an error naming what otherwise. */
 bool dipp_usable(dipp_graph *g, dipp_tensor x, const char *what);
+/* x itself when it has this shape, as a plugin has to record it; else fails, naming who gave it, and returns DIPP_NONE. */
+dipp_tensor dipp_expect_shape(dipp_graph *g, dipp_tensor x, const dipp_shape *expected, const char *who);
 /* The same, and that it is of compute or wide numbers. */
 bool dipp_usable_float(dipp_graph *g, dipp_tensor x, const char *what);
 /* Declares the parameters of a layer under its name and its other names: weight of the given shape [out, in, ...] and,

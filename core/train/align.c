@@ -10,9 +10,8 @@
 
 /* Sums over an iteration that become its row of metrics. */
 typedef struct iteration {
-    double ta_loss, ta_norm, ta_bins[4], ta_counts[4];
     double stats[DIPP_ALIGN_STATS], ikl, cfg_reward, scores[DIPP_MAX_REWARDS], scales[DIPP_MAX_REWARDS], norm;
-    bool applied, ta_skipped, scored[DIPP_MAX_REWARDS];
+    bool applied, scored[DIPP_MAX_REWARDS];
 } iteration;
 
 /* ---- Host side of a micro-batch: prompts, noise keys, times ---- */
@@ -68,14 +67,26 @@ static void generate(dipp_align *align, uint32_t stream, int64_t step, uint32_t 
 
 /* ---- The parts of an iteration ---- */
 
+dipp_status dipp_align_pause(const dipp_align *align, dipp_error *error)
+{
+    const dipp_align_observer *observer = align->observer;
+    if (!observer || !observer->stopping || !observer->stopping(observer->context))
+        return DIPP_OK;
+    return dipp_fail(error, DIPP_E_INTERRUPTED, "interrupted in iteration %lld", (long long)align->step + 1);
+}
+
 /* One update of the TA on fresh samples of the generator. */
-static dipp_status teach(dipp_align *align, iteration *row, dipp_error *error)
+static dipp_status teach(dipp_align *align, dipp_error *error)
 {
     bool applied;
     const uint64_t seed = align->settings.seed;
     const dipp_network ta = dipp_ta_network(align->models);
-    int64_t at = align->ta_steps++;
+    const int64_t at = align->ta_steps;
+    dipp_taught taught = align->taught;
     for (uint32_t first = 0; first < align->settings.batch; first += align->n) {
+        dipp_status paused = dipp_align_pause(align, error);
+        if (paused != DIPP_OK)
+            return paused;
         choose_prompts(align, DIPP_STREAM_TA_PROMPT, at, first);
         encode_prompts(align);
         generate(align, DIPP_STREAM_TA_Z, at, first);
@@ -92,13 +103,26 @@ static dipp_status teach(dipp_align *align, iteration *row, dipp_error *error)
         for (uint32_t i = 0; i < align->n; i++) {
             double level = log(align->levels.sigma[i] / align->levels.alpha[i]);
             int bin = level < -1.5 ? 0 : level < -0.5 ? 1 : level < 0.5 ? 2 : 3;
-            row->ta_loss += align->per_sample[i];
-            row->ta_bins[bin] += align->per_sample[i] * align->settings.batch;
-            row->ta_counts[bin] += 1;
+            taught.loss += align->per_sample[i];
+            taught.bins[bin] += align->per_sample[i] * align->settings.batch;
+            taught.counts[bin] += 1;
         }
     }
-    dipp_status status = dipp_updater_step(&align->ta_update, &row->ta_norm, &applied, error);
-    row->ta_skipped = row->ta_skipped || !applied;
+    dipp_status status = dipp_updater_step(&align->ta_update, &taught.norm, &applied, error);
+    if (status != DIPP_OK)
+        return status;
+    taught.skipped += !applied;
+    align->taught = taught;
+    align->ta_steps++;
+    return DIPP_OK;
+}
+
+/* Teaches until the TA has had so many updates in all: what an interrupted run did of them is not done again. */
+static dipp_status teach_until(dipp_align *align, int64_t updates, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    while (align->teach && align->ta_steps < updates && status == DIPP_OK)
+        status = teach(align, error);
     return status;
 }
 
@@ -228,18 +252,24 @@ static void combine(dipp_align *align, iteration *row)
 /* One iteration of Algorithm 1. */
 static dipp_status iterate(dipp_align *align, iteration *row, dipp_error *error)
 {
-    dipp_status status = DIPP_OK;
-    for (uint32_t k = 0; align->teach && k < align->settings.ta_updates && status == DIPP_OK; k++)
-        status = teach(align, row, error);
+    const dipp_align_settings *settings = &align->settings;
+    dipp_status status =
+        teach_until(align, settings->ta_warmup + (align->step + 1) * (int64_t)settings->ta_updates, error);
     if (status != DIPP_OK)
         return status;
     for (uint32_t first = 0; first < align->settings.batch; first += align->n) {
+        if ((status = dipp_align_pause(align, error)) != DIPP_OK)
+            return status;
         choose_prompts(align, DIPP_STREAM_PROMPT, align->step, first);
         encode_prompts(align);
         generate(align, DIPP_STREAM_Z, align->step, first);
         if (align->diverge)
             diverge(align, first, row);
-        status = score(align, first, row, error);
+        status = dipp_align_pause(align, error);
+        if (status == DIPP_OK)
+            status = score(align, first, row, error);
+        if (status == DIPP_OK)
+            status = dipp_align_pause(align, error);
         if (status != DIPP_OK)
             return status;
         combine(align, row);
@@ -283,7 +313,7 @@ static const char *reward_metric(const dipp_models *models, const char *what, ui
     return out;
 }
 
-static void report(dipp_align *align, const iteration *row, const dipp_align_observer *observer)
+static void report(dipp_align *align, const iteration *row)
 {
     static const char *const bins[4] = {"train/ta_loss_low", "train/ta_loss_mid_low", "train/ta_loss_mid_high",
                                         "train/ta_loss_high"};
@@ -292,11 +322,12 @@ static void report(dipp_align *align, const iteration *row, const dipp_align_obs
     metric_list list = {.count = 0};
     double updates = align->settings.ta_updates ? align->settings.ta_updates : 1, total_reward = 0;
     if (align->teach) {
-        add_metric(&list, "train/ta_loss", row->ta_loss / updates);
-        add_metric(&list, "train/ta_grad_norm", row->ta_norm);
+        const dipp_taught *taught = &align->taught;
+        add_metric(&list, "train/ta_loss", taught->loss / updates);
+        add_metric(&list, "train/ta_grad_norm", taught->norm);
         for (int i = 0; i < 4; i++)
-            if (row->ta_counts[i] > 0)
-                add_metric(&list, bins[i], row->ta_bins[i] / row->ta_counts[i]);
+            if (taught->counts[i] > 0)
+                add_metric(&list, bins[i], taught->bins[i] / taught->counts[i]);
     }
     if (align->diverge) {
         add_metric(&list, "ikl", row->ikl);
@@ -325,7 +356,7 @@ static void report(dipp_align *align, const iteration *row, const dipp_align_obs
     }
     add_metric(&list, "train/grad_norm", row->norm);
     add_metric(&list, "train/skipped", (double)align->skipped);
-    observer->metrics(observer->context, align->step, list.names, list.values, list.count);
+    align->observer->metrics(align->observer->context, align->step, list.names, list.values, list.count);
 }
 
 /* ---- Doors ---- */
@@ -480,17 +511,17 @@ void dipp_align_destroy(dipp_align **pointer)
 /* The TA alone, before the generator's first step: else the first gradients are pure guidance. */
 static dipp_status warm_up(dipp_align *align, dipp_error *error)
 {
-    dipp_status status = DIPP_OK;
-    iteration row = {0};
-    while (align->teach && align->ta_steps < align->settings.ta_warmup && status == DIPP_OK)
-        status = teach(align, &row, error);
+    dipp_status status = teach_until(align, align->settings.ta_warmup, error);
+    if (status == DIPP_OK)
+        align->taught = (dipp_taught){0};
     return status;
 }
 
-dipp_status dipp_align_run(dipp_align *align, const dipp_align_observer *observer, dipp_error *error)
+static dipp_status run(dipp_align *align, dipp_error *error)
 {
+    const dipp_align_observer *observer = align->observer;
     dipp_status status = DIPP_OK;
-    if (align->step == 0) {
+    if (align->step == 0 && align->ta_steps <= align->settings.ta_warmup) {
         status = warm_up(align, error);
         if (status == DIPP_OK && observer->after_step)
             status = observer->after_step(observer->context, align, 0, error);
@@ -500,21 +531,26 @@ dipp_status dipp_align_run(dipp_align *align, const dipp_align_observer *observe
         status = iterate(align, &row, error);
         if (status != DIPP_OK)
             break;
-        bool whole = row.applied && !row.ta_skipped;
+        bool whole = row.applied && !align->taught.skipped;
         align->skipped += !whole;
         align->nonfinite = whole ? 0 : align->nonfinite + 1;
         align->step++;
         if (observer->metrics)
-            report(align, &row, observer);
-        if (align->settings.max_nonfinite && align->nonfinite >= align->settings.max_nonfinite)
-            return dipp_fail(
-                error, DIPP_E_NUMERIC,
-                "%lld updates in a row were not finite, the last at iteration %lld; try a smaller learning "
-                "rate, reward scale or cfg_omega",
-                (long long)align->nonfinite, (long long)align->step);
-        if (observer->after_step)
+            report(align, &row);
+        align->taught = (dipp_taught){0};
+        status = dipp_check_updates(align->nonfinite, align->settings.max_nonfinite, align->skipped, align->step,
+                                    align->settings.steps, "learning rate, reward scale or cfg_omega", error);
+        if (status == DIPP_OK && observer->after_step)
             status = observer->after_step(observer->context, align, align->step, error);
     }
+    return status;
+}
+
+dipp_status dipp_align_run(dipp_align *align, const dipp_align_observer *observer, dipp_error *error)
+{
+    align->observer = observer;
+    dipp_status status = run(align, error);
+    align->observer = NULL;
     return status;
 }
 

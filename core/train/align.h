@@ -52,6 +52,8 @@ typedef struct dipp_align_observer {
     void (*metrics)(void *context, int64_t step, const char *const *names, const double *values, size_t count);
     /* After each iteration, and once before the first (step 0 of a fresh run). Anything but DIPP_OK ends the loop. */
     dipp_status (*after_step)(void *context, dipp_align *align, int64_t step, dipp_error *error);
+    /* Asked between the programs of an iteration, which may take minutes; true ends the loop with DIPP_E_INTERRUPTED. */
+    bool (*stopping)(void *context);
 } dipp_align_observer;
 
 /* Records all programs, plans the iteration and allocates it. models and prompts must outlive it; models' sets hold the
@@ -61,14 +63,17 @@ dipp_status dipp_align_create(dipp_models *models, const dipp_prompt_table *prom
                               dipp_error *error);
 void dipp_align_destroy(dipp_align **align);
 
-/* Runs until settings.steps iterations are done. DIPP_E_NUMERIC when updates keep being skipped. */
+/* Runs until settings.steps iterations are done. DIPP_E_NUMERIC when updates keep being skipped, or all were.
+ * DIPP_E_INTERRUPTED when the observer stops it inside an iteration: the updates that were made are kept, the gradient that
+ * was being summed is not, so that all that is left to do with the alignment is to save and destroy it. */
 dipp_status dipp_align_run(dipp_align *align, const dipp_align_observer *observer, dipp_error *error);
 
 int64_t dipp_align_step_count(const dipp_align *align); /* finished iterations */
 int64_t dipp_align_images_seen(const dipp_align *align);
 
-/* Everything that is needed to go on bit for bit: generator, average, TA, both optimizers, counters. One safetensors file,
- * written atomically; sha256 [65] may be NULL. Reading checks that it belongs to these settings' seed and shapes. */
+/* Everything that is needed to go on bit for bit: generator, average, TA, both optimizers, counters, and inside an iteration
+ * what the TA has learnt so far. One safetensors file, written atomically; sha256 [65] may be NULL. Reading checks that it
+ * belongs to these settings' seed and shapes. */
 dipp_status dipp_align_save(const dipp_align *align, const char *path, char *sha256, dipp_error *error);
 dipp_status dipp_align_load(dipp_align *align, const char *path, dipp_error *error);
 

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { MAX_BLOCKS = 7, COUNTERS = 8 };
+enum { MAX_BLOCKS = 7, COUNTERS = 19 };
 
 static uint32_t collect(const dipp_align *align, dipp_checkpoint_block blocks[MAX_BLOCKS])
 {
@@ -25,14 +25,25 @@ static uint32_t collect(const dipp_align *align, dipp_checkpoint_block blocks[MA
 
 static void counters_of(dipp_align *align, dipp_checkpoint_counter counters[COUNTERS])
 {
-    counters[0] = (dipp_checkpoint_counter){"step", &align->step};
-    counters[1] = (dipp_checkpoint_counter){"ta_steps", &align->ta_steps};
-    counters[2] = (dipp_checkpoint_counter){"skipped", &align->skipped};
-    counters[3] = (dipp_checkpoint_counter){"generator_updates", &align->generator_update.done};
-    counters[4] = (dipp_checkpoint_counter){"generator_attempts", &align->generator_update.attempts};
-    counters[5] = (dipp_checkpoint_counter){"ta_updates", &align->ta_update.done};
-    counters[6] = (dipp_checkpoint_counter){"ta_attempts", &align->ta_update.attempts};
-    counters[7] = (dipp_checkpoint_counter){"nonfinite", &align->nonfinite};
+    static const char *const sums[4] = {"taught.sum.0", "taught.sum.1", "taught.sum.2", "taught.sum.3"};
+    static const char *const counts[4] = {"taught.count.0", "taught.count.1", "taught.count.2", "taught.count.3"};
+    uint32_t i = 0;
+    counters[i++] = (dipp_checkpoint_counter){"step", .value = &align->step};
+    counters[i++] = (dipp_checkpoint_counter){"ta_steps", .value = &align->ta_steps};
+    counters[i++] = (dipp_checkpoint_counter){"skipped", .value = &align->skipped};
+    counters[i++] = (dipp_checkpoint_counter){"generator_updates", .value = &align->generator_update.done};
+    counters[i++] = (dipp_checkpoint_counter){"generator_attempts", .value = &align->generator_update.attempts};
+    counters[i++] = (dipp_checkpoint_counter){"ta_updates", .value = &align->ta_update.done};
+    counters[i++] = (dipp_checkpoint_counter){"ta_attempts", .value = &align->ta_update.attempts};
+    counters[i++] = (dipp_checkpoint_counter){"nonfinite", .value = &align->nonfinite};
+    /* Files of before a checkpoint could lie inside an iteration lack the rest, which is 0 between iterations. */
+    counters[i++] = (dipp_checkpoint_counter){"taught.skipped", .value = &align->taught.skipped, .may_lack = true};
+    counters[i++] = (dipp_checkpoint_counter){"taught.loss", .number = &align->taught.loss, .may_lack = true};
+    counters[i++] = (dipp_checkpoint_counter){"taught.norm", .number = &align->taught.norm, .may_lack = true};
+    for (int k = 0; k < 4; k++) {
+        counters[i++] = (dipp_checkpoint_counter){sums[k], .number = &align->taught.bins[k], .may_lack = true};
+        counters[i++] = (dipp_checkpoint_counter){counts[k], .number = &align->taught.counts[k], .may_lack = true};
+    }
 }
 
 static void identity_of(const dipp_align *align, char *out, size_t size)

@@ -29,13 +29,15 @@ static dipp_status ask(dipp_align *align, uint32_t i, uint32_t count, bool want_
 {
     const dipp_reward_model *reward = &align->models->rewards[i];
     dipp_opaque_scratch *scratch = &align->opaque;
+    dipp_status status = dipp_align_pause(align, error); /* a judge may take its time over each call */
+    if (status != DIPP_OK)
+        return status;
     for (uint32_t k = 0; k < count; k++)
         scratch->scores[k] = NAN; /* what a plugin forgets is not a score */
     *has_gradient = false;
     dipp_fail(error, DIPP_E_PLUGIN, "it failed without saying why"); /* unless it does */
-    dipp_status status =
-        reward->vtable->score(reward->self, scratch->pictures, &align->models->picture, scratch->prompts, count,
-                              scratch->scores, want_gradient ? scratch->gradient : NULL, has_gradient, error);
+    status = reward->vtable->score(reward->self, scratch->pictures, &align->models->picture, scratch->prompts, count,
+                                   scratch->scores, want_gradient ? scratch->gradient : NULL, has_gradient, error);
     if (status != DIPP_OK)
         dipp_error_context(error, "reward %s", reward->plugin->name);
     return status;

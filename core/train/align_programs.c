@@ -2,6 +2,8 @@
  * reference and rewards never share a tape with the generator. */
 #include "train/align_programs.h"
 
+#include "tensor/graph.h"
+
 #include <stdio.h>
 
 /* tokens -> condition parts, and the null prompt's parts spread over the batch. */
@@ -113,8 +115,8 @@ static dipp_status record_reward(dipp_align *align, uint32_t i, dipp_error *erro
         text = (dipp_prompt){dipp_input(g, "tokens", DIPP_INT32, shape), dipp_input(g, "mask", DIPP_WIDE, shape)};
     }
     dipp_tensor pictures = dipp_record_pictures(models, g, decoder, x0, align->settings.clamp);
-    dipp_tensor scores =
-        dipp_cast(g, reward->vtable->record(reward->self, g, own, pictures, text, DIPP_REWARD_ALIGN), DIPP_WIDE);
+    dipp_tensor given = reward->vtable->record(reward->self, g, own, pictures, text, DIPP_REWARD_ALIGN);
+    dipp_tensor scores = dipp_cast(g, dipp_expect_shape(g, given, &DIPP_SHAPE(align->n), "the reward"), DIPP_WIDE);
     dipp_tensor dx;
     dipp_gradients(g, 1, &scores, &seed, 1, &x0, &dx);
     /* A score that is not finite must spoil the step even where its gradient is finite (log of a negative number). */

@@ -18,6 +18,12 @@ typedef struct dipp_host_levels {
     double *t, *network_t, *alpha, *sigma, *weight; /* each [micro_batch] */
 } dipp_host_levels;
 
+/* Sums over the TA's updates of an iteration that become its metrics; zero between iterations. */
+typedef struct dipp_taught {
+    double loss, norm, bins[4], counts[4]; /* bins: by noise level */
+    int64_t skipped;
+} dipp_taught;
+
 /* |divergence|^2 |cfg|^2 |reward|^2 divergence.cfg divergence.reward cfg.reward */
 enum { DIPP_ALIGN_STATS = 6 };
 
@@ -39,6 +45,8 @@ struct dipp_align {
     dipp_ikl_table *ikl_table;
 
     int64_t step, nonfinite, skipped, ta_steps;
+    dipp_taught taught;                  /* in the iteration that is under way */
+    const dipp_align_observer *observer; /* during a run, else NULL */
     /* host scratch, each [n] or [n, L] */
     dipp_host_levels levels, cfg_levels;
     uint32_t *rows;
@@ -49,6 +57,8 @@ struct dipp_align {
     dipp_opaque_scratch opaque;
 };
 
+/* DIPP_E_INTERRUPTED once the observer stops the run. */
+dipp_status dipp_align_pause(const dipp_align *align, dipp_error *error);
 dipp_status dipp_align_record(dipp_align *align, dipp_error *error);
 dipp_status dipp_align_plan(dipp_align *align, dipp_plan_report *report, dipp_error *error);
 dipp_status dipp_align_bind(dipp_align *align, dipp_error *error);

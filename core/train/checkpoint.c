@@ -5,6 +5,7 @@
 #include "weights/weights.h"
 #include "weights/writer.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,10 @@ dipp_status dipp_checkpoint_write(const char *path, const char *kind, const char
         status = dipp_weights_writer_metadata(writer, "dipp.identity", identity, error);
     for (uint32_t i = 0; i < counter_count && status == DIPP_OK; i++) {
         char value[32];
-        snprintf(value, sizeof value, "%lld", (long long)*counters[i].value);
+        if (counters[i].number)
+            snprintf(value, sizeof value, "%.17g", *counters[i].number);
+        else
+            snprintf(value, sizeof value, "%lld", (long long)*counters[i].value);
         status = dipp_weights_writer_metadata(writer, counters[i].name, value, error);
     }
     for (uint32_t i = 0; i < block_count && status == DIPP_OK; i++) {
@@ -64,8 +68,28 @@ static dipp_status check_metadata(const dipp_weights *weights, const char *path,
                      found ? found : "absent", expected);
 }
 
+/* Checks how a counter stands in a file, to its last character, and takes it over when asked. */
+static dipp_status read_counter(const dipp_weights *weights, const char *path, const dipp_checkpoint_counter *counter,
+                                bool take, dipp_error *error)
+{
+    const char *text = dipp_weights_metadata(weights, counter->name);
+    char *end = NULL;
+    errno = 0;
+    double number = counter->number && text ? strtod(text, &end) : 0.0;
+    int64_t value = !counter->number && text ? strtoll(text, &end, 10) : 0;
+    if (!text && counter->may_lack)
+        return DIPP_OK;
+    if (!text || end == text || *end || (!counter->number && errno == ERANGE))
+        return dipp_fail(error, DIPP_E_FORMAT, "%s: %s is %s", path, counter->name, text ? "no number" : "missing");
+    if (take && counter->number)
+        *counter->number = number;
+    else if (take)
+        *counter->value = value;
+    return DIPP_OK;
+}
+
 static dipp_status read_block(const dipp_weights *weights, const char *path, const dipp_checkpoint_block *block,
-                              dipp_error *error)
+                              bool take, dipp_error *error)
 {
     const dipp_weight_tensor *tensor = dipp_weights_find(weights, block->name);
     bool wide = is_double(block->set);
@@ -73,6 +97,8 @@ static dipp_status read_block(const dipp_weights *weights, const char *path, con
     if (!tensor || tensor->count != count || tensor->dtype != (wide ? DIPP_WEIGHT_F64 : DIPP_WEIGHT_F32))
         return dipp_fail(error, DIPP_E_FORMAT, "%s: %s is %s", path, block->name,
                          tensor ? "of another size or dtype" : "missing");
+    if (!take)
+        return DIPP_OK;
     void *copy = dipp_allocate(tensor->bytes + 1);
     if (!copy)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory to read a checkpoint");
@@ -92,13 +118,12 @@ dipp_status dipp_checkpoint_read(const char *path, const char *kind, const char 
         status = check_metadata(weights, path, "dipp.kind", kind, error);
     if (status == DIPP_OK)
         status = check_metadata(weights, path, "dipp.identity", identity, error);
-    for (uint32_t i = 0; i < counter_count && status == DIPP_OK; i++)
-        if (!dipp_weights_metadata(weights, counters[i].name))
-            status = dipp_fail(error, DIPP_E_FORMAT, "%s: %s is missing", path, counters[i].name);
-    for (uint32_t i = 0; i < block_count && status == DIPP_OK; i++)
-        status = read_block(weights, path, &blocks[i], error);
-    for (uint32_t i = 0; i < counter_count && status == DIPP_OK; i++)
-        *counters[i].value = strtoll(dipp_weights_metadata(weights, counters[i].name), NULL, 10);
+    for (int take = 0; take < 2; take++) { /* all is looked at before anything is changed */
+        for (uint32_t i = 0; i < counter_count && status == DIPP_OK; i++)
+            status = read_counter(weights, path, &counters[i], take, error);
+        for (uint32_t i = 0; i < block_count && status == DIPP_OK; i++)
+            status = read_block(weights, path, &blocks[i], take, error);
+    }
     dipp_weights_destroy(&weights);
     return status;
 }

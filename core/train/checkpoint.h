@@ -13,7 +13,9 @@ typedef struct dipp_checkpoint_block {
 
 typedef struct dipp_checkpoint_counter {
     const char *name;
-    int64_t *value;
+    int64_t *value; /* or */
+    double *number; /* NaN and infinities are kept as such */
+    bool may_lack;  /* a file without it is fine and leaves it as it is */
 } dipp_checkpoint_counter;
 
 /* kind names what the file is ("dipp.align"); identity is compared on reading, e.g. seed and shapes as text. f32 sets are
@@ -22,6 +24,7 @@ dipp_status dipp_checkpoint_write(const char *path, const char *kind, const char
                                   const dipp_checkpoint_block *blocks, uint32_t block_count,
                                   const dipp_checkpoint_counter *counters, uint32_t counter_count, char *sha256,
                                   dipp_error *error);
+/* DIPP_E_FORMAT: the file is not such a checkpoint, or not whole; nothing has been changed then. */
 dipp_status dipp_checkpoint_read(const char *path, const char *kind, const char *identity,
                                  const dipp_checkpoint_block *blocks, uint32_t block_count,
                                  const dipp_checkpoint_counter *counters, uint32_t counter_count, dipp_error *error);

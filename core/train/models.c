@@ -1,6 +1,7 @@
 #include "train/models.h"
 
 #include "base/memory.h"
+#include "train/claims.h"
 #include "train/streams.h"
 
 #include <math.h>
@@ -52,31 +53,42 @@ dipp_condition dipp_encode_text(const dipp_models *models, dipp_graph *g, dipp_p
 {
     if (!models->space.token_length)
         return (dipp_condition){0};
-    return models->reference->encode_text(models->reference_self, g, p, text);
+    if (dipp_graph_failed(g))
+        return (dipp_condition){0};
+    return dipp_expect_condition(g, models->reference->encode_text(models->reference_self, g, p, text),
+                                 dipp_dim(g, text.tokens, 0));
 }
 
 /* The condition of one sample, recorded and thrown away: its parts' dtypes and shapes. */
-static uint32_t condition_of_one(const dipp_models *models, dipp_dtype dtypes[4], dipp_shape shapes[4])
+static dipp_status condition_of_one(const dipp_models *models, dipp_dtype dtypes[4], dipp_shape shapes[4],
+                                    uint32_t *count, dipp_error *error)
 {
     dipp_graph *g = NULL;
-    uint32_t count = 0;
-    if (!models->space.token_length || dipp_graph_create("condition", &g, NULL) != DIPP_OK)
-        return 0;
+    *count = 0;
+    if (!models->space.token_length)
+        return DIPP_OK;
+    dipp_status status = dipp_graph_create("condition", &g, error);
+    if (status != DIPP_OK)
+        return status;
     dipp_params p = dipp_graph_slot(g, "text", models->text_layout, false);
     dipp_condition c = dipp_encode_text(models, g, p, dipp_text_inputs(models, g, "", 1));
-    for (; count < c.count && count < 4; count++) {
-        dtypes[count] = dipp_dtype_of(g, c.parts[count]);
-        shapes[count] = dipp_shape_of(g, c.parts[count]);
+    for (; *count < c.count; ++*count) {
+        dtypes[*count] = dipp_dtype_of(g, c.parts[*count]);
+        shapes[*count] = dipp_shape_of(g, c.parts[*count]);
     }
+    status = dipp_graph_status(g, error);
     dipp_graph_destroy(&g);
-    return count;
+    if (status == DIPP_OK && !*count)
+        status = dipp_fail(error, DIPP_E_PLUGIN, "the reference takes text, but encode_text gives no condition");
+    return status;
 }
 
 void dipp_condition_part(const dipp_models *models, uint32_t i, int64_t batch, dipp_dtype *dtype, dipp_shape *shape)
 {
     dipp_dtype dtypes[4] = {0};
     dipp_shape shapes[4] = {0};
-    condition_of_one(models, dtypes, shapes);
+    uint32_t count;
+    condition_of_one(models, dtypes, shapes, &count, NULL);
     *dtype = dtypes[i];
     *shape = shapes[i];
     shape->dims[0] = batch;
@@ -116,9 +128,11 @@ dipp_tensor dipp_record_generator_from(const dipp_models *models, dipp_graph *g,
 {
     const dipp_generator_info *info = &models->generator_info;
     const dipp_generator_steps *steps = &models->steps;
-    if (info->takes_noise)
-        return dipp_cast(g, models->generator->generate(models->generator_self, g, p, z[0], (dipp_level){0}, c),
-                         DIPP_WIDE);
+    if (info->takes_noise) {
+        dipp_shape shape = dipp_shape_of(g, z[0]);
+        dipp_tensor made = models->generator->generate(models->generator_self, g, p, z[0], (dipp_level){0}, c);
+        return dipp_cast(g, dipp_expect_shape(g, made, &shape, "the generator"), DIPP_WIDE);
+    }
     dipp_network network = {models->generator->generate, models->generator_self, info->parameterisation,
                             info->sigma_data};
     int64_t batch = dipp_dim(g, z[0], 0);
@@ -150,8 +164,13 @@ dipp_tensor dipp_record_generator(const dipp_models *models, dipp_graph *g, dipp
 dipp_tensor dipp_record_pictures(const dipp_models *models, dipp_graph *g, dipp_params decoder, dipp_tensor x0,
                                  int clamp)
 {
-    dipp_tensor pictures =
-        models->reference->decode ? models->reference->decode(models->reference_self, g, decoder, x0) : x0;
+    dipp_tensor pictures = x0;
+    if (models->reference->decode) {
+        pictures = models->reference->decode(models->reference_self, g, decoder, x0);
+        dipp_shape expected = dipp_picture_batch_shape(models, dipp_dim(g, x0, 0)); /* known once declared */
+        if (models->picture.rank)
+            dipp_expect_shape(g, pictures, &expected, "the reference's decode");
+    }
     if (!models->space.images || clamp == 0)
         return pictures;
     return dipp_clamp(g, pictures, 0.0, 1.0, clamp == 1 ? DIPP_CLAMP_HARD : DIPP_CLAMP_STRAIGHT_THROUGH);
@@ -170,12 +189,11 @@ static dipp_status create_reward(dipp_models *models, const dipp_model_choice *c
         reward->info.struct_size = sizeof reward->info;
         status = reward->vtable->info(reward->self, &reward->info, error);
     }
+    if (status == DIPP_OK)
+        status = dipp_check_reward_info(reward->vtable, &reward->info, error);
     if (status == DIPP_OK && reward->info.images != models->space.images)
         return dipp_fail(error, DIPP_E_INVALID, "reward %s scores %s, but the reference gives %s", choice->plugin->name,
                          reward->info.images ? "pictures" : "vectors", models->space.images ? "pictures" : "vectors");
-    if (status == DIPP_OK && !(reward->info.opaque ? reward->vtable->score != NULL : reward->vtable->record != NULL))
-        return dipp_fail(error, DIPP_E_PLUGIN, "reward %s says that it is %s, but has no %s", choice->plugin->name,
-                         reward->info.opaque ? "opaque" : "recorded", reward->info.opaque ? "score" : "record");
     if (status != DIPP_OK)
         dipp_error_context(error, "reward %s", choice->plugin->name);
     return status;
@@ -226,6 +244,8 @@ static dipp_status create_instances(dipp_models *models, const dipp_models_optio
     models->space.struct_size = sizeof models->space;
     if (status == DIPP_OK)
         status = models->reference->space(models->reference_self, &models->space, error);
+    if (status == DIPP_OK)
+        status = dipp_check_space(models->reference, &models->space, error);
     if (status != DIPP_OK)
         return dipp_error_context(error, "reference %s", options->reference.plugin->name);
     models->schedule = models->space.schedule;
@@ -246,6 +266,8 @@ static dipp_status create_instances(dipp_models *models, const dipp_models_optio
         status = models->ta->create(options->ta.parameters, options->host, &models->ta_self, error);
         if (status == DIPP_OK)
             status = models->ta->space(models->ta_self, &models->ta_space, error);
+        if (status == DIPP_OK)
+            status = dipp_check_space(models->ta, &models->ta_space, error);
         if (status != DIPP_OK)
             return dipp_error_context(error, "TA %s", options->ta.plugin->name);
         if (!dipp_same_shape(&models->ta_space.sample, &models->space.sample))
@@ -259,6 +281,8 @@ static dipp_status create_instances(dipp_models *models, const dipp_models_optio
         models->generator_info.struct_size = sizeof models->generator_info;
         if (status == DIPP_OK)
             status = models->generator->info(models->generator_self, &models->generator_info, error);
+        if (status == DIPP_OK)
+            status = dipp_check_generator_info(&models->generator_info, error);
         if (status != DIPP_OK)
             return dipp_error_context(error, "generator %s", options->generator.plugin->name);
         if (!dipp_same_shape(&models->generator_info.sample, &models->space.sample)) {
@@ -281,10 +305,18 @@ static void declare_pictures(dipp_models *models, dipp_graph *g, dipp_params dec
                              bool encodes)
 {
     dipp_shape shape = dipp_shape_of(g, pictures), sample = dipp_batch_shape(models, 1);
-    models->picture = (dipp_shape){.rank = shape.rank ? shape.rank - 1 : 0};
+    bool good = models->space.images ? shape.rank == 4 && shape.dims[1] == 3 : shape.rank > 1;
+    if (!dipp_graph_failed(g) && (!good || shape.dims[0] != 1)) {
+        char text[160];
+        dipp_graph_fail(g, "the reference's decode gives %s for one sample; expected [1, %s]",
+                        dipp_shape_text(&shape, text, sizeof text), models->space.images ? "3, height, width" : "...");
+    }
+    if (dipp_graph_failed(g))
+        return;
+    models->picture = (dipp_shape){.rank = shape.rank - 1};
     for (uint32_t i = 0; i < models->picture.rank; i++)
         models->picture.dims[i] = shape.dims[i + 1];
-    if (!encodes || !models->reference->encode || dipp_graph_failed(g))
+    if (!encodes || !models->reference->encode)
         return;
     dipp_tensor back =
         models->reference->encode(models->reference_self, g, decoder, dipp_input(g, "pictures", DIPP_WIDE, shape));
@@ -301,10 +333,9 @@ static dipp_status declare(dipp_models *models, bool encodes, dipp_error *error)
     dipp_graph *g;
     dipp_dtype dtypes[4];
     dipp_shape shapes[4];
-    models->condition_parts = condition_of_one(models, dtypes, shapes);
-    if (models->space.token_length && !models->condition_parts)
-        return dipp_fail(error, DIPP_E_PLUGIN, "the reference takes text, but encode_text gives no condition");
-    dipp_status status = dipp_graph_create("declaration", &g, error);
+    dipp_status status = condition_of_one(models, dtypes, shapes, &models->condition_parts, error);
+    if (status == DIPP_OK)
+        status = dipp_graph_create("declaration", &g, error);
     if (status != DIPP_OK)
         return status;
     dipp_params reference = dipp_graph_slot(g, "reference", models->reference_layout, false);
@@ -335,12 +366,9 @@ static dipp_status declare(dipp_models *models, bool encodes, dipp_error *error)
         }
         dipp_tensor score = reward->vtable->record(reward->self, g, dipp_graph_slot(g, "reward", reward->layout, false),
                                                    pictures, text, DIPP_REWARD_ALIGN);
-        dipp_shape shape = dipp_shape_of(g, score), one = DIPP_SHAPE(1);
-        if (!dipp_graph_failed(g) && !dipp_same_shape(&shape, &one)) {
-            char a[96];
-            dipp_graph_fail(g, "reward %s returns scores %s for one sample; [N] is expected", reward->plugin->name,
-                            dipp_shape_text(&shape, a, sizeof a));
-        }
+        char who[96];
+        snprintf(who, sizeof who, "reward %s", reward->plugin->name);
+        dipp_expect_shape(g, score, &DIPP_SHAPE(1), who);
     }
     status = dipp_graph_status(g, error);
     dipp_graph_destroy(&g);

@@ -25,6 +25,21 @@ double dipp_average_decay(const dipp_average_settings *settings, int64_t batch)
     return settings->half_life_images > 0 ? exp2(-(double)batch / settings->half_life_images) : settings->decay;
 }
 
+dipp_status dipp_check_updates(int64_t in_a_row, int64_t limit, int64_t skipped, int64_t step, int64_t steps,
+                               const char *smaller, dipp_error *error)
+{
+    if (limit && in_a_row >= limit)
+        return dipp_fail(error, DIPP_E_NUMERIC,
+                         "%lld updates in a row were not finite, the last at iteration %lld; try a smaller %s",
+                         (long long)in_a_row, (long long)step, smaller);
+    if (step == steps && skipped == steps)
+        return dipp_fail(error, DIPP_E_NUMERIC,
+                         "none of the %lld updates was finite, so nothing was learnt; look at the weights that it "
+                         "started from, and try a smaller %s",
+                         (long long)steps, smaller);
+    return DIPP_OK;
+}
+
 dipp_status dipp_updater_record(dipp_updater *updater, const char *name, dipp_layout *layout, dipp_backend *backend,
                                 const dipp_optimizer_settings *settings, bool ema, dipp_error *error)
 {

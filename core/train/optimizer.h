@@ -24,6 +24,12 @@ typedef struct dipp_average_settings {
 double dipp_learning_rate(const dipp_optimizer_settings *settings, int64_t n, int64_t total);
 double dipp_average_decay(const dipp_average_settings *settings, int64_t batch);
 
+/* What becomes of a run whose updates are not finite: DIPP_E_NUMERIC when so many as limit (0: any number) were skipped in a
+ * row, or every one was when the run's last step is done, for then nothing was learnt. step and skipped count from the run's
+ * start; smaller says what to lower. */
+dipp_status dipp_check_updates(int64_t in_a_row, int64_t limit, int64_t skipped, int64_t step, int64_t steps,
+                               const char *smaller, dipp_error *error);
+
 /* A program that updates one parameter set, with its place in a plan. */
 typedef struct dipp_updater {
     dipp_program *program;

@@ -184,12 +184,15 @@ static dipp_status load_samples(dipp_pretrain *pretrain, uint32_t first, dipp_er
     return status;
 }
 
-/* One update on fresh samples. */
-static dipp_status iterate(dipp_pretrain *pretrain, double *loss, double *norm, bool *applied, dipp_error *error)
+/* One update on fresh samples; nothing has changed when the observer stops it. */
+static dipp_status iterate(dipp_pretrain *pretrain, const dipp_pretrain_observer *observer, double *loss, double *norm,
+                           bool *applied, dipp_error *error)
 {
     dipp_status status = DIPP_OK;
     *loss = 0;
     for (uint32_t first = 0; first < pretrain->settings.batch && status == DIPP_OK; first += pretrain->n) {
+        if (observer->stopping && observer->stopping(observer->context))
+            return dipp_fail(error, DIPP_E_INTERRUPTED, "interrupted in iteration %lld", (long long)pretrain->step + 1);
         status = load_samples(pretrain, first, error);
         if (status != DIPP_OK)
             return status;
@@ -219,7 +222,7 @@ dipp_status dipp_pretrain_run(dipp_pretrain *pretrain, const dipp_pretrain_obser
         double values[4];
         bool applied = false;
         values[2] = dipp_learning_rate(&pretrain->settings.optimizer, pretrain->step, pretrain->settings.steps);
-        status = iterate(pretrain, &values[0], &values[1], &applied, error);
+        status = iterate(pretrain, observer, &values[0], &values[1], &applied, error);
         if (status != DIPP_OK)
             break;
         pretrain->skipped += !applied;
@@ -228,13 +231,9 @@ dipp_status dipp_pretrain_run(dipp_pretrain *pretrain, const dipp_pretrain_obser
         pretrain->step++;
         if (observer->metrics)
             observer->metrics(observer->context, pretrain->step, names, values, 4);
-        if (pretrain->settings.max_nonfinite && pretrain->nonfinite >= pretrain->settings.max_nonfinite)
-            return dipp_fail(
-                error, DIPP_E_NUMERIC,
-                "%lld updates in a row were not finite, the last at iteration %lld; try a smaller learning "
-                "rate",
-                (long long)pretrain->nonfinite, (long long)pretrain->step);
-        if (observer->after_step)
+        status = dipp_check_updates(pretrain->nonfinite, pretrain->settings.max_nonfinite, pretrain->skipped,
+                                    pretrain->step, pretrain->settings.steps, "learning rate", error);
+        if (status == DIPP_OK && observer->after_step)
             status = observer->after_step(observer->context, pretrain, pretrain->step, error);
     }
     return status;
@@ -258,7 +257,7 @@ double dipp_pretrain_flops(const dipp_pretrain *pretrain)
 
 /* ---- Checkpoints ---- */
 
-enum { MAX_BLOCKS = 8, COUNTERS = 6 };
+enum { MAX_BLOCKS = 8, COUNTERS = 7 };
 
 static uint32_t collect(const dipp_pretrain *pretrain, dipp_checkpoint_block *blocks)
 {
@@ -279,12 +278,14 @@ static uint32_t collect(const dipp_pretrain *pretrain, dipp_checkpoint_block *bl
 
 static void counters_of(dipp_pretrain *pretrain, dipp_checkpoint_counter *counters, char *identity, size_t size)
 {
-    counters[0] = (dipp_checkpoint_counter){"step", &pretrain->step};
-    counters[1] = (dipp_checkpoint_counter){"skipped", &pretrain->skipped};
-    counters[2] = (dipp_checkpoint_counter){"net_updates", &pretrain->net_update.done};
-    counters[3] = (dipp_checkpoint_counter){"net_attempts", &pretrain->net_update.attempts};
-    counters[4] = (dipp_checkpoint_counter){"text_updates", &pretrain->text_update.done};
-    counters[5] = (dipp_checkpoint_counter){"text_attempts", &pretrain->text_update.attempts};
+    counters[0] = (dipp_checkpoint_counter){"step", .value = &pretrain->step};
+    counters[1] = (dipp_checkpoint_counter){"skipped", .value = &pretrain->skipped};
+    counters[2] = (dipp_checkpoint_counter){"net_updates", .value = &pretrain->net_update.done};
+    counters[3] = (dipp_checkpoint_counter){"net_attempts", .value = &pretrain->net_update.attempts};
+    counters[4] = (dipp_checkpoint_counter){"text_updates", .value = &pretrain->text_update.done};
+    counters[5] = (dipp_checkpoint_counter){"text_attempts", .value = &pretrain->text_update.attempts};
+    /* Files of before it was kept lack it: the count began anew. */
+    counters[6] = (dipp_checkpoint_counter){"nonfinite", .value = &pretrain->nonfinite, .may_lack = true};
     snprintf(identity, size, "seed %llu batch %u reference %lld", (unsigned long long)pretrain->settings.seed,
              pretrain->settings.batch, (long long)dipp_layout_parameters(pretrain->models->reference_layout));
 }

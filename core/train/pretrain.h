@@ -32,6 +32,7 @@ typedef struct dipp_pretrain_observer {
     void *context;
     void (*metrics)(void *context, int64_t step, const char *const *names, const double *values, size_t count);
     dipp_status (*after_step)(void *context, dipp_pretrain *pretrain, int64_t step, dipp_error *error);
+    bool (*stopping)(void *context); /* as of an alignment: asked before each micro-batch */
 } dipp_pretrain_observer;
 
 /* models were created with train_reference. */
@@ -39,6 +40,7 @@ dipp_status dipp_pretrain_create(dipp_models *models, const dipp_sample_source *
                                  const dipp_pretrain_settings *settings, dipp_plan_report *report, dipp_pretrain **out,
                                  dipp_error *error);
 void dipp_pretrain_destroy(dipp_pretrain **pretrain);
+/* Runs until settings.steps updates are done; ends as dipp_align_run does. */
 dipp_status dipp_pretrain_run(dipp_pretrain *pretrain, const dipp_pretrain_observer *observer, dipp_error *error);
 int64_t dipp_pretrain_step_count(const dipp_pretrain *pretrain);
 int64_t dipp_pretrain_images_seen(const dipp_pretrain *pretrain);

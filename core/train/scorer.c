@@ -1,5 +1,6 @@
 /* A reward plugin as a metric: an instance of its own, recorded in evaluation mode. */
 #include "base/memory.h"
+#include "train/claims.h"
 #include "train/program_io.h"
 #include "train/sampler.h"
 #include "train/streams.h"
@@ -42,7 +43,8 @@ static dipp_status build(dipp_scorer *scorer, dipp_backend *backend, const char 
         dipp_shape tokens = DIPP_SHAPE(scorer->n, scorer->info.token_length);
         text = (dipp_prompt){dipp_input(g, "tokens", DIPP_INT32, tokens), dipp_input(g, "mask", DIPP_WIDE, tokens)};
     }
-    dipp_output(g, "scores", scorer->vtable->record(scorer->self, g, p, samples, text, DIPP_REWARD_EVALUATE));
+    dipp_tensor scores = scorer->vtable->record(scorer->self, g, p, samples, text, DIPP_REWARD_EVALUATE);
+    dipp_output(g, "scores", dipp_expect_shape(g, scores, &DIPP_SHAPE(scorer->n), "it"));
     status = dipp_program_create(&g, backend, &scorer->program, error);
     if (status == DIPP_OK)
         status = dipp_parameter_set_create(scorer->plugin->name, scorer->layout, backend, false, &scorer->set, error);
@@ -79,6 +81,8 @@ dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin,
     scorer->info.struct_size = sizeof scorer->info;
     if (status == DIPP_OK)
         status = scorer->vtable->info(scorer->self, &scorer->info, error);
+    if (status == DIPP_OK)
+        status = dipp_check_reward_info(scorer->vtable, &scorer->info, error);
     if (status == DIPP_OK) {
         size_t tokens = (size_t)scorer->n * scorer->info.token_length + 1;
         scorer->padded = dipp_allocate_zeroed(scorer->n * scorer->floats, sizeof(float));
@@ -88,8 +92,6 @@ dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin,
         if (!scorer->padded || !scorer->scores || !scorer->tokens || !scorer->mask)
             status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", plugin->name);
     }
-    if (status == DIPP_OK && scorer->info.opaque && !scorer->vtable->score)
-        status = dipp_fail(error, DIPP_E_PLUGIN, "it says that it is opaque, but has no score");
     if (status == DIPP_OK && scorer->info.opaque && weights)
         status = dipp_fail(error, DIPP_E_INVALID, "an opaque reward takes no weights; leave them out");
     if (status == DIPP_OK && !scorer->info.opaque)

@@ -1,4 +1,4 @@
-/* What dipp_align does with updates that are not finite: nothing, and it stops after too many. */
+/* What dipp_align does with updates that are not finite: nothing, and it stops after too many, or when there were no others. */
 #include "runner.h"
 
 #include <stdlib.h>
@@ -118,12 +118,48 @@ static void the_count_survives_a_checkpoint(void **state)
     rmdir(folder);
 }
 
+/* A run of fewer steps than the limit that starts from weights which are no numbers has learnt nothing, and says so. */
+static void a_run_without_a_single_update_has_failed(void **state)
+{
+    (void)state;
+    dipp_align_settings settings = runner_rich();
+    settings.cfg_omega = 1;
+    settings.steps = 4;
+    settings.max_nonfinite = 10;
+    for (int good = 0; good < 2; good++) { /* overflows from the first iteration on, and from the second */
+        exact_choice choice = runner_plain;
+        choice.rewards[0] = "quadratic";
+        choice.reward_parameters[0] = "center=[2]; curvature=100";
+        settings.rewards[0] = (dipp_align_reward){.scale = 1e308, .start = good, .end = 4};
+        runner r;
+        runner_open(&r, &choice, NULL, &settings);
+        dipp_error error = {0};
+        dipp_status status = dipp_align_run(r.align, &(dipp_align_observer){0}, &error);
+        assert_int_equal(status, good ? DIPP_OK : DIPP_E_NUMERIC);
+        assert_true(good || strstr(error.message, "none of the 4 updates was finite, so nothing was learnt"));
+        runner_close(&r);
+    }
+    runner r; /* weights that are no numbers */
+    settings.rewards[0].scale = 0;
+    runner_open(&r, &runner_plain, NULL, &settings);
+    size_t elements = (size_t)dipp_layout_elements(r.e.models->generator_layout);
+    double *nothing = test_malloc(elements * sizeof *nothing);
+    for (size_t i = 0; i < elements; i++)
+        nothing[i] = NAN;
+    dipp_parameter_set_write(r.e.models->generator_set, DIPP_BLOCK_MASTER, nothing, DIPP_HOST_F64);
+    test_free(nothing);
+    CHECK(dipp_parameter_set_refresh(r.e.models->generator_set, error));
+    assert_int_equal(dipp_align_run(r.align, &(dipp_align_observer){0}, NULL), DIPP_E_NUMERIC);
+    runner_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_that_are_not_finite_leave_the_state_alone),
         cmocka_unit_test(too_many_of_them_stop_the_run),
         cmocka_unit_test(the_count_survives_a_checkpoint),
+        cmocka_unit_test(a_run_without_a_single_update_has_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
