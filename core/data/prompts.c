@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_BYTES = 4096, PROMPTS_MAX = 1000000 };
+enum { LINE_BYTES = 4096, PROMPTS_MAX = 1000000, SCENE_ATTEMPTS = 10000 };
 
 /* What a prompt says besides the pair: nothing, a size, a place, or small and a place (a large glyph has no room to be
  * anywhere but in the middle). */
@@ -134,6 +134,27 @@ static dipp_status read_lines(FILE *file, const char *path, dipp_prompt_set *set
     if (!set->count)
         return dipp_fail(error, DIPP_E_FORMAT, "%s: no prompt in it; expected one a line", path);
     return DIPP_OK;
+}
+
+dipp_status dipp_emoji_prompt_scene(const dipp_emoji_world *world, const dipp_prompt_line *prompt, uint64_t seed,
+                                    uint64_t index, dipp_scene_attributes *attributes, dipp_error *error)
+{
+    for (uint64_t attempt = 0; attempt < SCENE_ATTEMPTS; attempt++) {
+        uint64_t at = index ^ attempt << 40; /* scenes far from those that are asked for */
+        dipp_emoji_scene_attributes(world, seed, at, attributes);
+        if ((prompt->size_class != DIPP_NOT_NAMED && prompt->size_class != attributes->size_class) ||
+            (prompt->place != DIPP_NOT_NAMED && prompt->place != attributes->place))
+            continue;
+        if (prompt->glyph != DIPP_NOT_NAMED)
+            attributes->glyph = prompt->glyph;
+        if (prompt->background != DIPP_NOT_NAMED) {
+            attributes->background = prompt->background;
+            dipp_world_background(world, seed, at, prompt->background, attributes->background_rgb);
+        }
+        return DIPP_OK;
+    }
+    return dipp_fail(error, DIPP_E_INVALID, "prompts: none of %d scenes is as \"%.200s\" says", (int)SCENE_ATTEMPTS,
+                     prompt->text);
 }
 
 dipp_status dipp_prompts_read(const char *path, dipp_prompt_set *out, dipp_error *error)

@@ -29,6 +29,11 @@ typedef struct dipp_prompt_set {
 dipp_status dipp_emoji_prompts(const dipp_emoji_world *world, dipp_prompt_split split, int count, uint64_t seed,
                                dipp_prompt_set *set, dipp_error *error);
 
+/* A scene that shows what the prompt names, and else attributes as training scene `index` of `seed` has them: the same for
+ * every caller. Errors: INVALID (a size and a place that no scene has together). [any thread] */
+dipp_status dipp_emoji_prompt_scene(const dipp_emoji_world *world, const dipp_prompt_line *prompt, uint64_t seed,
+                                    uint64_t index, dipp_scene_attributes *attributes, dipp_error *error);
+
 /* Reads UTF-8 lines; line ends and surrounding blanks are cut, empty lines left out.
  * Errors: NOT_FOUND, IO, FORMAT (not UTF-8, a line above 4095 bytes, no prompt at all, above a million; with the line), MEMORY. */
 dipp_status dipp_prompts_read(const char *path, dipp_prompt_set *set, dipp_error *error);

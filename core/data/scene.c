@@ -49,14 +49,24 @@ int dipp_scene_size_class_of(const dipp_emoji_world *world, float size)
     return part < 1.0 / 3 ? 0 : part < 2.0 / 3 ? 1 : 2;
 }
 
+void dipp_world_background(const dipp_emoji_world *world, uint64_t seed, uint64_t index, int background, float rgb[3])
+{
+    uint32_t random[4];
+    dipp_world_random(seed, index, STREAM_ATTRIBUTES, 2, random);
+    for (int k = 0; k < 3; k++) {
+        double value = dipp_backgrounds[background].rgb[k] / 255.0 +
+                       world->options.background_jitter * (2 * world_uniform(random[k]) - 1);
+        rgb[k] = (float)(value < 0 ? 0 : value > 1 ? 1 : value);
+    }
+}
+
 void dipp_emoji_scene_attributes(const dipp_emoji_world *world, uint64_t seed, uint64_t index,
                                  dipp_scene_attributes *attributes)
 {
     const dipp_emoji_world_options *o = &world->options;
-    uint32_t a[4], b[4], c[4];
+    uint32_t a[4], b[4];
     dipp_world_random(seed, index, STREAM_ATTRIBUTES, 0, a);
     dipp_world_random(seed, index, STREAM_ATTRIBUTES, 1, b);
-    dipp_world_random(seed, index, STREAM_ATTRIBUTES, 2, c);
     dipp_scene_attributes scene = {.glyph = world_pick(a[0], world->glyph_count)};
     /* Uniform over the backgrounds that are not held out for this glyph. */
     int allowed[DIPP_BACKGROUND_COUNT] = {0}, count = 0;
@@ -70,11 +80,7 @@ void dipp_emoji_scene_attributes(const dipp_emoji_world *world, uint64_t seed, u
     scene.rotation = (float)(o->rotation_max * (2 * world_uniform(a[3]) - 1));
     scene.centre_x = (float)(0.5 + room * (world_uniform(b[0]) - 0.5));
     scene.centre_y = (float)(0.5 + room * (world_uniform(b[1]) - 0.5));
-    for (int k = 0; k < 3; k++) {
-        double value =
-            dipp_backgrounds[scene.background].rgb[k] / 255.0 + o->background_jitter * (2 * world_uniform(c[k]) - 1);
-        scene.background_rgb[k] = (float)(value < 0 ? 0 : value > 1 ? 1 : value);
-    }
+    dipp_world_background(world, seed, index, scene.background, scene.background_rgb);
     scene.place = dipp_scene_place_of(scene.centre_x, scene.centre_y);
     scene.size_class = dipp_scene_size_class_of(world, scene.size);
     *attributes = scene;

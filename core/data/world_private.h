@@ -37,6 +37,9 @@ enum world_stream {
 /* Four uniform 32-bit words by base/philox.h's addressing: key = seed, counter = { block, low index, high index, stream }. */
 void dipp_world_random(uint64_t seed, uint64_t index, enum world_stream stream, uint32_t block, uint32_t out[4]);
 
+/* The colour 0..1 of a background in scene `index` of `seed`, jitter included. */
+void dipp_world_background(const dipp_emoji_world *world, uint64_t seed, uint64_t index, int background, float rgb[3]);
+
 /* [0,1), exact in float and double: 24 bits. */
 static inline double world_uniform(uint32_t bits)
 {

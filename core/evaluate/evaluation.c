@@ -4,6 +4,7 @@
 #include "data/image.h"
 #include "evaluate/judge.h"
 #include "evaluate/picture_metrics.h"
+#include "train/reconstruct.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ struct dipp_evaluation {
     int side;                        /* 0: vectors */
     dipp_prompt_table *prompts;
     dipp_sampler *generator, *reference; /* made when first drawn with */
+    dipp_reconstructor *reconstructor;   /* the same */
     dipp_judge *judge;
     dipp_scorer **scorers; /* [metrics], NULL for the built-in ones */
     float *samples;        /* [batch, elements] */
@@ -135,6 +137,7 @@ void dipp_evaluation_destroy(dipp_evaluation **pointer)
         dipp_scorer_destroy(&evaluation->scorers[i]);
     dipp_sampler_destroy(&evaluation->generator);
     dipp_sampler_destroy(&evaluation->reference);
+    dipp_reconstructor_destroy(&evaluation->reconstructor);
     dipp_judge_destroy(&evaluation->judge);
     dipp_prompt_table_destroy(&evaluation->prompts);
     dipp_release(evaluation->scorers);
@@ -168,6 +171,45 @@ static dipp_status sampler_of(dipp_evaluation *evaluation, bool reference, dipp_
     return status;
 }
 
+/* Samples number first .. first+count-1 by a sampler, into evaluation->samples. */
+static dipp_status sample(dipp_evaluation *evaluation, bool reference, uint32_t first, uint32_t count,
+                          dipp_error *error)
+{
+    const dipp_evaluation_options *options = &evaluation->options;
+    dipp_sampler *sampler = NULL;
+    dipp_status status = sampler_of(evaluation, reference, &sampler, error);
+    for (uint32_t i = 0; i < count; i++)
+        evaluation->rows[i] = (first + i) / options->samples;
+    return status == DIPP_OK
+               ? dipp_sampler_draw(sampler, &evaluation->prompts->reference, evaluation->rows, count,
+                                   options->noise_seed, first, evaluation->side ? evaluation->samples : NULL,
+                                   evaluation->side ? NULL : evaluation->samples, error)
+               : status;
+}
+
+/* The same samples as scenes that went through the autoencoder. */
+static dipp_status reconstruct(dipp_evaluation *evaluation, uint32_t first, uint32_t count, dipp_error *error)
+{
+    const dipp_evaluation_options *options = &evaluation->options;
+    dipp_status status = DIPP_OK;
+    if (!options->world || !evaluation->side)
+        return dipp_fail(error, DIPP_E_INVALID, "an autoencoder is judged on scenes of the emoji world");
+    if (!evaluation->reconstructor)
+        status = dipp_reconstructor_create(options->models, evaluation->batch, options->use_average,
+                                           &evaluation->reconstructor, error);
+    for (uint32_t i = 0; i < count && status == DIPP_OK; i++) {
+        float *picture = evaluation->samples + (size_t)i * evaluation->elements;
+        dipp_scene_attributes scene;
+        status = dipp_emoji_prompt_scene(options->world, &options->prompts[(first + i) / options->samples],
+                                         options->noise_seed, first + i, &scene, error);
+        if (status == DIPP_OK)
+            status = dipp_emoji_scene_draw(options->world, &scene, evaluation->side, picture, error);
+        for (uint32_t k = 0; k < evaluation->elements; k++) /* scenes are drawn in [-1, 1] */
+            picture[k] = 0.5f * picture[k] + 0.5f;
+    }
+    return status == DIPP_OK ? dipp_reconstruct(evaluation->reconstructor, evaluation->samples, count, error) : status;
+}
+
 /* Keeps `count` drawn samples from number `first` on: pictures as bytes. */
 static void keep(const dipp_evaluation *evaluation, uint32_t first, uint32_t count, dipp_evaluation_result *result)
 {
@@ -197,28 +239,22 @@ dipp_status dipp_evaluation_draw(dipp_evaluation *evaluation, bool reference, di
                                  dipp_error *error)
 {
     const dipp_evaluation_options *options = &evaluation->options;
-    dipp_sampler *sampler = NULL;
     *result = (dipp_evaluation_result){
         .count = evaluation->count, .elements = evaluation->elements, .side = evaluation->side};
-    dipp_status status = sampler_of(evaluation, reference, &sampler, error);
-    if (status == DIPP_OK) {
-        void **memory = evaluation->side ? (void **)&result->rgb : (void **)&result->vectors;
-        *memory = dipp_allocate_zeroed(evaluation->count, dipp_evaluation_sample_bytes(evaluation));
-        result->finite = dipp_allocate_zeroed(evaluation->count, 1);
-        if (!*memory || !result->finite)
-            status = dipp_fail(error, DIPP_E_MEMORY, "no memory for %u samples", evaluation->count);
-    }
+    dipp_status status = DIPP_OK;
+    void **memory = evaluation->side ? (void **)&result->rgb : (void **)&result->vectors;
+    *memory = dipp_allocate_zeroed(evaluation->count, dipp_evaluation_sample_bytes(evaluation));
+    result->finite = dipp_allocate_zeroed(evaluation->count, 1);
+    if (!*memory || !result->finite)
+        status = dipp_fail(error, DIPP_E_MEMORY, "no memory for %u samples", evaluation->count);
     for (uint32_t first = 0; first < evaluation->count && status == DIPP_OK; first += evaluation->batch) {
         uint32_t left = evaluation->count - first, count = left < evaluation->batch ? left : evaluation->batch;
         if (options->stop && *options->stop) {
             status = dipp_fail(error, DIPP_E_INTERRUPTED, "the evaluation was interrupted");
             break;
         }
-        for (uint32_t i = 0; i < count; i++)
-            evaluation->rows[i] = (first + i) / options->samples;
-        status = dipp_sampler_draw(sampler, &evaluation->prompts->reference, evaluation->rows, count,
-                                   options->noise_seed, first, evaluation->side ? evaluation->samples : NULL,
-                                   evaluation->side ? NULL : evaluation->samples, error);
+        status = reference && options->reconstruct ? reconstruct(evaluation, first, count, error)
+                                                   : sample(evaluation, reference, first, count, error);
         if (status == DIPP_OK)
             keep(evaluation, first, count, result);
     }

@@ -1,7 +1,8 @@
 /* Judging a generator (or the multi-step reference): draws prompts x samples under fixed noise and scores what it drew.
  *
  * Sample s of prompt p has noise number p*samples+s under one noise seed: the same for every arm, step and seed, so that
- * scores pair up. Pictures are rounded to 8 bits before anything looks at them: what is scored is what is stored. In
+ * scores pair up. An autoencoder is judged by what it leaves of scenes that show what the prompts name, chosen by the
+ * same numbers. Pictures are rounded to 8 bits before anything looks at them: what is scored is what is stored. In
  * spaces without pictures the vectors themselves are scored, and their mean and covariance are recorded. */
 #ifndef DIPP_EVALUATE_EVALUATION_H
 #define DIPP_EVALUATE_EVALUATION_H
@@ -47,6 +48,7 @@ typedef struct dipp_evaluation_options { /* everything borrowed for the life of 
     const dipp_evaluation_metric *metrics;
     uint32_t metric_count;
     bool use_average;
+    bool reconstruct; /* the reference is an autoencoder in training: scenes of the prompts are shown through it */
     uint32_t reference_steps; /* of the multi-step sampler */
     double reference_omega, reference_sigma_max;
     const volatile sig_atomic_t *stop; /* looked at between batches; may be NULL */

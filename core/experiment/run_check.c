@@ -35,6 +35,7 @@ static void describe(const dipp_run_setup *setup, const dipp_plan_report *plan, 
     add_set(report, "text encoder", models->text_set);
     add_set(report, "text encoder average", models->text_ema);
     add_set(report, "decoder", models->decoder_set);
+    add_set(report, "decoder average", models->decoder_ema);
     for (uint32_t i = 0; i < models->reward_count; i++)
         add_set(report, models->rewards[i].plugin->name, models->rewards[i].set);
     add_role(report, "activations and buffers", plan->arena_bytes, -1);

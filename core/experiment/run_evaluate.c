@@ -68,6 +68,7 @@ dipp_status dipp_run_evaluator_create(dipp_run_setup *setup, dipp_run_record *re
                                        .metrics = evaluator->metrics.metrics,
                                        .metric_count = evaluator->metrics.count,
                                        .use_average = evaluator->average,
+                                       .reconstruct = setup->autoencoder,
                                        .reference_steps = (uint32_t)dipp_config_int(config, "reference.steps"),
                                        .reference_omega = dipp_config_float(config, "reference.omega"),
                                        .reference_sigma_max = dipp_config_float(config, "reference.sigma_max"),
@@ -167,13 +168,14 @@ static dipp_status store_result(dipp_run_evaluator *evaluator, bool reference, i
     dipp_run_record *record = evaluator->record;
     const dipp_config *config = evaluator->setup->config;
     bool own = !reference || evaluator->setup->pretrain; /* what this run trains */
+    bool sampled = !evaluator->setup->autoencoder;
     ikl_window window = {.step = step};
     int64_t settings_id = 0;
     dipp_evaluation_settings settings = {
         .subject = reference ? "reference" : "generator",
         .weights = own && evaluator->average ? "ema" : "raw",
-        .sampler_steps = (int)dipp_config_int(config, reference ? "reference.steps" : "generator.steps"),
-        .cfg_omega = reference ? dipp_config_float(config, "reference.omega") : 1.0,
+        .sampler_steps = sampled ? (int)dipp_config_int(config, reference ? "reference.steps" : "generator.steps") : 0,
+        .cfg_omega = sampled && reference ? dipp_config_float(config, "reference.omega") : 1.0,
         .precision = evaluator->setup->backend->precision,
         .images_seen = images_seen};
     dipp_status status = DIPP_OK;

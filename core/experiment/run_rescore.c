@@ -66,9 +66,9 @@ static dipp_status load_result(const dipp_run_setup *setup, const char *folder, 
     dipp_models *models = setup->models;
     bool average = dipp_run_averages(setup->config);
     if (setup->pretrain) {
-        dipp_parameter_set *sets[] = {average ? models->reference_ema : models->reference_set,
-                                      average ? models->text_ema : models->text_set, models->decoder_set};
-        return dipp_weights_read_sets(folder, "model", sets, 3, NULL, error);
+        dipp_parameter_set *sets[DIPP_MODEL_SETS];
+        uint32_t count = dipp_run_result_sets(setup, average, sets);
+        return dipp_weights_read_sets(folder, "model", sets, count, NULL, error);
     }
     dipp_status status = dipp_weights_read_sets(
         folder, "generator", average ? &models->generator_ema : &models->generator_set, 1, NULL, error);

@@ -14,7 +14,7 @@ typedef struct result_file {
     const char *role;    /* which input it grew from */
     const char *section; /* of the configuration that describes its network */
     const dipp_loaded_plugin *plugin;
-    const dipp_parameter_set *sets[3];
+    const dipp_parameter_set *sets[DIPP_MODEL_SETS];
     uint32_t count;
 } result_file;
 
@@ -69,6 +69,19 @@ static dipp_status write_file(const dipp_run_setup *setup, dipp_run_record *reco
     return status == DIPP_OK ? dipp_run_record_weights(record, step, file->name, parent, error) : status;
 }
 
+uint32_t dipp_run_result_sets(const dipp_run_setup *setup, bool average, dipp_parameter_set *sets[DIPP_MODEL_SETS])
+{
+    const dipp_models *models = setup->models;
+    if (setup->autoencoder) {
+        sets[0] = average ? models->decoder_ema : models->decoder_set;
+        return 1;
+    }
+    sets[0] = average ? models->reference_ema : models->reference_set;
+    sets[1] = average ? models->text_ema : models->text_set;
+    sets[2] = models->decoder_set;
+    return 3;
+}
+
 dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *record, int64_t seed, int64_t step,
                                   int64_t images_seen, dipp_error *error)
 {
@@ -77,13 +90,15 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
     result_file files[3];
     size_t count = 0;
     if (setup->pretrain) {
-        files[count++] = (result_file){"model.safetensors",
-                                       "reference",
-                                       "reference",
-                                       setup->reference,
-                                       {average ? models->reference_ema : models->reference_set,
-                                        average ? models->text_ema : models->text_set, models->decoder_set},
-                                       3};
+        dipp_parameter_set *sets[DIPP_MODEL_SETS];
+        result_file *file = &files[count++];
+        *file = (result_file){.name = "model.safetensors",
+                              .role = setup->autoencoder ? "decoder" : "reference",
+                              .section = "reference",
+                              .plugin = setup->reference};
+        file->count = dipp_run_result_sets(setup, average, sets);
+        for (uint32_t i = 0; i < file->count; i++)
+            file->sets[i] = sets[i];
     } else {
         const dipp_loaded_plugin *teacher = setup->ta ? setup->ta : setup->reference;
         files[count++] = (result_file){"generator.safetensors",

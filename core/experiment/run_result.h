@@ -5,11 +5,17 @@
 #include "experiment/run_record.h"
 #include "experiment/run_setup.h"
 
+enum { DIPP_MODEL_SETS = 3 };
+
+/* The sets of a pretraining's model.safetensors, the averages or the raw ones: network, text encoder and autoencoder, or the
+ * autoencoder alone where that was trained. Returns how many. [any thread] */
+uint32_t dipp_run_result_sets(const dipp_run_setup *setup, bool average, dipp_parameter_set *sets[DIPP_MODEL_SETS]);
+
 /* Writes the trained weights as f32 safetensors below the run's folder and registers them with what they grew from:
- *   pretraining   model.safetensors: network and text encoder, averaged where an average is kept
+ *   pretraining   model.safetensors: what dipp_run_result_sets names, averaged where an average is kept
  *   otherwise     generator.safetensors (averaged where an average is kept, and then generator-raw.safetensors too) and
  *                 ta.safetensors
- * The folder can be given as reference.weights or generator.init. */
+ * The folder can be given as reference.weights, reference.decoder or generator.init. */
 dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *record, int64_t seed, int64_t step,
                                   int64_t images_seen, dipp_error *error);
 

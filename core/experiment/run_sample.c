@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "experiment/experiment.h"
+#include "experiment/run_result.h"
 #include "experiment/run_setup.h"
 
 #include <stdio.h>
@@ -28,8 +29,9 @@ static dipp_status load_result(const dipp_run_setup *setup, const char *folder, 
 {
     dipp_models *models = setup->models;
     if (setup->pretrain) {
-        dipp_parameter_set *sets[] = {models->reference_set, models->text_set, models->decoder_set};
-        return dipp_weights_read_sets(folder, "model", sets, 3, NULL, error);
+        dipp_parameter_set *sets[DIPP_MODEL_SETS];
+        uint32_t count = dipp_run_result_sets(setup, false, sets);
+        return dipp_weights_read_sets(folder, "model", sets, count, NULL, error);
     }
     return dipp_weights_read_sets(folder, "generator", &models->generator_set, 1, NULL, error);
 }
@@ -50,6 +52,7 @@ static dipp_status draw(const dipp_sample_request *request, dipp_run_setup *setu
     uint32_t wanted = request->prompt_count ? request->prompt_count : DEFAULT_PROMPTS;
     bool own = request->prompts != NULL;
     dipp_evaluation_options options = {.models = setup->models,
+                                       .reconstruct = setup->autoencoder,
                                        .texts = own ? request->prompts : setup->evaluation.texts,
                                        .prompt_count =
                                            own || wanted < setup->evaluation.count ? wanted : setup->evaluation.count,

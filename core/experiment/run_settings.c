@@ -54,7 +54,12 @@ const char *dipp_run_stage(const dipp_config *config)
 
 bool dipp_run_pretrains(const dipp_config *config)
 {
-    return !strcmp(dipp_run_stage(config), "pretrain");
+    return !strcmp(dipp_run_stage(config), "pretrain") || dipp_run_autoencodes(config);
+}
+
+bool dipp_run_autoencodes(const dipp_config *config)
+{
+    return !strcmp(dipp_run_stage(config), "pretrain-autoencoder");
 }
 
 int64_t dipp_run_loop_int(const dipp_config *config, const char *key)
@@ -322,17 +327,23 @@ dipp_status dipp_run_pretrain_settings(const dipp_config *config, const dipp_sch
 {
     *settings = (dipp_pretrain_settings){
         .seed = (uint64_t)seed,
+        .autoencoder = dipp_run_autoencodes(config),
         .steps = whole(config, "pretrain", "steps"),
         .batch = (uint32_t)whole(config, "pretrain", "batch"),
         .micro_batch = (uint32_t)whole(config, "pretrain", "micro_batch"),
-        .prompt_dropout = number(config, "pretrain", "prompt_dropout"),
-        .time = time_of(config, "pretrain.time", schedule),
-        .loss = loss_of(config, "pretrain"),
         .optimizer = optimizer_of(config, "pretrain.optimizer"),
         .average = average_of(config, "pretrain.ema"),
         .max_nonfinite = whole(config, "pretrain", "max_nonfinite"),
         .memory_limit = memory_limit(config),
     };
+    if (settings->autoencoder) {
+        settings->latent_noise = number(config, "pretrain", "latent_noise");
+        settings->kl_weight = number(config, "pretrain", "kl_weight");
+    } else {
+        settings->prompt_dropout = number(config, "pretrain", "prompt_dropout");
+        settings->time = time_of(config, "pretrain.time", schedule);
+        settings->loss = loss_of(config, "pretrain");
+    }
     if (settings->micro_batch && settings->batch % settings->micro_batch)
         return dipp_fail(error, DIPP_E_INVALID, "pretrain.micro_batch %u does not divide pretrain.batch %u",
                          settings->micro_batch, settings->batch);

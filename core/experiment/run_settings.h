@@ -6,9 +6,11 @@
 #include "experiment/config.h"
 #include "train/pretrain.h"
 
-/* "pretrain", "pretrain-generator" or "align". [any thread] */
+/* "pretrain-autoencoder", "pretrain", "pretrain-generator" or "align". [any thread] */
 const char *dipp_run_stage(const dipp_config *config);
+/* Whether this is a stage 0, of the reference or the autoencoder; and whether it is the latter. [any thread] */
 bool dipp_run_pretrains(const dipp_config *config);
+bool dipp_run_autoencodes(const dipp_config *config);
 
 /* The back-end as configured; threads 0 takes the configuration's. */
 dipp_status dipp_run_backend_create(const dipp_config *config, uint32_t threads, dipp_backend **out, dipp_error *error);

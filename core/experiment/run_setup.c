@@ -31,7 +31,8 @@ static dipp_status create_models(dipp_run_setup *setup, dipp_error *error)
     bool scheduled = dipp_run_schedule(setup->config, &schedule);
     static const dipp_host host = {.struct_size = sizeof host};
     dipp_models_options options = {.schedule = scheduled ? &schedule : NULL,
-                                   .train_reference = setup->pretrain,
+                                   .train_reference = setup->pretrain && !setup->autoencoder,
+                                   .train_decoder = setup->autoencoder,
                                    .train_generator = !setup->pretrain,
                                    .host = &host};
     dipp_status status = setup->pretrain ? DIPP_OK : dipp_run_generator_steps(setup->config, &options.steps, error);
@@ -88,6 +89,7 @@ dipp_status dipp_run_setup_create(const dipp_config *config, dipp_plugins *plugi
     setup->config = config;
     setup->plugins = plugins;
     setup->pretrain = dipp_run_pretrains(config);
+    setup->autoencoder = dipp_run_autoencodes(config);
     dipp_status status = dipp_run_backend_create(config, threads, &setup->backend, error);
     if (status == DIPP_OK)
         status = create_models(setup, error);
@@ -152,22 +154,26 @@ static dipp_status load_reference(dipp_run_setup *setup, dipp_error *error)
     const char *path = dipp_config_string(setup->config, "reference.weights");
     const char *decoder = dipp_config_string(setup->config, "reference.decoder");
     dipp_status status = DIPP_OK;
-    if (path) {
+    if (path && !(setup->autoencoder && decoder)) {
         dipp_parameter_set *sets[] = {models->reference_set, models->text_set, models->decoder_set};
-        status = read_input(setup, "reference", dipp_run_weights_file(path, "model"), sets, decoder ? 2 : 3, error);
+        uint32_t first = setup->autoencoder ? 2 : 0;
+        status = read_input(setup, "reference", dipp_run_weights_file(path, "model"), sets + first,
+                            (decoder ? 2 : 3) - first, error);
     }
     if (status == DIPP_OK && decoder)
         status = read_input(setup, "decoder", dipp_run_weights_file(decoder, "model"), &models->decoder_set, 1, error);
-    if (status == DIPP_OK && !path && !decoder && dipp_layout_count(models->decoder_layout))
+    if (status == DIPP_OK && !path && !decoder && !setup->autoencoder && dipp_layout_count(models->decoder_layout))
         return dipp_fail(
             error, DIPP_E_INVALID,
-            "the reference %s decodes its samples with a network that nothing here trains; name its weights "
-            "(reference.decoder)",
+            "the reference %s decodes its samples with a network that this stage does not train; name its weights "
+            "(reference.decoder; stage pretrain-autoencoder trains them)",
             setup->reference->descriptor->name);
     if (status == DIPP_OK && models->reference_ema)
         status = dipp_parameter_set_copy(models->reference_ema, models->reference_set, error);
     if (status == DIPP_OK && models->text_ema)
         status = dipp_parameter_set_copy(models->text_ema, models->text_set, error);
+    if (status == DIPP_OK && models->decoder_ema)
+        status = dipp_parameter_set_copy(models->decoder_ema, models->decoder_set, error);
     return status;
 }
 

@@ -21,7 +21,8 @@ typedef struct dipp_run_input {
 typedef struct dipp_run_setup {
     const dipp_config *config; /* borrowed, as plugins */
     dipp_plugins *plugins;
-    bool pretrain;
+    bool pretrain;    /* a stage 0: the reference, or the autoencoder */
+    bool autoencoder; /* the latter */
     dipp_backend *backend;
     dipp_emoji_world *world; /* NULL where nothing of it is asked for */
     dipp_models *models;
@@ -37,7 +38,9 @@ dipp_status dipp_run_setup_create(const dipp_config *config, dipp_plugins *plugi
 void dipp_run_setup_destroy(dipp_run_setup **setup);
 
 /* Initial values by seed, then the configured files over them:
- *   reference.weights   network and text encoder, in FOLDER/model.safetensors or the file itself
+ *   reference.weights   network, text encoder and, without reference.decoder, autoencoder, in FOLDER/model.safetensors
+ *                       or the file itself; an autoencoder in training takes nothing else of it
+ *   reference.decoder   autoencoder, likewise
  *   generator.init      FOLDER/generator.safetensors or the file; without it, and with reference.weights, the
  *                       reference's network where names and shapes agree; else the plugin's initial values
  *   align.ta.init       stage1: ta.safetensors beside generator.init; reference: the reference's weights

@@ -28,7 +28,7 @@
         __VA_ARGS__                                                                                               \
     }
 
-static const char *const stages[] = {"align", "pretrain-generator", "pretrain", NULL};
+static const char *const stages[] = {"align", "pretrain-generator", "pretrain", "pretrain-autoencoder", NULL};
 static const char *const devices[] = {"auto", "cpu", "reference", "cuda", NULL};
 static const char *const precisions[] = {"auto", "f32", "bf16", "f64", NULL};
 static const char *const schedules[] = {"ve", "vp", "vp_sd", "ou", "flow", "edm", NULL};
@@ -47,8 +47,10 @@ static const char *const optimizers[] = {"adamw", "sgd", NULL};
 static const char *const rate_schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
 
-#define GENERATING  "stage=align|pretrain-generator"
-#define PRETRAINING "stage=pretrain"
+#define GENERATING   "stage=align|pretrain-generator"
+#define PRETRAINING  "stage=pretrain|pretrain-autoencoder"
+#define DENOISING    "stage=pretrain"
+#define AUTOENCODING "stage=pretrain-autoencoder"
 
 #define PROMPTS(p, split)                                                                                            \
     ROW(p ".set", STRING, NULL, 0, 0, NULL, OPTIONAL, "Prompt set: a built-in name."),                               \
@@ -109,8 +111,8 @@ static const dipp_row table[] = {
         .kind = DIPP_ROW_MATRIX),
 
     CHOICE("stage", stages, "align", 0,
-           "What is trained: the generator by DI++ with rewards, the same without, or the "
-           "reference by denoising."),
+           "What is trained: the generator by DI++ with rewards, the same without, the reference by denoising, or the "
+           "autoencoder in whose latents it works."),
     CHOICE("device", devices, "auto", 0, "Back-end.", .unkeyed = true),
     CHOICE("precision", precisions, "auto", STRUCTURAL, "Compute dtype; auto: the fastest on this machine."),
     ROW("threads", INT, "0", 0, 4096, NULL, 0, "Threads of the CPU back-end; 0: all cores.", .unkeyed = true),
@@ -259,9 +261,13 @@ static const dipp_row table[] = {
 
     LOOP("pretrain", "10000", PRETRAINING),
     ROW("pretrain.prompt_dropout", FLOAT, "0.1", 0, 1, NULL, 0, "Share of samples with the null prompt.",
-        .when = PRETRAINING),
-    CHOICE("pretrain.loss", losses, "native", 0, "As align.ta.loss.", .when = PRETRAINING),
-    TIME("pretrain.time", "0.3", "1.4", PRETRAINING),
+        .when = DENOISING),
+    CHOICE("pretrain.loss", losses, "native", 0, "As align.ta.loss.", .when = DENOISING),
+    TIME("pretrain.time", "0.3", "1.4", DENOISING),
+    ROW("pretrain.latent_noise", FLOAT, "0.1", 0, MANY, "of x0", 0,
+        "Standard deviation of the noise on latents between encoder and decoder.", .when = AUTOENCODING),
+    ROW("pretrain.kl_weight", FLOAT, "1e-4", 0, MANY, NULL, 0,
+        "Weight of half the latents' mean square beside the pictures' mean squared error.", .when = AUTOENCODING),
     OPTIMIZER("pretrain.optimizer", "1e-3", "0.9", PRETRAINING),
     AVERAGE("pretrain.ema", PRETRAINING),
 

@@ -263,6 +263,7 @@ static dipp_status create_instances(dipp_models *models, const dipp_models_optio
         models->own_ta = true;
         models->ta = options->ta.plugin->vtable;
         models->ta_self = NULL;
+        models->ta_space = (dipp_space){.struct_size = sizeof models->ta_space};
         status = models->ta->create(options->ta.parameters, options->host, &models->ta_self, error);
         if (status == DIPP_OK)
             status = models->ta->space(models->ta_self, &models->ta_space, error);
@@ -385,9 +386,10 @@ static dipp_status create_sets(dipp_models *models, const dipp_models_options *o
     } wanted[] = {
         {"reference", models->reference_layout, options->train_reference, true, &models->reference_set},
         {"text encoder", models->text_layout, options->train_reference, true, &models->text_set},
-        {"decoder", models->decoder_layout, false, true, &models->decoder_set},
+        {"decoder", models->decoder_layout, options->train_decoder, true, &models->decoder_set},
         {"reference average", models->reference_layout, false, options->train_reference, &models->reference_ema},
         {"text encoder average", models->text_layout, false, options->train_reference, &models->text_ema},
+        {"decoder average", models->decoder_layout, false, options->train_decoder, &models->decoder_ema},
         {"TA", models->ta_layout, true, options->train_generator, &models->ta_set},
         {"generator", models->generator_layout, options->train_generator, models->generator != NULL,
          &models->generator_set},
@@ -428,7 +430,7 @@ dipp_status dipp_models_create(dipp_backend *backend, const dipp_models_options 
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
         status = dipp_layout_create(models->rewards[i].plugin->name, &models->rewards[i].layout, error);
     if (status == DIPP_OK)
-        status = declare(models, options->train_reference, error);
+        status = declare(models, options->train_reference || options->train_decoder, error);
     if (status == DIPP_OK)
         status = create_sets(models, options, error);
     if (status != DIPP_OK)
@@ -444,7 +446,7 @@ void dipp_models_destroy(dipp_models **pointer)
     dipp_models *models = *pointer;
     dipp_parameter_set **sets[] = {&models->reference_set, &models->ta_set,        &models->text_set,
                                    &models->decoder_set,   &models->generator_set, &models->generator_ema,
-                                   &models->reference_ema, &models->text_ema};
+                                   &models->reference_ema, &models->text_ema,      &models->decoder_ema};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
         dipp_parameter_set_destroy(sets[i]);
     for (uint32_t i = 0; i < models->reward_count; i++) {
@@ -480,7 +482,8 @@ dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_erro
         {models->reference_set, DIPP_STREAM_REFERENCE_INIT}, {models->text_set, DIPP_STREAM_TEXT_INIT},
         {models->decoder_set, DIPP_STREAM_REFERENCE_INIT},   {models->reference_ema, DIPP_STREAM_REFERENCE_INIT},
         {models->text_ema, DIPP_STREAM_TEXT_INIT},           {models->ta_set, DIPP_STREAM_REFERENCE_INIT},
-        {models->generator_set, DIPP_STREAM_GENERATOR_INIT}, {models->generator_ema, DIPP_STREAM_GENERATOR_INIT}};
+        {models->generator_set, DIPP_STREAM_GENERATOR_INIT}, {models->generator_ema, DIPP_STREAM_GENERATOR_INIT},
+        {models->decoder_ema, DIPP_STREAM_REFERENCE_INIT}};
     dipp_status status = DIPP_OK;
     for (size_t i = 0; i < sizeof sets / sizeof *sets && status == DIPP_OK; i++)
         if (sets[i].set)

@@ -45,7 +45,7 @@ typedef struct dipp_models {
 
     dipp_layout *reference_layout, *ta_layout, *text_layout, *decoder_layout, *generator_layout;
     dipp_parameter_set *reference_set, *ta_set, *text_set, *decoder_set, *generator_set, *generator_ema, *reference_ema,
-        *text_ema;
+        *text_ema, *decoder_ema;
     uint32_t condition_parts; /* of encode_text; 0 without text */
 
     dipp_reward_model rewards[DIPP_MAX_REWARDS];
@@ -65,6 +65,7 @@ typedef struct dipp_models_options {
     const dipp_schedule *schedule; /* used when the reference takes any; may be NULL otherwise */
     dipp_generator_steps steps;
     bool train_reference; /* pretraining: the reference and its text encoder are trained and averaged */
+    bool train_decoder;   /* pretraining of the autoencoder: encoder and decoder are trained and averaged */
     bool train_generator;
     const dipp_host *host;
 } dipp_models_options;

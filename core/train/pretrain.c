@@ -10,8 +10,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What is trained beside the text encoder: the reference's network, or the autoencoder. */
+typedef struct trained {
+    const char *name;
+    dipp_layout *layout;
+    dipp_parameter_set *set, *average;
+} trained;
+
 struct dipp_pretrain {
     dipp_models *models;
+    trained net;
     dipp_sample_source source;
     dipp_pretrain_settings settings;
     uint32_t n;
@@ -25,17 +33,14 @@ struct dipp_pretrain {
     const char **captions;
     int32_t *tokens;
     double *t, *alpha, *sigma, *weight, *losses;
+    double *errors, *means, *squares; /* of the autoencoder's pictures and latents, by sample */
 };
 
 /* Pictures and captions to the weighted denoising loss and its gradients. */
-static dipp_status record(dipp_pretrain *pretrain, dipp_error *error)
+static void record_denoiser(dipp_pretrain *pretrain, dipp_graph *g)
 {
     dipp_models *models = pretrain->models;
     int64_t n = pretrain->n;
-    dipp_graph *g;
-    dipp_status status = dipp_graph_create("pretrain", &g, error);
-    if (status != DIPP_OK)
-        return status;
     dipp_params net = dipp_graph_slot(g, "reference", models->reference_layout, true);
     dipp_params text = dipp_graph_slot(g, "text", models->text_layout, pretrain->text);
     dipp_params decoder = dipp_graph_slot(g, "decoder", models->decoder_layout, false);
@@ -46,14 +51,55 @@ static dipp_status record(dipp_pretrain *pretrain, dipp_error *error)
     x0 = dipp_stop_gradient(g, dipp_cast(g, x0, DIPP_WIDE));
     dipp_network network = dipp_reference_network(models);
     dipp_record_denoising(g, &network, net, x0, c);
-    return dipp_program_create(&g, models->backend, &pretrain->program, error);
+}
+
+/* Pictures [n, C, H, W] to latents [n, sample...], with noise to pictures again, to the loss and its gradients. Outputs by
+ * sample [n]: "losses" (weighted), "errors" (mean squared, of pictures in [0, 1]), "means" and "squares" of the latents. */
+static void record_autoencoder(dipp_pretrain *pretrain, dipp_graph *g)
+{
+    dipp_models *models = pretrain->models;
+    const dipp_reference *reference = models->reference;
+    const dipp_pretrain_settings *settings = &pretrain->settings;
+    int64_t n = pretrain->n;
+    dipp_params p = dipp_graph_slot(g, "decoder", models->decoder_layout, true);
+    dipp_tensor pictures = dipp_input(g, "pictures", DIPP_WIDE, dipp_picture_batch_shape(models, n));
+    dipp_tensor weight = dipp_input(g, "weight", DIPP_WIDE, DIPP_SHAPE(n));
+    dipp_tensor z = dipp_cast(g, reference->encode(models->reference_self, g, p, pictures), DIPP_WIDE);
+    dipp_tensor eps =
+        dipp_philox_normal(g, dipp_input(g, "eps_key", DIPP_INT32, DIPP_SHAPE(6)), dipp_batch_shape(models, n));
+    dipp_tensor noisy = dipp_add(g, z, dipp_scale_add(g, eps, settings->latent_noise, 0.0));
+    dipp_tensor back = dipp_cast(g, reference->decode(models->reference_self, g, p, noisy), DIPP_WIDE);
+    dipp_tensor difference = dipp_sub(g, back, pictures);
+    dipp_tensor errors = dipp_mean_per_sample(g, dipp_mul(g, difference, difference));
+    dipp_tensor squares = dipp_mean_per_sample(g, dipp_mul(g, z, z));
+    dipp_tensor losses = dipp_add(g, errors, dipp_scale_add(g, squares, 0.5 * settings->kl_weight, 0.0));
+    losses = dipp_mul(g, losses, weight);
+    dipp_tensor loss = dipp_sum(g, losses, 1, false);
+    dipp_output(g, "losses", losses);
+    dipp_output(g, "errors", errors);
+    dipp_output(g, "means", dipp_mean_per_sample(g, z));
+    dipp_output(g, "squares", squares);
+    dipp_gradients(g, 1, &loss, NULL, 0, NULL, NULL);
+}
+
+static dipp_status record(dipp_pretrain *pretrain, dipp_error *error)
+{
+    dipp_graph *g;
+    dipp_status status = dipp_graph_create("pretrain", &g, error);
+    if (status != DIPP_OK)
+        return status;
+    if (pretrain->settings.autoencoder)
+        record_autoencoder(pretrain, g);
+    else
+        record_denoiser(pretrain, g);
+    return dipp_program_create(&g, pretrain->models->backend, &pretrain->program, error);
 }
 
 static dipp_status plan(dipp_pretrain *pretrain, dipp_plan_report *report, dipp_error *error)
 {
     dipp_models *models = pretrain->models;
     const dipp_pretrain_settings *settings = &pretrain->settings;
-    dipp_status status = dipp_updater_record(&pretrain->net_update, "reference update", models->reference_layout,
+    dipp_status status = dipp_updater_record(&pretrain->net_update, "reference update", pretrain->net.layout,
                                              models->backend, &settings->optimizer, true, error);
     if (status == DIPP_OK && pretrain->text)
         status = dipp_updater_record(&pretrain->text_update, "text update", models->text_layout, models->backend,
@@ -75,11 +121,13 @@ static dipp_status plan(dipp_pretrain *pretrain, dipp_plan_report *report, dipp_
     if (status == DIPP_OK)
         status = dipp_plan_allocate(pretrain->plan, error);
     dipp_binding slots[3] = {{models->reference_set, NULL}, {models->text_set, NULL}, {models->decoder_set, NULL}};
+    uint32_t first = settings->autoencoder ? 2 : 0; /* as recorded: all three, or the autoencoder alone */
     if (status == DIPP_OK)
-        status = dipp_executable_create(pretrain->plan, pretrain->program, slots, 3, &pretrain->run, error);
+        status =
+            dipp_executable_create(pretrain->plan, pretrain->program, slots + first, 3 - first, &pretrain->run, error);
     if (status == DIPP_OK)
-        status = dipp_updater_bind(&pretrain->net_update, pretrain->plan, models->reference_set, models->reference_ema,
-                                   error);
+        status =
+            dipp_updater_bind(&pretrain->net_update, pretrain->plan, pretrain->net.set, pretrain->net.average, error);
     if (status == DIPP_OK && pretrain->text)
         status = dipp_updater_bind(&pretrain->text_update, pretrain->plan, models->text_set, models->text_ema, error);
     return status;
@@ -89,9 +137,10 @@ static bool allocate_scratch(dipp_pretrain *pretrain)
 {
     size_t n = pretrain->n, floats = (size_t)dipp_shape_elements(&pretrain->models->picture);
     size_t tokens = n * pretrain->models->space.token_length + 1;
-    double **numbers[] = {&pretrain->t, &pretrain->alpha, &pretrain->sigma, &pretrain->weight, &pretrain->losses};
+    double **numbers[] = {&pretrain->t,      &pretrain->alpha,  &pretrain->sigma, &pretrain->weight,
+                          &pretrain->losses, &pretrain->errors, &pretrain->means, &pretrain->squares};
     bool good = true;
-    for (int i = 0; i < 5; i++)
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         good = (*numbers[i] = dipp_allocate_zeroed(n, sizeof(double))) && good;
     pretrain->pictures = dipp_allocate_zeroed(n * floats, sizeof(float));
     pretrain->captions = dipp_allocate_zeroed(n, sizeof(char *));
@@ -100,27 +149,41 @@ static bool allocate_scratch(dipp_pretrain *pretrain)
     return good && pretrain->pictures && pretrain->captions && pretrain->tokens && pretrain->mask;
 }
 
+static dipp_status check(const dipp_pretrain *pretrain, dipp_error *error)
+{
+    const dipp_pretrain_settings *settings = &pretrain->settings;
+    const dipp_reference *reference = pretrain->models->reference;
+    if (!settings->batch || settings->batch % pretrain->n)
+        return dipp_fail(error, DIPP_E_INVALID, "micro_batch %u does not divide batch %u", pretrain->n,
+                         settings->batch);
+    if (!settings->autoencoder && !dipp_layout_count(pretrain->net.layout))
+        return dipp_fail(error, DIPP_E_INVALID, "the reference has no parameters to train");
+    if (settings->autoencoder && !(reference->encode && reference->decode && dipp_layout_count(pretrain->net.layout)))
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "the reference has no autoencoder to train: its samples are pictures as they are");
+    return settings->autoencoder ? DIPP_OK : dipp_time_sampler_check(&settings->time, error);
+}
+
 dipp_status dipp_pretrain_create(dipp_models *models, const dipp_sample_source *source,
                                  const dipp_pretrain_settings *settings, dipp_plan_report *report, dipp_pretrain **out,
                                  dipp_error *error)
 {
-    if (!models->reference_ema)
+    trained net = {"reference", models->reference_layout, models->reference_set, models->reference_ema};
+    if (settings->autoencoder)
+        net = (trained){"decoder", models->decoder_layout, models->decoder_set, models->decoder_ema};
+    if (!net.average)
         return dipp_fail(error, DIPP_E_INTERNAL, "the models were not created for pretraining");
     dipp_pretrain *pretrain = dipp_allocate_zeroed(1, sizeof *pretrain);
     if (!pretrain)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for pretraining");
     pretrain->models = models;
+    pretrain->net = net;
     pretrain->source = *source;
     pretrain->settings = *settings;
     pretrain->settings.time.schedule = models->schedule;
     pretrain->n = settings->micro_batch ? settings->micro_batch : settings->batch;
-    pretrain->text = dipp_layout_count(models->text_layout) > 0;
-    dipp_status status = dipp_time_sampler_check(&pretrain->settings.time, error);
-    if (status == DIPP_OK && (!settings->batch || settings->batch % pretrain->n))
-        status =
-            dipp_fail(error, DIPP_E_INVALID, "micro_batch %u does not divide batch %u", pretrain->n, settings->batch);
-    if (status == DIPP_OK && !dipp_layout_count(models->reference_layout))
-        status = dipp_fail(error, DIPP_E_INVALID, "the reference has no parameters to train");
+    pretrain->text = !settings->autoencoder && dipp_layout_count(models->text_layout) > 0;
+    dipp_status status = check(pretrain, error);
     if (status == DIPP_OK && !allocate_scratch(pretrain))
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for pretraining");
     if (status == DIPP_OK)
@@ -143,23 +206,23 @@ void dipp_pretrain_destroy(dipp_pretrain **pointer)
     dipp_updater_destroy(&pretrain->net_update);
     dipp_updater_destroy(&pretrain->text_update);
     dipp_plan_destroy(&pretrain->plan);
-    void *memory[] = {pretrain->pictures, pretrain->mask,  pretrain->captions, pretrain->tokens, pretrain->t,
-                      pretrain->alpha,    pretrain->sigma, pretrain->weight,   pretrain->losses};
+    void *memory[] = {pretrain->pictures, pretrain->mask,   pretrain->captions, pretrain->tokens,
+                      pretrain->t,        pretrain->alpha,  pretrain->sigma,    pretrain->weight,
+                      pretrain->losses,   pretrain->errors, pretrain->means,    pretrain->squares};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         dipp_release(memory[i]);
     dipp_release(pretrain);
     *pointer = NULL;
 }
 
-static dipp_status load_samples(dipp_pretrain *pretrain, uint32_t first, dipp_error *error)
+/* Captions, some of them dropped, and noise levels with their weights. */
+static dipp_status load_denoising(dipp_pretrain *pretrain, uint32_t first, dipp_error *error)
 {
     const dipp_pretrain_settings *settings = &pretrain->settings;
     dipp_models *models = pretrain->models;
-    uint64_t index = (uint64_t)pretrain->step * settings->batch + first;
     uint32_t n = pretrain->n, length = models->space.token_length;
     const dipp_network network = dipp_reference_network(models);
-    dipp_status status = pretrain->source.draw(pretrain->source.context, settings->seed, index, n, pretrain->pictures,
-                                               pretrain->captions, error);
+    dipp_status status = DIPP_OK;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t step = (uint32_t)pretrain->step, sample = first + i;
         if (dipp_philox_uniform_double(settings->seed, DIPP_STREAM_DROPOUT, step, sample, 0) < settings->prompt_dropout)
@@ -171,23 +234,56 @@ static dipp_status load_samples(dipp_pretrain *pretrain, uint32_t first, dipp_er
         pretrain->weight[i] =
             dipp_loss_weight_at(settings->loss, &network, pretrain->alpha[i], pretrain->sigma[i]) / settings->batch;
     }
-    if (length && status == DIPP_OK) {
+    if (length) {
         status = models->reference->tokenize(models->reference_self, pretrain->captions, n, pretrain->tokens,
                                              pretrain->mask, error);
         dipp_write_text(pretrain->run, "", pretrain->tokens, pretrain->mask, (size_t)n * length, NULL);
     }
+    dipp_write_level(pretrain->run, "level", pretrain->t, pretrain->alpha, pretrain->sigma, n, NULL);
+    return status;
+}
+
+static dipp_status load_samples(dipp_pretrain *pretrain, uint32_t first, dipp_error *error)
+{
+    const dipp_pretrain_settings *settings = &pretrain->settings;
+    uint64_t index = (uint64_t)pretrain->step * settings->batch + first;
+    uint32_t n = pretrain->n;
+    dipp_status status = pretrain->source.draw(pretrain->source.context, settings->seed, index, n, pretrain->pictures,
+                                               pretrain->captions, error);
+    for (uint32_t i = 0; i < n; i++)
+        pretrain->weight[i] = 1.0 / settings->batch;
+    if (status == DIPP_OK && !settings->autoencoder)
+        status = load_denoising(pretrain, first, error);
     dipp_write_key(pretrain->run, "eps_key", settings->seed, DIPP_STREAM_DATA_EPS, pretrain->step, first, NULL);
     dipp_executable_write(pretrain->run, "pictures", pretrain->pictures, DIPP_HOST_F32,
-                          n * (size_t)dipp_shape_elements(&models->picture), NULL);
-    dipp_write_level(pretrain->run, "level", pretrain->t, pretrain->alpha, pretrain->sigma, n, NULL);
+                          n * (size_t)dipp_shape_elements(&pretrain->models->picture), NULL);
     dipp_executable_write(pretrain->run, "weight", pretrain->weight, DIPP_HOST_F64, n, NULL);
     return status;
 }
 
+/* Metrics of one iteration; the last two are the autoencoder's. */
+enum { LOSS, GRAD_NORM, RATE, SKIPPED, DENOISER_METRICS, PSNR = DENOISER_METRICS, LATENT_STD, AUTOENCODER_METRICS };
+static const char *const metric_names[] = {"train/loss",    "train/grad_norm", "train/lr",
+                                           "train/skipped", "train/psnr",      "train/latent_std"};
+
+/* Sums over samples of their squared error, their latents' means and their squares. */
+static void add_autoencoder_sums(dipp_pretrain *pretrain, double sums[3])
+{
+    double *const outputs[] = {pretrain->errors, pretrain->means, pretrain->squares};
+    static const char *const names[] = {"errors", "means", "squares"};
+    for (int k = 0; k < 3; k++) {
+        dipp_executable_read(pretrain->run, names[k], outputs[k], DIPP_HOST_F64, pretrain->n, NULL);
+        for (uint32_t i = 0; i < pretrain->n; i++)
+            sums[k] += outputs[k][i];
+    }
+}
+
 /* One update on fresh samples; nothing has changed when the observer stops it. */
-static dipp_status iterate(dipp_pretrain *pretrain, const dipp_pretrain_observer *observer, double *loss, double *norm,
+static dipp_status iterate(dipp_pretrain *pretrain, const dipp_pretrain_observer *observer, double *values,
                            bool *applied, dipp_error *error)
 {
+    double sums[3] = {0}, batch = pretrain->settings.batch;
+    double *loss = &values[LOSS], *norm = &values[GRAD_NORM];
     dipp_status status = DIPP_OK;
     *loss = 0;
     for (uint32_t first = 0; first < pretrain->settings.batch && status == DIPP_OK; first += pretrain->n) {
@@ -200,7 +296,11 @@ static dipp_status iterate(dipp_pretrain *pretrain, const dipp_pretrain_observer
         dipp_executable_read(pretrain->run, "losses", pretrain->losses, DIPP_HOST_F64, pretrain->n, NULL);
         for (uint32_t i = 0; i < pretrain->n; i++)
             *loss += pretrain->losses[i];
+        if (pretrain->settings.autoencoder)
+            add_autoencoder_sums(pretrain, sums);
     }
+    values[PSNR] = -10.0 * log10(sums[0] / batch); /* of pictures in [0, 1] */
+    values[LATENT_STD] = sqrt(sums[2] / batch - sums[1] / batch * (sums[1] / batch));
     if (status == DIPP_OK)
         status = dipp_updater_step(&pretrain->net_update, norm, applied, error);
     if (status == DIPP_OK && pretrain->text) {
@@ -218,19 +318,19 @@ dipp_status dipp_pretrain_run(dipp_pretrain *pretrain, const dipp_pretrain_obser
     if (pretrain->step == 0 && observer->after_step)
         status = observer->after_step(observer->context, pretrain, 0, error);
     while (status == DIPP_OK && pretrain->step < pretrain->settings.steps) {
-        static const char *const names[] = {"train/loss", "train/grad_norm", "train/lr", "train/skipped"};
-        double values[4];
+        double values[AUTOENCODER_METRICS];
         bool applied = false;
-        values[2] = dipp_learning_rate(&pretrain->settings.optimizer, pretrain->step, pretrain->settings.steps);
-        status = iterate(pretrain, observer, &values[0], &values[1], &applied, error);
+        values[RATE] = dipp_learning_rate(&pretrain->settings.optimizer, pretrain->step, pretrain->settings.steps);
+        status = iterate(pretrain, observer, values, &applied, error);
         if (status != DIPP_OK)
             break;
         pretrain->skipped += !applied;
         pretrain->nonfinite = applied ? 0 : pretrain->nonfinite + 1;
-        values[3] = (double)pretrain->skipped;
+        values[SKIPPED] = (double)pretrain->skipped;
         pretrain->step++;
         if (observer->metrics)
-            observer->metrics(observer->context, pretrain->step, names, values, 4);
+            observer->metrics(observer->context, pretrain->step, metric_names, values,
+                              pretrain->settings.autoencoder ? AUTOENCODER_METRICS : DENOISER_METRICS);
         status = dipp_check_updates(pretrain->nonfinite, pretrain->settings.max_nonfinite, pretrain->skipped,
                                     pretrain->step, pretrain->settings.steps, "learning rate", error);
         if (status == DIPP_OK && observer->after_step)
@@ -263,10 +363,10 @@ static uint32_t collect(const dipp_pretrain *pretrain, dipp_checkpoint_block *bl
 {
     dipp_models *models = pretrain->models;
     uint32_t count = 0;
-    blocks[count++] = (dipp_checkpoint_block){"reference.master", models->reference_set, DIPP_BLOCK_MASTER};
-    blocks[count++] = (dipp_checkpoint_block){"reference.moment1", models->reference_set, DIPP_BLOCK_MOMENT1};
-    blocks[count++] = (dipp_checkpoint_block){"reference.moment2", models->reference_set, DIPP_BLOCK_MOMENT2};
-    blocks[count++] = (dipp_checkpoint_block){"average.master", models->reference_ema, DIPP_BLOCK_MASTER};
+    blocks[count++] = (dipp_checkpoint_block){"reference.master", pretrain->net.set, DIPP_BLOCK_MASTER};
+    blocks[count++] = (dipp_checkpoint_block){"reference.moment1", pretrain->net.set, DIPP_BLOCK_MOMENT1};
+    blocks[count++] = (dipp_checkpoint_block){"reference.moment2", pretrain->net.set, DIPP_BLOCK_MOMENT2};
+    blocks[count++] = (dipp_checkpoint_block){"average.master", pretrain->net.average, DIPP_BLOCK_MASTER};
     if (pretrain->text) {
         blocks[count++] = (dipp_checkpoint_block){"text.master", models->text_set, DIPP_BLOCK_MASTER};
         blocks[count++] = (dipp_checkpoint_block){"text.moment1", models->text_set, DIPP_BLOCK_MOMENT1};
@@ -286,8 +386,8 @@ static void counters_of(dipp_pretrain *pretrain, dipp_checkpoint_counter *counte
     counters[5] = (dipp_checkpoint_counter){"text_attempts", .value = &pretrain->text_update.attempts};
     /* Files of before it was kept lack it: the count began anew. */
     counters[6] = (dipp_checkpoint_counter){"nonfinite", .value = &pretrain->nonfinite, .may_lack = true};
-    snprintf(identity, size, "seed %llu batch %u reference %lld", (unsigned long long)pretrain->settings.seed,
-             pretrain->settings.batch, (long long)dipp_layout_parameters(pretrain->models->reference_layout));
+    snprintf(identity, size, "seed %llu batch %u %s %lld", (unsigned long long)pretrain->settings.seed,
+             pretrain->settings.batch, pretrain->net.name, (long long)dipp_layout_parameters(pretrain->net.layout));
 }
 
 dipp_status dipp_pretrain_save(const dipp_pretrain *pretrain, const char *path, char *sha256, dipp_error *error)

@@ -1,4 +1,7 @@
-/* Stage 0: the reference diffusion and its text encoder by denoising, with dropped prompts for guidance. */
+/* Stage 0: what everything later starts from is learnt from pictures with captions. Either the reference diffusion and its
+ * text encoder, by denoising, with dropped prompts for guidance; or the autoencoder in whose latents a reference works, by
+ * mean|decode(encode(x) + s eps) - x|^2 + kl_weight mean(encode(x)^2)/2. The latter is, up to constants, the bound of an
+ * autoencoder whose posterior has the fixed standard deviation s, and asks nothing of a plugin but encode and decode. */
 #ifndef DIPP_TRAIN_PRETRAIN_H
 #define DIPP_TRAIN_PRETRAIN_H
 
@@ -14,6 +17,8 @@ typedef struct dipp_sample_source {
 
 typedef struct dipp_pretrain_settings {
     uint64_t seed;
+    bool autoencoder;               /* train the autoencoder; prompt_dropout, time and loss are not looked at */
+    double latent_noise, kl_weight; /* s and the weight above; autoencoder only */
     int64_t steps;
     uint32_t batch, micro_batch; /* micro_batch 0: the batch */
     double prompt_dropout;
@@ -35,7 +40,8 @@ typedef struct dipp_pretrain_observer {
     bool (*stopping)(void *context); /* as of an alignment: asked before each micro-batch */
 } dipp_pretrain_observer;
 
-/* models were created with train_reference. */
+/* models were created with train_reference, or with train_decoder for an autoencoder. source and models are borrowed.
+ * DIPP_E_INVALID: nothing to train, or a batch that its micro-batch does not divide. */
 dipp_status dipp_pretrain_create(dipp_models *models, const dipp_sample_source *source,
                                  const dipp_pretrain_settings *settings, dipp_plan_report *report, dipp_pretrain **out,
                                  dipp_error *error);

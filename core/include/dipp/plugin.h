@@ -127,7 +127,8 @@ typedef struct dipp_reference {
     /* Optional: tokens -> condition. p is a parameter set of its own, frozen unless the reference is being pretrained. */
     dipp_condition (*encode_text)(void *self, dipp_graph *g, dipp_params p, dipp_prompt text);
 
-    /* Optional: x0 -> pictures, not clamped; NULL is the identity. p is the frozen decoder's parameter set. */
+    /* Optional: x0 -> pictures, not clamped; NULL is the identity. p is the autoencoder's parameter set, which decode and
+     * encode share: frozen unless the autoencoder itself is being pretrained. */
     dipp_tensor (*decode)(void *self, dipp_graph *g, dipp_params p, dipp_tensor x0);
     /* Optional: pictures -> x0. NULL is the identity. */
     dipp_tensor (*encode)(void *self, dipp_graph *g, dipp_params p, dipp_tensor images);
