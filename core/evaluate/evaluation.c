@@ -192,8 +192,10 @@ static dipp_status reconstruct(dipp_evaluation *evaluation, uint32_t first, uint
 {
     const dipp_evaluation_options *options = &evaluation->options;
     dipp_status status = DIPP_OK;
-    if (!options->world || !evaluation->side)
-        return dipp_fail(error, DIPP_E_INVALID, "an autoencoder is judged on scenes of the emoji world");
+    if (!options->world || !options->prompts || !evaluation->side)
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "an autoencoder draws nothing by itself: it is shown scenes that the evaluation's own prompts "
+                         "name");
     if (!evaluation->reconstructor)
         status = dipp_reconstructor_create(options->models, evaluation->batch, options->use_average,
                                            &evaluation->reconstructor, error);

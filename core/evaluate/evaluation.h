@@ -40,7 +40,7 @@ typedef struct dipp_evaluation_options { /* everything borrowed for the life of 
     dipp_backend *backend;               /* without models: computes the rewards */
     int side;                            /* without models: of the square pictures */
     const dipp_emoji_world *world;       /* needed by the judges */
-    const dipp_prompt_line *prompts;
+    const dipp_prompt_line *prompts; /* what the texts name, for the judges and for scenes; may be NULL without them */
     const char *const *texts;
     uint32_t prompt_count, samples;
     uint32_t batch; /* samples at a time; 0: 64 */

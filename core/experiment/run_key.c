@@ -5,6 +5,8 @@
 #include "base/text.h"
 #include "evaluate/evaluation.h"
 #include "experiment/run_settings.h"
+#include "experiment/run_weights.h"
+#include "weights/weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +46,9 @@ void dipp_run_keys_destroy(dipp_run_keys **keys)
     *keys = NULL;
 }
 
-static dipp_status hash_file(dipp_run_keys *keys, const char *path, const char **sha256, dipp_error *error)
+/* weights: an index of several files counts by all of them. */
+static dipp_status hash_file(dipp_run_keys *keys, const char *path, bool weights, const char **sha256,
+                             dipp_error *error)
 {
     for (size_t i = 0; i < keys->file_count; i++)
         if (!strcmp(keys->files[i].path, path)) {
@@ -54,7 +58,8 @@ static dipp_status hash_file(dipp_run_keys *keys, const char *path, const char *
     if (!dipp_grow((void **)&keys->files, &keys->file_capacity, keys->file_count + 1, sizeof *keys->files))
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for the hash of %s", path);
     known_file *file = &keys->files[keys->file_count];
-    dipp_status status = dipp_sha256_file(path, file->sha256, error);
+    dipp_status status =
+        weights ? dipp_weights_sha256(path, file->sha256, error) : dipp_sha256_file(path, file->sha256, error);
     if (status != DIPP_OK)
         return status;
     file->path = dipp_string_copy(path);
@@ -65,10 +70,26 @@ static dipp_status hash_file(dipp_run_keys *keys, const char *path, const char *
     return DIPP_OK;
 }
 
+/* A file of a folder (taken over), if it is there. */
+static dipp_status add_folder_file(dipp_run_keys *keys, const char *name, char *file, size_t *found, dipp_text *text,
+                                   dipp_error *error)
+{
+    const char *sha256 = NULL;
+    dipp_status status = file ? DIPP_OK : dipp_fail(error, DIPP_E_MEMORY, "no memory for the key of a run");
+    if (file && dipp_path_exists(file) && !dipp_path_is_directory(file)) {
+        status = hash_file(keys, file, true, &sha256, error);
+        dipp_text_printf(text, " %s %s", name, sha256 ? sha256 : "");
+        ++*found;
+    }
+    dipp_release(file);
+    return status;
+}
+
 /* A file counts by its content; a folder by the files in it that dipp reads. */
 static dipp_status add_path(dipp_run_keys *keys, const dipp_config_value *value, dipp_text *text, dipp_error *error)
 {
     static const char *const names[] = {"model", "generator", "ta"};
+    static const char *const parts[DIPP_WEIGHTS_PARTS] = {"network", "autoencoder", "text"};
     const char *sha256 = NULL;
     dipp_status status = DIPP_OK;
     dipp_text_printf(text, "\n%s", value->key);
@@ -77,27 +98,23 @@ static dipp_status add_path(dipp_run_keys *keys, const dipp_config_value *value,
                          "%s: there is no file or folder %s (paths are relative to where dipp is started)", value->key,
                          value->text);
     if (!dipp_path_is_directory(value->text)) {
-        status = hash_file(keys, value->text, &sha256, error);
+        status = hash_file(keys, value->text, false, &sha256, error);
         if (status != DIPP_OK)
             return dipp_error_context(error, "%s", value->key);
         dipp_text_printf(text, " %s", sha256);
         return DIPP_OK;
     }
     size_t found = 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names && status == DIPP_OK; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "%s.safetensors", names[i]);
-        char *file = dipp_path_join(value->text, name);
-        if (file && dipp_path_exists(file)) {
-            status = hash_file(keys, file, &sha256, error);
-            dipp_text_printf(text, " %s %s", names[i], sha256 ? sha256 : "");
-            found++;
-        }
-        dipp_release(file);
-    }
+    for (size_t i = 0; i < sizeof names / sizeof *names && status == DIPP_OK; i++)
+        status = add_folder_file(keys, names[i], dipp_run_weights_file(value->text, names[i]), &found, text, error);
+    bool pipeline = dipp_run_weights_is_pipeline(value->text);
+    for (int i = 0; i < DIPP_WEIGHTS_PARTS && pipeline && status == DIPP_OK; i++)
+        status = add_folder_file(keys, parts[i], dipp_run_weights_part(value->text, (dipp_weights_part)i), &found, text,
+                                 error);
     if (status == DIPP_OK && !found)
         return dipp_fail(error, DIPP_E_NOT_FOUND,
-                         "%s: the folder %s holds none of model.safetensors, generator.safetensors, ta.safetensors",
+                         "%s: the folder %s holds none of model.safetensors, generator.safetensors, ta.safetensors, "
+                         "nor a pipeline's unet/, transformer/ or vae/ with weights",
                          value->key, value->text);
     return status;
 }

@@ -3,7 +3,9 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "experiment/run_setup.h"
+#include "experiment/run_weights.h"
 #include "experiment/yaml_edit.h"
+#include "weights/weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -162,7 +164,7 @@ static dipp_status put_scorer(dipp_run_metrics *metrics, dipp_store *store, uint
     char weights[DIPP_SHA256_HEX_BYTES];
     char *file = metric->weights ? dipp_run_weights_file(metric->weights, "model") : NULL;
     if (status == DIPP_OK && file)
-        status = dipp_sha256_file(file, weights, error);
+        status = dipp_weights_sha256(file, weights, error);
     dipp_release(file);
     char *json = status == DIPP_OK ? parameters_json(metric->plugin, metric->parameters) : NULL;
     if (status == DIPP_OK && !json)

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "experiment/run_setup.h"
+#include "experiment/run_weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -79,11 +80,17 @@ static dipp_status look_at(missing_search *search, const dipp_config_value *valu
 {
     if (strcmp(value->type, "path") || !strcmp(value->key, "output"))
         return DIPP_OK;
-    bool weights = ends_with(value->key, ".weights"), init = !strcmp(value->key, "generator.init");
-    if (!weights && !init)
-        return look_for(search, value->key, dipp_string_copy(value->text), error);
-    dipp_status status =
-        look_for(search, value->key, dipp_run_weights_file(value->text, init ? "generator" : "model"), error);
+    bool init = !strcmp(value->key, "generator.init");
+    char *file = NULL;
+    if (init)
+        file = dipp_run_weights_generator(value->text);
+    else if (ends_with(value->key, ".weights"))
+        file = dipp_run_weights_part(value->text, DIPP_PART_NETWORK);
+    else if (!strcmp(value->key, "reference.decoder"))
+        file = dipp_run_weights_part(value->text, DIPP_PART_AUTOENCODER);
+    else
+        file = dipp_string_copy(value->text);
+    dipp_status status = look_for(search, value->key, file, error);
     const char *ta = dipp_config_string(search->cell->config, "align.ta.init");
     if (status == DIPP_OK && init && ta && !strcmp(ta, "stage1") && dipp_path_is_directory(value->text))
         status = look_for(search, value->key, dipp_run_weights_file(value->text, "ta"), error);

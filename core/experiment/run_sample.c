@@ -52,6 +52,8 @@ static dipp_status draw(const dipp_sample_request *request, dipp_run_setup *setu
     uint32_t wanted = request->prompt_count ? request->prompt_count : DEFAULT_PROMPTS;
     bool own = request->prompts != NULL;
     dipp_evaluation_options options = {.models = setup->models,
+                                       .world = setup->world,
+                                       .prompts = own ? NULL : setup->evaluation.set.prompts,
                                        .reconstruct = setup->autoencoder,
                                        .texts = own ? request->prompts : setup->evaluation.texts,
                                        .prompt_count =

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "experiment/run_weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -121,15 +122,6 @@ void dipp_run_setup_destroy(dipp_run_setup **pointer)
 
 /* ---- Weights ---- */
 
-char *dipp_run_weights_file(const char *path, const char *name)
-{
-    char file[64];
-    if (!dipp_path_is_directory(path))
-        return dipp_string_copy(path);
-    snprintf(file, sizeof file, "%s.safetensors", name);
-    return dipp_path_join(path, file);
-}
-
 /* Reads a file (taken over) into sets and notes it as an input. */
 static dipp_status read_input(dipp_run_setup *setup, const char *role, char *file, dipp_parameter_set *const *sets,
                               uint32_t count, dipp_error *error)
@@ -148,25 +140,59 @@ static dipp_status read_input(dipp_run_setup *setup, const char *role, char *fil
     return DIPP_OK;
 }
 
+/* Reads one part of a path of weights; remedy: what else could be named in its place. */
+static dipp_status read_part(dipp_run_setup *setup, const char *role, const char *path, dipp_weights_part part,
+                             const char *remedy, dipp_parameter_set *const *sets, uint32_t count, dipp_error *error)
+{
+    char *file = dipp_run_weights_part(path, part);
+    if (file && dipp_run_weights_is_pipeline(path) && (!dipp_path_exists(file) || dipp_path_is_directory(file))) {
+        dipp_fail(error, DIPP_E_NOT_FOUND, "%s: the pipeline in %s lacks this part, expected at %s; %s", role, path,
+                  file, remedy);
+        dipp_release(file);
+        return DIPP_E_NOT_FOUND;
+    }
+    return read_input(setup, role, file, sets, count, error);
+}
+
+/* Everything that reference.weights is to give: one file holds it all, a pipeline has a file for each part. */
+static dipp_status load_weights(dipp_run_setup *setup, const char *path, bool with_decoder, dipp_error *error)
+{
+    dipp_models *models = setup->models;
+    dipp_parameter_set *sets[] = {models->reference_set, models->text_set, models->decoder_set};
+    uint32_t first = setup->autoencoder ? 2 : 0;
+    if (!dipp_run_weights_is_pipeline(path))
+        return read_input(setup, "reference", dipp_run_weights_file(path, "model"), sets + first,
+                          (with_decoder ? 3 : 2) - first, error);
+    dipp_status status = DIPP_OK;
+    if (!setup->autoencoder)
+        status = read_part(setup, "reference", path, DIPP_PART_NETWORK, "the network is in unet/ or transformer/",
+                           &sets[0], 1, error);
+    if (status == DIPP_OK && !setup->autoencoder && dipp_layout_count(models->text_layout))
+        status = read_part(setup, "text", path, DIPP_PART_TEXT,
+                           "a reference with a vocabulary of its own needs weights for its text encoder", &sets[1], 1,
+                           error);
+    if (status == DIPP_OK && with_decoder && dipp_layout_count(models->decoder_layout))
+        status = read_part(setup, "decoder", path, DIPP_PART_AUTOENCODER, "name other weights (reference.decoder)",
+                           &sets[2], 1, error);
+    return status;
+}
+
 static dipp_status load_reference(dipp_run_setup *setup, dipp_error *error)
 {
     dipp_models *models = setup->models;
     const char *path = dipp_config_string(setup->config, "reference.weights");
     const char *decoder = dipp_config_string(setup->config, "reference.decoder");
     dipp_status status = DIPP_OK;
-    if (path && !(setup->autoencoder && decoder)) {
-        dipp_parameter_set *sets[] = {models->reference_set, models->text_set, models->decoder_set};
-        uint32_t first = setup->autoencoder ? 2 : 0;
-        status = read_input(setup, "reference", dipp_run_weights_file(path, "model"), sets + first,
-                            (decoder ? 2 : 3) - first, error);
-    }
+    if (path && !(setup->autoencoder && decoder))
+        status = load_weights(setup, path, !decoder, error);
     if (status == DIPP_OK && decoder)
-        status = read_input(setup, "decoder", dipp_run_weights_file(decoder, "model"), &models->decoder_set, 1, error);
+        status = read_part(setup, "decoder", decoder, DIPP_PART_AUTOENCODER, "name its file", &models->decoder_set, 1,
+                           error);
     if (status == DIPP_OK && !path && !decoder && !setup->autoencoder && dipp_layout_count(models->decoder_layout))
         return dipp_fail(
             error, DIPP_E_INVALID,
             "the reference %s decodes its samples with a network that this stage does not train; name its weights "
-            "(reference.decoder; stage pretrain-autoencoder trains them)",
+            "(reference.decoder), which stage pretrain-autoencoder makes",
             setup->reference->descriptor->name);
     if (status == DIPP_OK && models->reference_ema)
         status = dipp_parameter_set_copy(models->reference_ema, models->reference_set, error);
@@ -222,8 +248,7 @@ static dipp_status load_generator(dipp_run_setup *setup, dipp_error *error)
     const char *init = dipp_config_string(setup->config, "generator.init");
     dipp_status status = DIPP_OK;
     if (init)
-        status =
-            read_input(setup, "generator", dipp_run_weights_file(init, "generator"), &models->generator_set, 1, error);
+        status = read_input(setup, "generator", dipp_run_weights_generator(init), &models->generator_set, 1, error);
     else if (dipp_config_has(setup->config, "reference.weights") &&
              layouts_agree(models->generator_layout, models->reference_layout))
         status = copy_by_name(models->generator_set, models->reference_set, error);

@@ -8,11 +8,11 @@
 #include "plugin/plugin_host.h"
 #include "train/models.h"
 
-enum { DIPP_RUN_INPUTS = 4 + DIPP_MAX_REWARDS };
+enum { DIPP_RUN_INPUTS = 5 + DIPP_MAX_REWARDS };
 
 /* A weight file that the run starts from. */
 typedef struct dipp_run_input {
-    char role[24]; /* reference, generator, ta, reward[0] */
+    char role[24]; /* reference, text, decoder, generator, ta, reward[0] */
     char *path;
     char sha256[DIPP_SHA256_HEX_BYTES];
     int64_t bytes;
@@ -38,17 +38,14 @@ dipp_status dipp_run_setup_create(const dipp_config *config, dipp_plugins *plugi
 void dipp_run_setup_destroy(dipp_run_setup **setup);
 
 /* Initial values by seed, then the configured files over them:
- *   reference.weights   network, text encoder and, without reference.decoder, autoencoder, in FOLDER/model.safetensors
- *                       or the file itself; an autoencoder in training takes nothing else of it
+ *   reference.weights   network, text encoder and, without reference.decoder, autoencoder, in FOLDER/model.safetensors,
+ *                       the file itself, or a pipeline's parts; an autoencoder in training takes nothing else of it
  *   reference.decoder   autoencoder, likewise
- *   generator.init      FOLDER/generator.safetensors or the file; without it, and with reference.weights, the
+ *   generator.init      FOLDER/generator.safetensors, the file, or a pipeline's network; without it, and with reference.weights, the
  *                       reference's network where names and shapes agree; else the plugin's initial values
  *   align.ta.init       stage1: ta.safetensors beside generator.init; reference: the reference's weights
  *   rewards[].weights   FOLDER/model.safetensors or the file
  * Averages start as copies. inputs lists what was read. */
 dipp_status dipp_run_setup_load(dipp_run_setup *setup, int64_t seed, dipp_error *error);
-
-/* The file behind a weights path: FOLDER/NAME.safetensors, or the path itself; freed with dipp_release. */
-char *dipp_run_weights_file(const char *path, const char *name);
 
 #endif

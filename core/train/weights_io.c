@@ -3,7 +3,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/sha256.h"
 #include "base/text.h"
 #include "weights/weights.h"
 #include "weights/writer.h"
@@ -105,7 +104,7 @@ dipp_status dipp_weights_read_sets(const char *path, const char *name, dipp_para
         status = dipp_fail(error, DIPP_E_FORMAT, "%s does not hold the weights of this configuration:%.1500s", file,
                            problems.data ? problems.data : "");
     if (status == DIPP_OK && sha256)
-        status = dipp_sha256_file(file, sha256, error);
+        status = dipp_weights_sha256(file, sha256, error);
     dipp_text_discard(&problems);
     dipp_weights_destroy(&weights);
     dipp_release(file);

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/sha256.h"
 #include "base/text.h"
 #include "weights/safetensors.h"
 
@@ -331,6 +332,25 @@ size_t dipp_weights_file_count(const dipp_weights *weights)
 const char *dipp_weights_file(const dipp_weights *weights, size_t index)
 {
     return weights->files[index].path;
+}
+
+dipp_status dipp_weights_sha256(const char *path, char *out, dipp_error *error)
+{
+    char digest[DIPP_SHA256_HEX_BYTES];
+    dipp_weights *weights = NULL;
+    dipp_sha256 hash;
+    if (!ends_with(path, ".json"))
+        return dipp_sha256_file(path, out, error);
+    dipp_sha256_init(&hash);
+    dipp_status status = dipp_weights_open(path, &weights, error);
+    for (size_t i = 0; status == DIPP_OK && i < weights->file_count; i++) {
+        status = dipp_sha256_file(weights->files[i].path, digest, error);
+        dipp_sha256_update(&hash, digest, strlen(digest));
+    }
+    if (status == DIPP_OK)
+        dipp_sha256_final_hex(&hash, out);
+    dipp_weights_destroy(&weights);
+    return status;
 }
 
 static dipp_status check_float(const dipp_weight_tensor *tensor, dipp_error *error)

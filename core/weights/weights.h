@@ -55,7 +55,11 @@ const char *dipp_weights_metadata(const dipp_weights *weights, const char *key);
 size_t dipp_weights_metadata_count(const dipp_weights *weights);
 void dipp_weights_metadata_at(const dipp_weights *weights, size_t index, const char **key, const char **value);
 
-/* The safetensors files behind it (hash these for the run's rows). */
+/* What identifies the weights at path, a file or an index: the SHA-256 of the file, or of its shards' in hexadecimal, one
+ * after another in the order of dipp_weights_file; out[DIPP_SHA256_HEX_BYTES]. Errors as dipp_weights_open. [any thread] */
+dipp_status dipp_weights_sha256(const char *path, char *out, dipp_error *error);
+
+/* The safetensors files behind it. */
 size_t dipp_weights_file_count(const dipp_weights *weights);
 const char *dipp_weights_file(const dipp_weights *weights, size_t index);
 

@@ -136,18 +136,38 @@ static const char pretraining[] =
     "evaluate: {every: 200, prompts: {set: emoji, count: 4}, samples: 2, metrics: [glyph, background, "
     "diversity]}\n";
 
-static void test_kill_emoji(void **state)
+static const char autoencoding[] =
+    "name: latents\nstage: pretrain-autoencoder\nthreads: 1\n"
+    "reference: {plugin: unet, params: {channels: 4, size: 8, widths: [8], groups: 4, heads: [2], down_blocks: "
+    "[DownBlock2D],\n"
+    "  up_blocks: [UpBlock2D], mid_block: UNetMidBlock2D, vae_widths: [8, 8], vae_layers: 1, vae_groups: 4}}\n"
+    "pretrain: {steps: 400, batch: 16, micro_batch: 8, checkpoint_every: 20, ema: {decay: 0.9}}\n"
+    "evaluate: {every: 100, prompts: {set: emoji, count: 4}, samples: 2, metrics: [glyph, background, "
+    "diversity]}\n";
+
+/* Both kinds of pretraining. */
+static void kill_pretraining(const char *yaml)
 {
     if (dipp("world --vocabulary words.txt") != 0) {
         print_message("skipped: %s", output(NULL));
         return;
     }
-    kill_often(pretraining, "", kills(3, 5), 650, 0);
+    kill_often(yaml, "", kills(3, 5), 650, 0);
     assert_true(digest_file(result_path("whole.db", 1, "model.safetensors")) ==
                 digest_file(result_path("killed.db", 1, "model.safetensors")));
     assert_true(digest_rows("whole.db", metrics) == digest_rows("killed.db", metrics));
     assert_true(digest_rows("whole.db", scores) == digest_rows("killed.db", scores));
     assert_sound("killed.db");
+}
+
+static void test_kill_emoji(void **state)
+{
+    kill_pretraining(pretraining);
+}
+
+static void test_kill_autoencoder(void **state)
+{
+    kill_pretraining(autoencoding);
 }
 
 /* Alignment on pictures: text, guidance, a reward, the DMD form, a TA of several updates, and the reference's pictures. */
@@ -298,6 +318,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_kill, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_kill_emoji, cli_setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_kill_autoencoder, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_kill_alignment, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_stop, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_orphan, cli_setup, cli_teardown),

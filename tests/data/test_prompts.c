@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "data/prompts.h"
 
+#include <math.h>
 #include <unistd.h>
 
 static void captions_speak_the_vocabulary(void **state)
@@ -107,6 +108,49 @@ static void prompt_sets_keep_to_their_split(void **state)
     check_split(*state, DIPP_SPLIT_EVAL);
 }
 
+/* A prompt's scene shows what it names, differs by index and seed, and repeats. */
+static void scenes_show_what_prompts_name(void **state)
+{
+    const dipp_emoji_world *world = *state;
+    dipp_prompt_set set = {0};
+    dipp_error error = {0};
+    int moved = 0;
+    assert_int_equal(dipp_emoji_prompts(world, DIPP_SPLIT_EVAL, 200, 4, &set, &error), DIPP_OK);
+    for (int i = 0; i < set.count; i++) {
+        const dipp_prompt_line *prompt = &set.prompts[i];
+        dipp_scene_attributes scene, again, other;
+        uint64_t index = (uint64_t)i;
+        assert_int_equal(dipp_emoji_prompt_scene(world, prompt, 3, index, &scene, &error), DIPP_OK);
+        assert_int_equal(dipp_emoji_prompt_scene(world, prompt, 3, index, &again, &error), DIPP_OK);
+        assert_int_equal(dipp_emoji_prompt_scene(world, prompt, 3, index + 1000, &other, &error), DIPP_OK);
+        assert_memory_equal(&scene, &again, sizeof scene);
+        moved += scene.centre_x != other.centre_x;
+        assert_int_equal(scene.glyph, prompt->glyph);
+        assert_int_equal(scene.background, prompt->background);
+        double jitter = dipp_emoji_world_options_of(world)->background_jitter;
+        for (int k = 0; k < 3; k++)
+            assert_true(fabs(scene.background_rgb[k] - dipp_backgrounds[scene.background].rgb[k] / 255.0) <=
+                        jitter + 1e-6);
+        if (prompt->size_class != DIPP_NOT_NAMED)
+            assert_int_equal(dipp_scene_size_class_of(world, scene.size), prompt->size_class);
+        if (prompt->place != DIPP_NOT_NAMED)
+            assert_int_equal(dipp_scene_place_of(scene.centre_x, scene.centre_y), prompt->place);
+    }
+    assert_true(moved > 190);
+    dipp_prompt_set_clear(&set);
+
+    /* Of a prompt that names nothing it is the training scene of that number. */
+    char words[] = "a picture";
+    dipp_prompt_line nothing = {words, DIPP_NOT_NAMED, DIPP_NOT_NAMED, DIPP_NOT_NAMED, DIPP_NOT_NAMED};
+    dipp_scene_attributes drawn, training;
+    assert_int_equal(dipp_emoji_prompt_scene(world, &nothing, 3, 17, &drawn, &error), DIPP_OK);
+    dipp_emoji_scene_attributes(world, 3, 17, &training);
+    assert_memory_equal(&drawn, &training, sizeof drawn);
+    nothing.place = DIPP_PLACE_COUNT; /* no such place */
+    assert_int_equal(dipp_emoji_prompt_scene(world, &nothing, 3, 17, &drawn, &error), DIPP_E_INVALID);
+    assert_non_null(strstr(error.message, "a picture"));
+}
+
 static dipp_status read_text(const char *bytes, size_t size, dipp_prompt_set *set, dipp_error *error)
 {
     char path[] = "/tmp/dipp-prompts-XXXXXX";
@@ -145,9 +189,8 @@ static void prompt_files_are_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(captions_speak_the_vocabulary),
-        cmocka_unit_test(phrases_read_as_english),
-        cmocka_unit_test(prompt_sets_keep_to_their_split),
+        cmocka_unit_test(captions_speak_the_vocabulary),   cmocka_unit_test(phrases_read_as_english),
+        cmocka_unit_test(prompt_sets_keep_to_their_split), cmocka_unit_test(scenes_show_what_prompts_name),
         cmocka_unit_test(prompt_files_are_lines),
     };
     return cmocka_run_group_tests(tests, build_world, destroy_world);
