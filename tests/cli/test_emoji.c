@@ -21,10 +21,11 @@ static int setup(void **state)
     return symlink(path, "weights");
 }
 
-static void run_experiment(const char *name)
+static void run_experiment(const char *name, const char *overrides)
 {
     char arguments[4096];
-    snprintf(arguments, sizeof arguments, "run %s/experiments/%s.yaml --db e.db --quiet", getenv("DIPP_SOURCE"), name);
+    snprintf(arguments, sizeof arguments, "run %s/experiments/%s.yaml --db e.db --quiet %s", getenv("DIPP_SOURCE"),
+             name, overrides);
     assert_int_equal(dipp(arguments), 0);
     assert_sound("e.db");
 }
@@ -40,7 +41,7 @@ static int64_t mean_at(const char *metric, const char *point)
 
 static void test_quality(void **state)
 {
-    run_experiment("emoji-quality");
+    run_experiment("emoji-quality", "");
     assert_int_equal(ask("e.db", "SELECT count(DISTINCT prompt_id) FROM evaluations"), 200);
     assert_int_equal(ask("e.db", "SELECT max(sample)+1 FROM evaluations"), 8);
     print_message("glyph: reference %lld, start %lld; background: %lld, %lld millionths\n",
@@ -66,7 +67,7 @@ static int64_t seeds_where(const char *condition)
 
 static void test_scales(void **state)
 {
-    run_experiment("emoji-scales");
+    run_experiment("emoji-scales", "");
     assert_int_equal(ask("e.db", "SELECT count(*) FROM runs WHERE status='completed'"), 9);
     assert_int_equal(seeds_where("moderate.border>none.border"), 3);
     assert_int_equal(seeds_where("large.border>moderate.border"), 3);
