@@ -53,6 +53,22 @@ static void test_quality(void **state)
     assert_true(mean_at("background", "start") >= 980000);
 }
 
+/* The same of the UNet on latents, in little. */
+static void test_unet_quality(void **state)
+{
+    run_experiment("emoji-unet-quality", "evaluate.prompts.count=16 evaluate.samples=2");
+    assert_int_equal(ask("e.db", "SELECT count(*) FROM evaluations JOIN metric_names USING(metric_id) JOIN "
+                                 "evaluation_settings USING(settings_id) WHERE name='glyph' AND subject='reference'"),
+                     32);
+    print_message("glyph: reference %lld, start %lld; background: %lld, %lld millionths\n",
+                  (long long)mean_at("glyph", "reference"), (long long)mean_at("glyph", "start"),
+                  (long long)mean_at("background", "reference"), (long long)mean_at("background", "start"));
+    assert_true(mean_at("glyph", "reference") >= 700000);
+    assert_true(mean_at("glyph", "start") >= 500000);
+    assert_true(mean_at("background", "reference") >= 900000);
+    assert_true(mean_at("background", "start") >= 900000);
+}
+
 /* How many of the three seeds satisfy a condition on the runs of three arms and the glyph score before alignment. */
 static int64_t seeds_where(const char *condition)
 {
@@ -82,6 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_quality, setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_unet_quality, setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_scales, setup, cli_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -239,7 +239,7 @@ static void test_optimum(void **state)
 static void test_micro_batch(void **state)
 {
     dipp_pretrain_settings settings = base_settings;
-    double whole[2][D], parts[2][D];
+    double whole[2][D] = {{0}}, parts[2][D] = {{0}};
     trainer t;
     settings.steps = 5;
     for (int i = 0; i < 2; i++) {
