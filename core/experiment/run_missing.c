@@ -15,8 +15,9 @@ static const struct {
 } published[] = {
     {"dit", "weights/emoji-dit and weights/emoji-dit-onestep ship with dipp; of this architecture "
             "PixArt-alpha/PixArt-XL-2-512x512 is published: transformer/diffusion_pytorch_model.safetensors"},
-    {"unet", "stable-diffusion-v1-5/stable-diffusion-v1-5: unet/diffusion_pytorch_model.safetensors, "
-             "vae/diffusion_pytorch_model.safetensors"},
+    {"unet", "weights/emoji-unet and weights/emoji-unet-onestep ship with dipp; of this architecture "
+             "stable-diffusion-v1-5/stable-diffusion-v1-5 is published: unet/diffusion_pytorch_model.safetensors and "
+             "vae/diffusion_pytorch_model.safetensors, whose folder can be named as a whole"},
 };
 
 const char *dipp_published(const char *plugin)

@@ -21,10 +21,11 @@ static int setup(void **state)
     return symlink(path, "weights");
 }
 
-static void run_experiment(const char *name)
+static void run_experiment(const char *name, const char *overrides)
 {
     char arguments[4096];
-    snprintf(arguments, sizeof arguments, "run %s/experiments/%s.yaml --db e.db --quiet", getenv("DIPP_SOURCE"), name);
+    snprintf(arguments, sizeof arguments, "run %s/experiments/%s.yaml --db e.db --quiet %s", getenv("DIPP_SOURCE"),
+             name, overrides);
     assert_int_equal(dipp(arguments), 0);
     assert_sound("e.db");
 }
@@ -40,7 +41,7 @@ static int64_t mean_at(const char *metric, const char *point)
 
 static void test_quality(void **state)
 {
-    run_experiment("emoji-quality");
+    run_experiment("emoji-quality", "");
     assert_int_equal(ask("e.db", "SELECT count(DISTINCT prompt_id) FROM evaluations"), 200);
     assert_int_equal(ask("e.db", "SELECT max(sample)+1 FROM evaluations"), 8);
     print_message("glyph: reference %lld, start %lld; background: %lld, %lld millionths\n",
@@ -50,6 +51,22 @@ static void test_quality(void **state)
     assert_true(mean_at("glyph", "start") >= 750000);
     assert_true(mean_at("background", "reference") >= 980000);
     assert_true(mean_at("background", "start") >= 980000);
+}
+
+/* The same of the UNet on latents, in little. */
+static void test_unet_quality(void **state)
+{
+    run_experiment("emoji-unet-quality", "evaluate.prompts.count=16 evaluate.samples=2");
+    assert_int_equal(ask("e.db", "SELECT count(*) FROM evaluations JOIN metric_names USING(metric_id) JOIN "
+                                 "evaluation_settings USING(settings_id) WHERE name='glyph' AND subject='reference'"),
+                     32);
+    print_message("glyph: reference %lld, start %lld; background: %lld, %lld millionths\n",
+                  (long long)mean_at("glyph", "reference"), (long long)mean_at("glyph", "start"),
+                  (long long)mean_at("background", "reference"), (long long)mean_at("background", "start"));
+    assert_true(mean_at("glyph", "reference") >= 700000);
+    assert_true(mean_at("glyph", "start") >= 500000);
+    assert_true(mean_at("background", "reference") >= 900000);
+    assert_true(mean_at("background", "start") >= 900000);
 }
 
 /* How many of the three seeds satisfy a condition on the runs of three arms and the glyph score before alignment. */
@@ -66,7 +83,7 @@ static int64_t seeds_where(const char *condition)
 
 static void test_scales(void **state)
 {
-    run_experiment("emoji-scales");
+    run_experiment("emoji-scales", "");
     assert_int_equal(ask("e.db", "SELECT count(*) FROM runs WHERE status='completed'"), 9);
     assert_int_equal(seeds_where("moderate.border>none.border"), 3);
     assert_int_equal(seeds_where("large.border>moderate.border"), 3);
@@ -81,6 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_quality, setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_unet_quality, setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_scales, setup, cli_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

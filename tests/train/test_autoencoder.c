@@ -6,7 +6,7 @@
 #include "train/pretrain.h"
 #include "train/streams.h"
 
-enum { D = 2, BATCH = 8 };
+enum { D = 2, BATCH = 8, UNEVEN = 6 };
 
 /* ---- The plugin ---- */
 
@@ -159,20 +159,20 @@ static void close_trainer(trainer *t)
 
 /* ---- Tests ---- */
 
-/* Loss and metrics of one batch under e and d, with the noise of iteration 0. */
+/* Loss and metrics of one batch of UNEVEN, whose mean is not 0, under e and d, with the noise of iteration 0. */
 static double loss_of(const double e[D], const double d[D], double *squared_error, double *latent_std)
 {
-    float eps[BATCH];
+    float eps[UNEVEN];
     double s = base_settings.latent_noise, error = 0, mean = 0, square = 0;
-    dipp_philox_normal_fill(eps, 1, BATCH, base_settings.seed, DIPP_STREAM_DATA_EPS, 0, 0);
-    for (int i = 0; i < BATCH; i++) {
+    dipp_philox_normal_fill(eps, 1, UNEVEN, base_settings.seed, DIPP_STREAM_DATA_EPS, 0, 0);
+    for (int i = 0; i < UNEVEN; i++) {
         double x[D];
         point((uint64_t)i, x);
         double z = e[0] * x[0] + e[1] * x[1];
         for (int k = 0; k < D; k++)
-            error += pow(d[k] * (z + s * eps[i]) - x[k], 2) / D / BATCH;
-        mean += z / BATCH;
-        square += z * z / BATCH;
+            error += pow(d[k] * (z + s * eps[i]) - x[k], 2) / D / UNEVEN;
+        mean += z / UNEVEN;
+        square += z * z / UNEVEN;
     }
     *squared_error = error;
     *latent_std = sqrt(square - mean * mean);
@@ -183,8 +183,10 @@ static double loss_of(const double e[D], const double d[D], double *squared_erro
 static void test_step(void **state)
 {
     double e[D], d[D], error, deviation, ignored, h = 1e-4;
+    dipp_pretrain_settings settings = base_settings;
     trainer t;
-    open_linear(&t, &base_settings);
+    settings.batch = UNEVEN;
+    open_linear(&t, &settings);
     run(&t);
     double loss = loss_of(start_e, start_d, &error, &deviation);
     assert_int_equal(t.metric_count, 6);
@@ -237,7 +239,7 @@ static void test_optimum(void **state)
 static void test_micro_batch(void **state)
 {
     dipp_pretrain_settings settings = base_settings;
-    double whole[2][D], parts[2][D];
+    double whole[2][D] = {{0}}, parts[2][D] = {{0}};
     trainer t;
     settings.steps = 5;
     for (int i = 0; i < 2; i++) {
