@@ -100,7 +100,7 @@ typedef struct archive {
 static void put(archive *a, uint64_t number, size_t width)
 {
     for (size_t i = 0; i < width; i++)
-        a->bytes[a->size++] = (uint8_t)(number >> (8 * i));
+        a->bytes[a->size++] = i < 8 ? (uint8_t)(number >> (8 * i)) : 0;
 }
 
 static void put_bytes(archive *a, const void *bytes, size_t size)
