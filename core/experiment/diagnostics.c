@@ -2,7 +2,7 @@
 #include "base/text.h"
 #include "experiment/diagnostics.h"
 #include "experiment/visible.h"
-#include "experiment/utf8.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 #include "experiment/visible.h"
-#include "experiment/utf8.h"
+#include "base/utf8.h"
 
 void dipp_text_append_visible(dipp_text *text, const char *addition, size_t bytes, size_t limit)
 {

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "experiment/diagnostics.h"
 #include "experiment/yaml_tree.h"
-#include "experiment/utf8.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

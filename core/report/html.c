@@ -1,6 +1,6 @@
 #include "report/html.h"
 
-#include "experiment/utf8.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,51 +2,8 @@
 #include "weights/safetensors.h"
 
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-char *dipp_weight_quote(const char *name, char out[DIPP_QUOTED_BYTES])
-{
-    enum { LONGEST = 100 };
-    size_t length = strlen(name), kept = length < LONGEST ? length : LONGEST;
-    while (kept < length && kept && ((unsigned char)name[kept] & 0xc0) == 0x80)
-        kept--; /* not inside a character */
-    char *end = out;
-    *end++ = '"';
-    for (size_t i = 0; i < kept; i++)
-        *end++ = (unsigned char)name[i] < 32 || name[i] == 127 ? '?' : name[i];
-    memcpy(end, kept < length ? "...\"" : "\"", kept < length ? 5 : 2);
-    return out;
-}
-
-char *dipp_weight_shape_text(uint32_t rank, const uint64_t *shape, char out[DIPP_SHAPE_TEXT_BYTES])
-{
-    size_t used = 0;
-    out[used++] = '[';
-    for (uint32_t i = 0; i < rank && i < DIPP_WEIGHT_MAX_RANK; i++)
-        used += (size_t)snprintf(out + used, DIPP_SHAPE_TEXT_BYTES - used, "%s%llu", i ? ", " : "",
-                                 (unsigned long long)shape[i]);
-    out[used++] = ']';
-    out[used] = 0;
-    return out;
-}
-
-static dipp_status fail_tensor(dipp_error *error, dipp_status code, const char *file, const char *name,
-                               const char *format, ...) DIPP_PRINTF(5, 6);
-
-static dipp_status fail_tensor(dipp_error *error, dipp_status code, const char *file, const char *name,
-                               const char *format, ...)
-{
-    char quoted[DIPP_QUOTED_BYTES];
-    va_list arguments;
-    va_start(arguments, format);
-    dipp_fail_v(error, code, format, arguments);
-    va_end(arguments);
-    if (error)
-        dipp_error_context(error, "%s: tensor %s", file, dipp_weight_quote(name, quoted));
-    return code;
-}
 
 /* A JSON number that is a whole number of at least 0. */
 static bool take_size(const json_t *value, uint64_t *size)
@@ -64,48 +21,51 @@ static dipp_status parse_tensor(const json_t *entry, const uint8_t *body, uint64
     const json_t *dtype = json_object_get(entry, "dtype"), *shape = json_object_get(entry, "shape");
     const json_t *offsets = json_object_get(entry, "data_offsets");
     if (!json_is_string(dtype) || !json_is_array(shape) || !json_is_array(offsets))
-        return fail_tensor(error, DIPP_E_FORMAT, file, name,
-                           "expected an object with dtype (text), shape (list) and data_offsets (list); %s is missing "
-                           "or of another type",
-                           !json_is_string(dtype) ? "dtype"
-                           : json_is_array(shape) ? "data_offsets"
-                                                  : "shape");
+        return dipp_weight_fail(
+            error, DIPP_E_FORMAT, file, name,
+            "expected an object with dtype (text), shape (list) and data_offsets (list); %s is missing "
+            "or of another type",
+            !json_is_string(dtype) ? "dtype"
+            : json_is_array(shape) ? "data_offsets"
+                                   : "shape");
     char quoted[DIPP_QUOTED_BYTES];
     if (!dipp_weight_dtype_parse(json_string_value(dtype), &tensor->dtype))
-        return fail_tensor(error, DIPP_E_UNSUPPORTED, file, name,
-                           "expected one of the dtypes F64, F32, F16, BF16, I64, I32, U8, found %s; convert the file",
-                           dipp_weight_quote(json_string_value(dtype), quoted));
+        return dipp_weight_fail(
+            error, DIPP_E_UNSUPPORTED, file, name,
+            "expected one of the dtypes F64, F32, F16, BF16, I64, I32, U8, found %s; convert the file",
+            dipp_weight_quote(json_string_value(dtype), quoted));
     if (json_array_size(shape) > DIPP_WEIGHT_MAX_RANK)
-        return fail_tensor(error, DIPP_E_UNSUPPORTED, file, name, "expected at most %d dimensions, found %zu",
-                           (int)DIPP_WEIGHT_MAX_RANK, json_array_size(shape));
+        return dipp_weight_fail(error, DIPP_E_UNSUPPORTED, file, name, "expected at most %d dimensions, found %zu",
+                                (int)DIPP_WEIGHT_MAX_RANK, json_array_size(shape));
     tensor->rank = (uint32_t)json_array_size(shape);
     tensor->count = 1;
     for (uint32_t i = 0; i < tensor->rank; i++) {
         if (!take_size(json_array_get(shape, i), &tensor->shape[i]))
-            return fail_tensor(error, DIPP_E_FORMAT, file, name,
-                               "dimension %u of the shape is not a whole number of at least 0", i);
+            return dipp_weight_fail(error, DIPP_E_FORMAT, file, name,
+                                    "dimension %u of the shape is not a whole number of at least 0", i);
         if (__builtin_mul_overflow(tensor->count, tensor->shape[i], &tensor->count))
-            return fail_tensor(error, DIPP_E_FORMAT, file, name, "the shape has more than 2^64 elements");
+            return dipp_weight_fail(error, DIPP_E_FORMAT, file, name, "the shape has more than 2^64 elements");
     }
     size_t size = dipp_weight_dtype_bytes(tensor->dtype);
     if (__builtin_mul_overflow(tensor->count, size, &tensor->bytes))
-        return fail_tensor(error, DIPP_E_FORMAT, file, name, "the shape has more than 2^64 bytes");
+        return dipp_weight_fail(error, DIPP_E_FORMAT, file, name, "the shape has more than 2^64 bytes");
     uint64_t begin, end;
     if (json_array_size(offsets) != 2 || !take_size(json_array_get(offsets, 0), &begin) ||
         !take_size(json_array_get(offsets, 1), &end))
-        return fail_tensor(error, DIPP_E_FORMAT, file, name,
-                           "expected data_offsets of two whole numbers of at least 0");
+        return dipp_weight_fail(error, DIPP_E_FORMAT, file, name,
+                                "expected data_offsets of two whole numbers of at least 0");
     if (begin > end || end > body_bytes)
-        return fail_tensor(error, DIPP_E_FORMAT, file, name,
-                           "data_offsets [%llu, %llu] do not lie in the %llu bytes behind the header; the file is cut "
-                           "short or damaged, copy it again",
-                           (unsigned long long)begin, (unsigned long long)end, (unsigned long long)body_bytes);
+        return dipp_weight_fail(
+            error, DIPP_E_FORMAT, file, name,
+            "data_offsets [%llu, %llu] do not lie in the %llu bytes behind the header; the file is cut "
+            "short or damaged, copy it again",
+            (unsigned long long)begin, (unsigned long long)end, (unsigned long long)body_bytes);
     char text[DIPP_SHAPE_TEXT_BYTES];
     if (end - begin != tensor->bytes)
-        return fail_tensor(error, DIPP_E_FORMAT, file, name, "%s %s takes %llu bytes, data_offsets give %llu",
-                           dipp_weight_dtype_name(tensor->dtype),
-                           dipp_weight_shape_text(tensor->rank, tensor->shape, text), (unsigned long long)tensor->bytes,
-                           (unsigned long long)(end - begin));
+        return dipp_weight_fail(error, DIPP_E_FORMAT, file, name, "%s %s takes %llu bytes, data_offsets give %llu",
+                                dipp_weight_dtype_name(tensor->dtype),
+                                dipp_weight_shape_text(tensor->rank, tensor->shape, text),
+                                (unsigned long long)tensor->bytes, (unsigned long long)(end - begin));
     tensor->data = body + begin;
     return DIPP_OK;
 }
@@ -125,8 +85,8 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* The format allows neither overlap nor holes: sorted by place, each tensor starts where the one before ended. */
-static dipp_status check_places(const dipp_safetensors *all, const uint8_t *body, uint64_t body_bytes, const char *file,
-                                dipp_arena *arena, dipp_error *error)
+static dipp_status check_places(const dipp_weight_content *all, const uint8_t *body, uint64_t body_bytes,
+                                const char *file, dipp_arena *arena, dipp_error *error)
 {
     dipp_weight_tensor **places = dipp_arena_allocate(arena, all->tensor_count * sizeof(dipp_weight_tensor *));
     if (!places)
@@ -139,14 +99,15 @@ static dipp_status check_places(const dipp_safetensors *all, const uint8_t *body
         uint64_t begin = (uint64_t)((const uint8_t *)places[i]->data - body);
         char quoted[DIPP_QUOTED_BYTES];
         if (begin < expected)
-            return fail_tensor(error, DIPP_E_FORMAT, file, places[i]->name,
-                               "starts at %llu and overlaps %s, which ends at %llu", (unsigned long long)begin,
-                               dipp_weight_quote(places[i - 1]->name, quoted), (unsigned long long)expected);
+            return dipp_weight_fail(error, DIPP_E_FORMAT, file, places[i]->name,
+                                    "starts at %llu and overlaps %s, which ends at %llu", (unsigned long long)begin,
+                                    dipp_weight_quote(places[i - 1]->name, quoted), (unsigned long long)expected);
         if (begin > expected)
-            return fail_tensor(error, DIPP_E_FORMAT, file, places[i]->name,
-                               "expected to start at %llu where the one before ends, found %llu: the format allows no "
-                               "holes",
-                               (unsigned long long)expected, (unsigned long long)begin);
+            return dipp_weight_fail(
+                error, DIPP_E_FORMAT, file, places[i]->name,
+                "expected to start at %llu where the one before ends, found %llu: the format allows no "
+                "holes",
+                (unsigned long long)expected, (unsigned long long)begin);
         expected = begin + places[i]->bytes;
     }
     if (expected != body_bytes)
@@ -156,7 +117,7 @@ static dipp_status check_places(const dipp_safetensors *all, const uint8_t *body
     return DIPP_OK;
 }
 
-static dipp_status parse_notes(const json_t *metadata, const char *file, dipp_arena *arena, dipp_safetensors *out,
+static dipp_status parse_notes(const json_t *metadata, const char *file, dipp_arena *arena, dipp_weight_content *out,
                                dipp_error *error)
 {
     if (!json_is_object(metadata))
@@ -181,7 +142,7 @@ static dipp_status parse_notes(const json_t *metadata, const char *file, dipp_ar
 }
 
 static dipp_status parse_header(const json_t *root, const uint8_t *body, uint64_t body_bytes, const char *file,
-                                dipp_arena *arena, dipp_safetensors *out, dipp_error *error)
+                                dipp_arena *arena, dipp_weight_content *out, dipp_error *error)
 {
     if (!json_is_object(root))
         return dipp_fail(error, DIPP_E_FORMAT, "%s: expected the header to be a JSON object", file);
@@ -212,7 +173,7 @@ static dipp_status parse_header(const json_t *root, const uint8_t *body, uint64_
 }
 
 dipp_status dipp_safetensors_parse(const uint8_t *bytes, size_t size, const char *file, dipp_arena *arena,
-                                   dipp_safetensors *out, dipp_error *error)
+                                   dipp_weight_content *out, dipp_error *error)
 {
     uint64_t length;
     if (size < sizeof length)
@@ -239,7 +200,7 @@ dipp_status dipp_safetensors_parse(const uint8_t *bytes, size_t size, const char
                          "%s: the header is not JSON with distinct names, at byte %d: %s", file, trouble.position,
                          dipp_weight_quote(trouble.text, quoted));
     }
-    dipp_safetensors parsed = {0};
+    dipp_weight_content parsed = {0};
     dipp_status status = parse_header(root, body, size - sizeof length - (size_t)length, file, arena, &parsed, error);
     json_decref(root);
     if (!status)

@@ -6,6 +6,7 @@
 #include "base/sha256.h"
 #include "base/text.h"
 #include "weights/safetensors.h"
+#include "weights/torch_file.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 typedef struct weight_file {
     const char *path, *name; /* name: as the index spells it */
     dipp_file_map map;
-    dipp_safetensors content;
+    dipp_weight_content content;
 } weight_file;
 
 struct dipp_weights {
@@ -29,8 +30,12 @@ struct dipp_weights {
 };
 
 static const char *const folder_choices[] = {"model.safetensors.index.json",
-                                             "diffusion_pytorch_model.safetensors.index.json", "model.safetensors",
-                                             "diffusion_pytorch_model.safetensors", "pytorch_lora_weights.safetensors"};
+                                             "diffusion_pytorch_model.safetensors.index.json",
+                                             "model.safetensors",
+                                             "diffusion_pytorch_model.safetensors",
+                                             "pytorch_lora_weights.safetensors",
+                                             "pytorch_model.bin.index.json",
+                                             "pytorch_model.bin"};
 
 static dipp_status fail_memory(dipp_error *error, const char *path)
 {
@@ -74,6 +79,14 @@ static dipp_status add_file(dipp_weights *weights, const char *path, const char 
     return DIPP_OK;
 }
 
+/* The content says what it is, not the name: published names end in .pt, .pth, .bin, .ckpt. */
+static dipp_status parse_file(dipp_weights *weights, const void *bytes, size_t size, weight_file *file,
+                              dipp_error *error)
+{
+    return (dipp_torch_file_is(bytes, size) ? dipp_torch_file_parse : dipp_safetensors_parse)(
+        bytes, size, file->path, weights->arena, &file->content, error);
+}
+
 static dipp_status add_mapped_file(dipp_weights *weights, const char *path, const char *name, weight_file **file,
                                    dipp_error *error)
 {
@@ -81,8 +94,7 @@ static dipp_status add_mapped_file(dipp_weights *weights, const char *path, cons
     if (!status)
         status = dipp_file_map_open(path, &(*file)->map, error);
     if (!status)
-        status = dipp_safetensors_parse((*file)->map.data, (*file)->map.bytes, (*file)->path, weights->arena,
-                                        &(*file)->content, error);
+        status = parse_file(weights, (*file)->map.data, (*file)->map.bytes, *file, error);
     return status;
 }
 
@@ -113,7 +125,7 @@ static const char *find_note(const dipp_weight_note *notes, size_t count, const 
 /* One file: its lists are the lists. */
 static void take_only_file(dipp_weights *weights)
 {
-    const dipp_safetensors *content = &weights->files[0].content;
+    const dipp_weight_content *content = &weights->files[0].content;
     weights->tensors = content->tensors;
     weights->tensor_count = content->tensor_count;
     weights->notes = content->notes;
@@ -157,7 +169,7 @@ static dipp_status merge_notes(dipp_weights *weights, const char *path, dipp_err
     if (!weights->notes)
         return fail_memory(error, path);
     for (size_t i = 0; i < weights->file_count; i++) {
-        const dipp_safetensors *content = &weights->files[i].content;
+        const dipp_weight_content *content = &weights->files[i].content;
         for (size_t j = 0; j < content->note_count; j++)
             if (!find_note(weights->notes, weights->note_count, content->notes[j].key))
                 weights->notes[weights->note_count++] = content->notes[j];
@@ -283,7 +295,7 @@ dipp_status dipp_weights_open_memory(const void *data, size_t bytes, const char 
     if (!status)
         status = add_file(made, label, label, &file, error);
     if (!status)
-        status = dipp_safetensors_parse(data, bytes, file->path, made->arena, &file->content, error);
+        status = parse_file(made, data, bytes, file, error);
     if (status) {
         dipp_weights_destroy(&made);
         return status;
@@ -322,6 +334,22 @@ void dipp_weights_metadata_at(const dipp_weights *weights, size_t index, const c
 {
     *key = weights->notes[index].key;
     *value = weights->notes[index].value;
+}
+
+const dipp_weight_tensor *dipp_weights_find_prefixed(const dipp_weights *weights, const char *name)
+{
+    static const char *const prefixes[] = {"module.", "model.", "blip."};
+    enum { PREFIXES = sizeof prefixes / sizeof *prefixes };
+    const dipp_weight_tensor *found = dipp_weights_find(weights, name);
+    for (size_t i = 0; i < PREFIXES && !found; i++) {
+        char longer[256];
+        size_t length = strlen(prefixes[i]);
+        if ((size_t)snprintf(longer, sizeof longer, "%s%s", prefixes[i], name) < sizeof longer)
+            found = dipp_weights_find(weights, longer);
+        if (!found && !strncmp(name, prefixes[i], length))
+            found = dipp_weights_find(weights, name + length);
+    }
+    return found;
 }
 
 size_t dipp_weights_file_count(const dipp_weights *weights)

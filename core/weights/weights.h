@@ -1,4 +1,5 @@
-/* Reading weights: one interface over a safetensors file, a sharded index, or a folder that holds either.
+/* Reading weights: one interface over a safetensors file, a file of torch.save, a sharded index, or a
+ * folder that holds any of them.
  *
  * Files are mapped, not read: opening costs the header, and a tensor's pages come in when it is touched.
  * Page: docs/weights.md. */
@@ -25,18 +26,19 @@ typedef struct dipp_weight_tensor {
     uint64_t shape[DIPP_WEIGHT_MAX_RANK]; /* row-major, outermost first; entries from rank on are 0 */
     uint64_t count;                       /* elements */
     uint64_t bytes;                       /* count times the size of dtype, checked against the file */
-    const void *data;                     /* little-endian, of any alignment; not NULL, also when count is 0 */
+    const void *data; /* little-endian, row-major, of any alignment; not NULL, also when count is 0 */
 } dipp_weight_tensor;
 
-/* Opens path: a .safetensors file, an index (*.json) with its shards beside it, or a folder. In a folder the first of
+/* Opens path: a safetensors file, a file that torch.save wrote (.pt, .pth, .bin; PyTorch 1.6 or newer; nothing in it
+ * is executed), an index (*.json) with its shards beside it, or a folder. In a folder the first of
  * model.safetensors.index.json, diffusion_pytorch_model.safetensors.index.json, model.safetensors,
- * diffusion_pytorch_model.safetensors, pytorch_lora_weights.safetensors counts.
- * Every header is checked in full before it is believed: DIPP_E_FORMAT names file, tensor, expected and found;
- * DIPP_E_UNSUPPORTED a dtype that dipp does not read; DIPP_E_NOT_FOUND a missing file; DIPP_E_IO; DIPP_E_MEMORY.
- * [any thread] */
+ * diffusion_pytorch_model.safetensors, pytorch_lora_weights.safetensors, pytorch_model.bin.index.json,
+ * pytorch_model.bin counts. Every header is checked in full before it is believed: DIPP_E_FORMAT names file, tensor,
+ * expected and found; DIPP_E_UNSUPPORTED a dtype or kind of file that dipp does not read; DIPP_E_NOT_FOUND a missing
+ * file; DIPP_E_IO; DIPP_E_MEMORY. [any thread] */
 dipp_status dipp_weights_open(const char *path, dipp_weights **weights, dipp_error *error);
 
-/* The same for the content of one safetensors file in memory, which must outlive the result. label stands for the path
+/* The same for the content of one file in memory, which must outlive the result. label stands for the path
  * in messages. [any thread] */
 dipp_status dipp_weights_open_memory(const void *data, size_t bytes, const char *label, dipp_weights **weights,
                                      dipp_error *error);
@@ -50,6 +52,10 @@ const dipp_weight_tensor *dipp_weights_at(const dipp_weights *weights, size_t in
 /* NULL when there is none of that name. */
 const dipp_weight_tensor *dipp_weights_find(const dipp_weights *weights, const char *name);
 
+/* The same for a name that training code may have put "module.", "model." or "blip." before, or that the file has
+ * without one of these. The exact name is preferred. */
+const dipp_weight_tensor *dipp_weights_find_prefixed(const dipp_weights *weights, const char *name);
+
 /* The value of __metadata__[key]; NULL when there is none. Of several shards the first that has the key counts. */
 const char *dipp_weights_metadata(const dipp_weights *weights, const char *key);
 size_t dipp_weights_metadata_count(const dipp_weights *weights);
@@ -59,7 +65,7 @@ void dipp_weights_metadata_at(const dipp_weights *weights, size_t index, const c
  * after another in the order of dipp_weights_file; out[DIPP_SHA256_HEX_BYTES]. Errors as dipp_weights_open. [any thread] */
 dipp_status dipp_weights_sha256(const char *path, char *out, dipp_error *error);
 
-/* The safetensors files behind it. */
+/* The files behind it. */
 size_t dipp_weights_file_count(const dipp_weights *weights);
 const char *dipp_weights_file(const dipp_weights *weights, size_t index);
 

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "weights/safetensors.h"
 #include "weights/weights.h"
 
@@ -59,34 +60,9 @@ dipp_status dipp_weights_writer_create(const char *path, dipp_weights_writer **w
     return DIPP_OK;
 }
 
-/* Length of the valid UTF-8 character at text, 0 when there is none: no overlong forms, no surrogates. */
-static size_t utf8_character(const unsigned char *text)
-{
-    unsigned first = text[0];
-    if (first < 0x80)
-        return 1;
-    size_t length = first >= 0xc2 && first < 0xe0   ? 2
-                    : first >= 0xe0 && first < 0xf0 ? 3
-                    : first >= 0xf0 && first < 0xf5 ? 4
-                                                    : 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] >= 0xa0) || (first == 0xf0 && text[1] < 0x90) ||
-        (first == 0xf4 && text[1] >= 0x90))
-        return 0;
-    return length;
-}
-
 static bool valid_utf8(const char *text)
 {
-    for (const unsigned char *next = (const unsigned char *)text; *next;) {
-        size_t length = utf8_character(next);
-        if (!length)
-            return false;
-        next += length;
-    }
-    return true;
+    return dipp_utf8_valid(text, strlen(text));
 }
 
 static void append_json_string(dipp_text *text, const char *string)

@@ -1,7 +1,8 @@
 /* One code point at a time, strictly (no overlong forms, no surrogates). */
-#ifndef DIPP_EXPERIMENT_UTF8_H
-#define DIPP_EXPERIMENT_UTF8_H
+#ifndef DIPP_BASE_UTF8_H
+#define DIPP_BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,16 @@ static inline size_t dipp_utf8_decode(const char *text, size_t bytes, uint32_t *
         return 0;
     *code = value;
     return length;
+}
+
+/* Whether all bytes are UTF-8. [any thread] */
+static inline bool dipp_utf8_valid(const char *text, size_t bytes)
+{
+    uint32_t code;
+    for (size_t at = 0, length; at < bytes; at += length)
+        if (!(length = dipp_utf8_decode(text + at, bytes - at, &code)))
+            return false;
+    return true;
 }
 
 #endif
