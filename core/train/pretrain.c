@@ -28,7 +28,7 @@ struct dipp_pretrain {
 };
 
 /* Pictures and captions to the weighted denoising loss and its gradients. */
-static dipp_status record(dipp_pretrain *pretrain, dipp_error *error)
+static dipp_status record(dipp_pretrain *pretrain, bool recompute, dipp_error *error)
 {
     dipp_models *models = pretrain->models;
     int64_t n = pretrain->n;
@@ -45,6 +45,7 @@ static dipp_status record(dipp_pretrain *pretrain, dipp_error *error)
         models->reference->encode ? models->reference->encode(models->reference_self, g, decoder, pictures) : pictures;
     x0 = dipp_stop_gradient(g, dipp_cast(g, x0, DIPP_WIDE));
     dipp_network network = dipp_reference_network(models);
+    dipp_graph_recompute_blocks(g, recompute);
     dipp_record_denoising(g, &network, net, x0, c);
     return dipp_program_create(&g, models->backend, &pretrain->program, error);
 }
@@ -82,6 +83,27 @@ static dipp_status plan(dipp_pretrain *pretrain, dipp_plan_report *report, dipp_
                                    error);
     if (status == DIPP_OK && pretrain->text)
         status = dipp_updater_bind(&pretrain->text_update, pretrain->plan, models->text_set, models->text_ema, error);
+    return status;
+}
+
+/* Everything whose memory the plan lays out. */
+static void release_programs(dipp_pretrain *pretrain)
+{
+    dipp_executable_destroy(&pretrain->run);
+    dipp_program_destroy(&pretrain->program);
+    dipp_updater_destroy(&pretrain->net_update);
+    dipp_updater_destroy(&pretrain->text_update);
+    dipp_plan_destroy(&pretrain->plan);
+}
+
+static dipp_status create_programs(dipp_pretrain *pretrain, bool recompute, dipp_plan_report *report, dipp_error *error)
+{
+    dipp_status status = record(pretrain, recompute, error);
+    if (status == DIPP_OK)
+        status = plan(pretrain, report, error);
+    if (status == DIPP_E_MEMORY)
+        dipp_error_context(error, recompute ? "with blocks recomputed"
+                                            : "with everything kept (recompute: auto or blocks needs less)");
     return status;
 }
 
@@ -123,10 +145,13 @@ dipp_status dipp_pretrain_create(dipp_models *models, const dipp_sample_source *
         status = dipp_fail(error, DIPP_E_INVALID, "the reference has no parameters to train");
     if (status == DIPP_OK && !allocate_scratch(pretrain))
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for pretraining");
-    if (status == DIPP_OK)
-        status = record(pretrain, error);
-    if (status == DIPP_OK)
-        status = plan(pretrain, report, error);
+    if (status == DIPP_OK) {
+        status = create_programs(pretrain, settings->recompute == DIPP_RECOMPUTE_BLOCKS, report, error);
+        if (status == DIPP_E_MEMORY && settings->recompute == DIPP_RECOMPUTE_AUTO) {
+            release_programs(pretrain);
+            status = create_programs(pretrain, true, report, error);
+        }
+    }
     if (status != DIPP_OK)
         dipp_pretrain_destroy(&pretrain);
     *out = pretrain;
@@ -138,11 +163,7 @@ void dipp_pretrain_destroy(dipp_pretrain **pointer)
     if (!pointer || !*pointer)
         return;
     dipp_pretrain *pretrain = *pointer;
-    dipp_executable_destroy(&pretrain->run);
-    dipp_program_destroy(&pretrain->program);
-    dipp_updater_destroy(&pretrain->net_update);
-    dipp_updater_destroy(&pretrain->text_update);
-    dipp_plan_destroy(&pretrain->plan);
+    release_programs(pretrain);
     void *memory[] = {pretrain->pictures, pretrain->mask,  pretrain->captions, pretrain->tokens, pretrain->t,
                       pretrain->alpha,    pretrain->sigma, pretrain->weight,   pretrain->losses};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
@@ -254,6 +275,12 @@ double dipp_pretrain_flops(const dipp_pretrain *pretrain)
 {
     uint32_t passes = pretrain->settings.batch / pretrain->n; /* exact: checked by create */
     return dipp_program_flops(pretrain->program, 0) * passes;
+}
+
+double dipp_pretrain_recomputed_flops(const dipp_pretrain *pretrain)
+{
+    uint32_t passes = pretrain->settings.batch / pretrain->n;
+    return dipp_program_recomputed_flops(pretrain->program, 0) * passes;
 }
 
 /* ---- Checkpoints ---- */
