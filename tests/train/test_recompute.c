@@ -95,7 +95,7 @@ static const dipp_optimizer_settings adamw = {
 static dipp_align_settings settings_of(dipp_recompute recompute)
 {
     return (dipp_align_settings){.seed = 5,
-                                 .steps = 3,
+                                 .steps = 2,
                                  .batch = 4,
                                  .micro_batch = 2,
                                  .cfg_omega = 1,
@@ -239,7 +239,7 @@ static void pretrainings_are_equal_to_the_bit(void **state)
     outcome runs[3];
     for (int i = 0; i < 3; i++) {
         dipp_pretrain_settings settings = {.seed = 5,
-                                           .steps = 3,
+                                           .steps = 2,
                                            .batch = 4,
                                            .micro_batch = 2,
                                            .time = {.law = {DIPP_TIME_LOG_NORMAL, 0, 0, 0.3, 1.4}},
