@@ -20,11 +20,16 @@ say "replay without kernels: nanoseconds an op"
 "$build/bench/bench-replay" --width 160 --layers 6 --heads 5 --steps 1000
 say "matrix products beside raw oneDNN, one thread"
 "$build/bench/bench-matmul" auto 1
+say "what computing blocks again saves and costs at published sizes"
+"$build/bench/bench-recompute" f32
 for what in step iteration; do
   say "$what by op, one thread"
   "$build/bench/bench-$what" --threads 1 --ledger
 done
-for what in "step --config shipped" "step --config demo" "step --config bench" "iteration --config shipped"; do
+say "step of the UNet by op, one thread"
+"$build/bench/bench-step" --network unet --width 96 --layers 1 --threads 1 --ledger
+for what in "step --config shipped" "step --config demo" "step --config bench" "iteration --config shipped" \
+  "unet --config emoji" "unet --config latent" "unet --config wide"; do
   say "$what"
   # shellcheck disable=SC2086 # lists of words
   bench/compare.py --build "$build" --what $what $peers "$@"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """dipp against PyTorch: one run, same networks, batch and precision, interleaved; prints rates, ratios and memory.
 
-    bench/compare.py [--what step|iteration] [--rounds 5] [--python /path/to/python-with-torch ...] [--modes eager,compile]
+    bench/compare.py [--what step|unet|iteration] [--rounds 5] [--python /path/to/python-with-torch ...] [--modes eager,compile]
 
-step is a training step of the transformer, iteration a whole iteration of DI++. Each round runs dipp and every peer once, so
+step is a training step of the transformer, unet one of the UNet, iteration a whole iteration of DI++. Each round runs dipp and every peer once, so
 that a machine whose speed drifts is fair to all. The table shows the median and the spread of pictures per second, dipp's rate
 over each peer's, and the memory above the loaded weights with dipp's share of each peer's. On a machine that others use,
 --clock cpu --threads 1 counts pictures per second of processor time.
@@ -16,12 +16,26 @@ import subprocess
 import sys
 
 # As in torch_dit.py.
-CONFIGS = {
+TRANSFORMERS = {
     "bench": dict(width=256, layers=6, heads=8, tokens=8, batch=128),
     "demo": dict(width=160, layers=6, heads=5, tokens=16, batch=64),
     "shipped": dict(width=128, layers=5, heads=4, tokens=16, batch=32),
 }
-PEERS = {"step": "torch_dit.py", "iteration": "torch_iteration.py"}
+# As in torch_unet.py.
+UNETS = {
+    name: dict(network="unet", width=96, layers=1, heads=4, groups=16, tokens=16, **config)
+    for name, config in {
+        "emoji": dict(widths="32,48,64", size=32, channels=3, batch=32),
+        "latent": dict(widths="48,96", size=16, channels=4, batch=32),
+        "wide": dict(widths="80,160,320", size=32, channels=4, batch=4),
+    }.items()
+}
+# What is compared: dipp's program, the peer, the configurations, and the peer's modes.
+SUBJECTS = {
+    "step": ("bench-step", "torch_dit.py", TRANSFORMERS, "eager,compile"),
+    "unet": ("bench-step", "torch_unet.py", UNETS, "eager,eager_last,compile,compile_last"),
+    "iteration": ("bench-iteration", "torch_iteration.py", TRANSFORMERS, "eager,compile"),
+}
 here = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -35,12 +49,13 @@ def last_json(command, environment):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--what", default="step", choices=sorted(PEERS))
+    parser.add_argument("--what", default="step", choices=sorted(SUBJECTS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--python", action="append", default=[], help="a Python with torch; may be given again")
-    parser.add_argument("--modes", default="eager,compile")
+    parser.add_argument("--modes", help="of the peer; default: all it has")
+    parser.add_argument("--warmup", default="3", help="steps of the peer before the timed ones; dipp takes three")
     parser.add_argument("--build", default=os.path.join(here, "..", "build"))
-    parser.add_argument("--config", default="shipped", choices=sorted(CONFIGS))
+    parser.add_argument("--config", help="default: shipped, or emoji for unet")
     parser.add_argument("--batch", type=int, default=0, help="0: the configuration's own")
     parser.add_argument("--steps", default="8")
     parser.add_argument("--precision", default="f32", choices=["f32", "bf16"])
@@ -48,20 +63,24 @@ def main():
     parser.add_argument("--threads", default=str(os.cpu_count()))
     options = parser.parse_args()
 
-    config = dict(CONFIGS[options.config])
+    program, peer, configs, modes = SUBJECTS[options.what]
+    options.config = options.config or ("emoji" if options.what == "unet" else "shipped")
+    if options.config not in configs:
+        parser.error(f"--config of {options.what} is one of {', '.join(sorted(configs))}")
+    config = dict(configs[options.config])
     config["batch"] = options.batch or config["batch"]
     shape = [text for key, value in config.items() for text in (f"--{key}", str(value))]
     # The program dipp gives itself a short spin (core/cli/main.c); PyTorch keeps the default it was tuned with.
     environment = dict(os.environ, OMP_NUM_THREADS=options.threads)
     short_spin = dict(environment, OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="20000")
-    runs = {"dipp": [os.path.join(options.build, "bench", f"bench-{options.what}")] + shape +
+    runs = {"dipp": [os.path.join(options.build, "bench", program)] + shape +
             ["--steps", options.steps, "--precision", options.precision, "--threads", options.threads]}
     for python in options.python or [sys.executable]:
-        for mode in options.modes.split(","):
+        for mode in (options.modes or modes).split(","):
             runs[f"{python} {mode}"] = [
-                python, os.path.join(here, PEERS[options.what]), "--config", options.config, "--mode", mode, "--precision",
+                python, os.path.join(here, peer), "--config", options.config, "--mode", mode, "--precision",
                 options.precision, "--batch", str(config["batch"]), "--threads", options.threads, "--device", "cpu",
-                "--steps", options.steps, "--repeats", "1", "--warmup", "3"]
+                "--steps", options.steps, "--repeats", "1", "--warmup", options.warmup]
     rate = "images_per_second" if options.clock == "wall" else "images_per_cpu_second"
     results = {name: [] for name in runs}
     for done in range(options.rounds):

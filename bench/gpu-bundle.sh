@@ -20,6 +20,7 @@ mkdir -p "$root/lib" "$root/world"
 # The build tree's own shape is kept: run paths are relative to it, and plugins are found by it.
 binaries="core/cli/dipp tests/tensor/dipp-optest tests/backend_cuda/test_backend_cuda_large
   tests/backend_cuda/test_backend_cuda_replay tests/backend_cuda/test_backend_cuda_host bench/bench-step
+  bench/bench-iteration bench/bench-replay bench/bench-recompute
   core/backend/cuda/backend_cuda.so"
 for file in $binaries; do
   mkdir -p "$root/build/$(dirname "$file")"
@@ -31,7 +32,7 @@ mkdir -p "$root/build/plugins"
 cp "$build"/plugins/*.so "$build/plugins/build-tree" "$root/build/plugins/"
 cp -R experiments weights "$root/"
 mkdir -p "$root/bench" "$root/tests/backend_cuda"
-cp bench/gpu-run.sh bench/torch_dit.py "$root/bench/"
+cp bench/gpu-run.sh bench/torch_dit.py bench/torch_unet.py bench/torch_iteration.py "$root/bench/"
 cp tests/backend_cuda/on_device.sh "$root/tests/backend_cuda/"
 
 for file in /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf /usr/share/unicode/cldr/common/annotations/en.xml \

@@ -124,8 +124,19 @@ for shape in "160 6 5 64 16" "256 6 8 128 8" "1152 28 16 32 16"; do
     --heads "$3" --batch "$4" --tokens "$5" --steps 5 --ledger
   grep -h images_per_second "$results/$name.log" >>"$results/summary.txt"
 done
+step 60 step-unet "$build/bench/bench-step" --backend cuda --precision bf16 --network unet --width 96 --layers 1 --steps 20
+step 40 step-unet-ledger "$build/bench/bench-step" --backend cuda --precision bf16 --network unet --width 96 --layers 1 \
+  --steps 5 --ledger
+step 60 iteration "$build/bench/bench-iteration" --backend cuda --precision bf16 --steps 20
+step 30 replay-null "$build/bench/bench-replay" --steps 1000
+step 30 recompute "$build/bench/bench-recompute" bf16
+grep -h -E 'images_per_second|nanoseconds_per_op' "$results/step-unet.log" "$results/iteration.log" \
+  "$results/replay-null.log" >>"$results/summary.txt"
 for config in demo bench; do
   step 90 "torch-$config" "$python" bench/torch_dit.py --config "$config" --device cuda --precision bf16
   grep -h images_per_second "$results/torch-$config.log" >>"$results/summary.txt"
 done
+step 180 torch-unet "$python" bench/torch_unet.py --config emoji --device cuda --precision bf16
+step 120 torch-iteration "$python" bench/torch_iteration.py --device cuda --precision bf16
+grep -h images_per_second "$results/torch-unet.log" "$results/torch-iteration.log" >>"$results/summary.txt"
 exit "$failed"

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,18 +22,24 @@ void bench_require(dipp_status status, const char *what, const dipp_error *error
 
 bench_settings bench_parse(int argc, char **argv)
 {
-    bench_settings s = {128, 5, 4, 32, 16, 12, 0, "cpu", "auto", false};
-    static const struct option options[] = {{"width", 1, 0, 'w'},
-                                            {"layers", 1, 0, 'l'},
-                                            {"heads", 1, 0, 'h'},
-                                            {"batch", 1, 0, 'b'},
-                                            {"tokens", 1, 0, 't'},
-                                            {"steps", 1, 0, 's'},
-                                            {"threads", 1, 0, 'k'},
-                                            {"precision", 1, 0, 'p'},
-                                            {"backend", 1, 0, 'd'},
-                                            {"ledger", 0, 0, 'g'},
-                                            {0}};
+    bench_settings s = {.width = 128,
+                        .layers = 5,
+                        .heads = 4,
+                        .batch = 32,
+                        .tokens = 16,
+                        .steps = 12,
+                        .size = 32,
+                        .channels = 3,
+                        .groups = 16,
+                        .backend = "cpu",
+                        .precision = "auto",
+                        .network = "dit",
+                        .widths = "32,48,64"};
+    static const struct option options[] = {
+        {"width", 1, 0, 'w'},    {"layers", 1, 0, 'l'},  {"heads", 1, 0, 'h'},   {"batch", 1, 0, 'b'},
+        {"tokens", 1, 0, 't'},   {"steps", 1, 0, 's'},   {"threads", 1, 0, 'k'}, {"precision", 1, 0, 'p'},
+        {"backend", 1, 0, 'd'},  {"network", 1, 0, 'n'}, {"widths", 1, 0, 'W'},  {"size", 1, 0, 'S'},
+        {"channels", 1, 0, 'c'}, {"groups", 1, 0, 'G'},  {"ledger", 0, 0, 'g'},  {0}};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (c) {
         case 'w': s.width = atoi(optarg); break;
@@ -44,6 +51,11 @@ bench_settings bench_parse(int argc, char **argv)
         case 'k': s.threads = atoi(optarg); break;
         case 'p': s.precision = optarg; break;
         case 'd': s.backend = optarg; break;
+        case 'n': s.network = optarg; break;
+        case 'W': s.widths = optarg; break;
+        case 'S': s.size = atoi(optarg); break;
+        case 'c': s.channels = atoi(optarg); break;
+        case 'G': s.groups = atoi(optarg); break;
         case 'g': s.ledger = true; break;
         default: exit(2);
         }
@@ -112,6 +124,57 @@ static dipp_model_choice choose(bench_networks *networks, dipp_plugin_kind kind,
     return (dipp_model_choice){plugin->descriptor, *parameters};
 }
 
+typedef struct assignments {
+    char text[12][192];
+    const char *items[12];
+    uint32_t count;
+} assignments;
+
+static void assign(assignments *a, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(a->text[a->count], sizeof a->text[0], format, arguments);
+    va_end(arguments);
+    a->items[a->count] = a->text[a->count];
+    a->count++;
+}
+
+/* "[first, rest, rest]", or the other way round. */
+static const char *block_list(char *out, size_t size, int levels, const char *finest, const char *other, bool up)
+{
+    size_t used = 0;
+    for (int i = 0; i < levels && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "[",
+                                 i == (up ? levels - 1 : 0) ? finest : other);
+    if (used < size)
+        snprintf(out + used, size - used, "]");
+    return out;
+}
+
+/* The network's parameters, which reference and generator share. */
+static void assign_network(const bench_settings *s, assignments *a)
+{
+    if (strcmp(s->network, "unet") != 0) {
+        assign(a, "hidden=%d", s->width);
+        assign(a, "layers=%d", s->layers);
+        assign(a, "heads=%d", s->heads);
+        return;
+    }
+    char list[192];
+    int levels = 1;
+    for (const char *c = s->widths; *c; c++)
+        levels += *c == ',';
+    assign(a, "channels=%d", s->channels);
+    assign(a, "size=%d", s->size);
+    assign(a, "widths=[%s]", s->widths);
+    assign(a, "layers=[%d]", s->layers);
+    assign(a, "heads=[%d]", s->heads);
+    assign(a, "groups=%d", s->groups);
+    assign(a, "down_blocks=%s", block_list(list, sizeof list, levels, "DownBlock2D", "CrossAttnDownBlock2D", false));
+    assign(a, "up_blocks=%s", block_list(list, sizeof list, levels, "UpBlock2D", "CrossAttnUpBlock2D", true));
+}
+
 void bench_open(const bench_settings *settings, bool align, bench_networks *networks)
 {
     dipp_error error = {0};
@@ -120,23 +183,20 @@ void bench_open(const bench_settings *settings, bool align, bench_networks *netw
         .struct_size = sizeof options, .threads = (uint32_t)settings->threads, .precision = settings->precision};
     bench_require(dipp_backend_create(settings->backend, &options, &networks->backend, &error), "back-end", &error);
     bench_require(dipp_plugins_open(NULL, &networks->plugins, &error), "plugins", &error);
-    char words[32], texts[7][64];
+    char words[32];
     write_words(words);
-    snprintf(texts[0], sizeof texts[0], "hidden=%d", settings->width);
-    snprintf(texts[1], sizeof texts[1], "layers=%d", settings->layers);
-    snprintf(texts[2], sizeof texts[2], "heads=%d", settings->heads);
-    snprintf(texts[3], sizeof texts[3], "token_length=%d", settings->tokens);
-    snprintf(texts[4], sizeof texts[4], "text_hidden=%d", settings->width);
-    snprintf(texts[5], sizeof texts[5], "text_heads=%d", settings->heads);
-    snprintf(texts[6], sizeof texts[6], "vocabulary=%s", words);
-    const char *assignments[7];
-    for (int i = 0; i < 7; i++)
-        assignments[i] = texts[i];
+    assignments a = {.count = 0};
+    assign_network(settings, &a);
+    uint32_t shared = a.count;
+    assign(&a, "token_length=%d", settings->tokens);
+    assign(&a, "text_hidden=%d", settings->width);
+    assign(&a, "text_heads=%d", settings->heads);
+    assign(&a, "vocabulary=%s", words);
     static const dipp_host host = {.struct_size = sizeof host};
     dipp_models_options model = {.train_reference = !align, .train_generator = align, .host = &host};
-    model.reference = choose(networks, DIPP_PLUGIN_REFERENCE, "dit", assignments, 7);
+    model.reference = choose(networks, DIPP_PLUGIN_REFERENCE, settings->network, a.items, a.count);
     if (align) {
-        model.generator = choose(networks, DIPP_PLUGIN_GENERATOR, "dit", assignments, 3);
+        model.generator = choose(networks, DIPP_PLUGIN_GENERATOR, settings->network, a.items, shared);
         model.rewards[model.reward_count++] = choose(networks, DIPP_PLUGIN_REWARD, "border", NULL, 0);
     }
     networks->resident_mib = status_mib("VmRSS:");
@@ -174,14 +234,15 @@ void bench_print(const bench_settings *s, const bench_networks *networks, const 
 {
     const dipp_backend *backend = networks->backend;
     double weights_mib = (double)result->loaded * sizeof(float) / 1048576.0, peak_mib = status_mib("VmHWM:");
-    printf("{\"program\": \"dipp\", \"what\": \"%s\", \"backend\": \"%s\", \"precision\": \"%s\", \"isa\": \"%s\", "
+    printf("{\"program\": \"dipp\", \"what\": \"%s\", \"network\": \"%s\", \"backend\": \"%s\", \"precision\": \"%s\", "
+           "\"isa\": \"%s\", "
            "\"threads\": %u, \"width\": %d, \"layers\": %d, \"parameters\": %lld, \"batch\": %d, "
            "\"images_per_second\": %.1f, \"images_per_cpu_second\": %.2f, \"tflops\": %.3f, \"temporaries_mib\": %.1f, "
            "\"peak_rss_mib\": %.1f, \"above_weights_mib\": %.1f}\n",
-           result->what, backend->name, backend->precision, backend->isa, backend->threads, s->width, s->layers,
-           (long long)result->parameters, s->batch, s->steps * s->batch / clock->wall, s->steps * s->batch / clock->cpu,
-           1e-12 * result->flops * s->steps / clock->wall, result->temporaries_mib, peak_mib,
-           peak_mib - networks->resident_mib - weights_mib);
+           result->what, s->network, backend->name, backend->precision, backend->isa, backend->threads, s->width,
+           s->layers, (long long)result->parameters, s->batch, s->steps * s->batch / clock->wall,
+           s->steps * s->batch / clock->cpu, 1e-12 * result->flops * s->steps / clock->wall, result->temporaries_mib,
+           peak_mib, peak_mib - networks->resident_mib - weights_mib);
 }
 
 void bench_print_ledger(const dipp_ledger *ledger, double steps)

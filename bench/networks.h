@@ -1,9 +1,11 @@
-/* What the benches of training share: the transformer in three roles, of a size given on the command line, on a back-end.
+/* What the benches of training share: a network in three roles, of a size given on the command line, on a back-end.
  *
  *   PROGRAM [--backend B] [--precision P] [--threads K] [--width W] [--layers L] [--heads H] [--tokens T] [--batch N]
- *           [--steps S] [--ledger]
+ *           [--steps S] [--ledger] [--network dit|unet] [--widths A,B,...] [--size S] [--channels C] [--groups G]
  *
- * The text encoder is as wide as the network and knows WORDS words, so that bench/torch_dit.py counts the same parameters.
+ * The text encoder has width W and knows WORDS words, so that bench/torch_dit.py and torch_unet.py count the same
+ * parameters. The transformer is as wide. The UNet has a level for each of widths, finest first, with attention in all but
+ * the finest, for samples of C channels and S x S pixels; layers, groups and heads hold for every level.
  * A bench has nothing to clean up when something fails: it says what and exits. */
 #ifndef DIPP_BENCH_NETWORKS_H
 #define DIPP_BENCH_NETWORKS_H
@@ -12,12 +14,13 @@
 #include "train/models.h"
 
 typedef struct bench_settings {
-    int width, layers, heads, batch, tokens, steps, threads;
-    const char *backend, *precision;
+    int width, layers, heads, batch, tokens, steps, threads, size, channels, groups;
+    const char *backend, *precision, *network, *widths;
     bool ledger;
 } bench_settings;
 
-/* The values that options leave out are those of the shipped weights; an unknown option ends the program. */
+/* The values that options leave out are those of the shipped weights and of the plugin `unet`; an unknown option ends the
+ * program. */
 bench_settings bench_parse(int argc, char **argv);
 
 typedef struct bench_networks {

@@ -1,7 +1,7 @@
-/* The training step of a DiT on this machine: pictures per second and, with --ledger, where the time goes by op.
+/* The training step of a network on this machine: pictures per second and, with --ledger, where the time goes by op.
  *
  * A step is what trains: forward, backward, clipping, AdamW and the average. Pictures are noise, so drawing costs nothing.
- * Prints one JSON line; bench/torch_dit.py prints the same for PyTorch. Options: networks.h. */
+ * Prints one JSON line; bench/torch_dit.py and torch_unet.py print the same for PyTorch. Options: networks.h. */
 #include "networks.h"
 #include "train/pretrain.h"
 

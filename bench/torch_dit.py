@@ -265,12 +265,12 @@ def rates_of(step, batch, arguments, device):
             "seconds_per_step": batch / median, "warmup_seconds": warmup}
 
 
-def make_batches(config, batch, device, count=4):
+def make_batches(config, batch, device, count=4, channels=CHANNELS):
     """Several fixed batches, so that nothing can be learned about one of them by the caches."""
     generator = torch.Generator().manual_seed(0)
     batches = []
     for _ in range(count):
-        shape = (batch, CHANNELS, config["size"], config["size"])
+        shape = (batch, channels, config["size"], config["size"])
         x0 = torch.rand(shape, generator=generator) * 2 - 1
         noise = torch.randn(shape, generator=generator)
         sigma = (torch.randn(batch, generator=generator) * 1.4 - 0.6).exp()
@@ -290,12 +290,17 @@ def measure(name, mode, arguments, device):
     torch.manual_seed(0)
     resident_before = resident_mib()
     network = Dit(**config).to(device).train()
-    parameters = list(network.parameters())
+    train(name, mode, arguments, device, resident_before, network, make_batches(config, batch, device),
+          layers=config["layers"])
+
+
+def train(name, mode, arguments, device, resident_before, network, batches, **facts):
+    """Times the training step of a network, network(x, t, ids, key_mask), and prints the line."""
+    parameters, batch = list(network.parameters()), len(batches[0][0])
     average = [p.detach().clone() for p in parameters]
     optimizer, optimizer_kind = make_optimizer(network, device)
-    batches = make_batches(config, batch, device)
     loss_of, cast = denoising_loss, cast_of(arguments.precision, device)
-    if mode == "compile":
+    if mode.startswith("compile"):
         compiled = torch.compile(network, dynamic=False, mode=arguments.compile_mode)
 
         def loss_of(_, *inputs):
@@ -318,17 +323,17 @@ def measure(name, mode, arguments, device):
     count = sum(p.numel() for p in parameters)
     print(json.dumps({
         "peer": "pytorch", "version": torch.__version__, "config": name, "mode": mode, "device": device.type,
-        "precision": arguments.precision, "threads": torch.get_num_threads(), "batch": batch, "layers": config["layers"],
+        "precision": arguments.precision, "threads": torch.get_num_threads(), "batch": batch, **facts,
         "parameters": count, "optimizer": optimizer_kind, **rates, **peak_memory(device, resident_before, count),
         "loss": float(last),
     }), flush=True)
 
 
-def run(description, default_configs, measure):
+def run(description, default_configs, measure, configs=None, modes=("eager", "compile")):
     """Command line of a peer: measure(name, mode, arguments, device) for every configuration and mode asked for."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", choices=sorted(CONFIGS), action="append", help="default: all that make sense")
-    parser.add_argument("--mode", choices=["eager", "compile"], action="append", help="default: both")
+    parser.add_argument("--config", choices=sorted(configs or CONFIGS), action="append", help="default: all that make sense")
+    parser.add_argument("--mode", choices=modes, action="append", help="default: all")
     parser.add_argument("--precision", choices=["bf16", "f32"], default="bf16")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch", type=int, default=0, help="0: the configuration's own")
@@ -345,8 +350,8 @@ def run(description, default_configs, measure):
     torch.backends.cuda.matmul.allow_tf32 = True
     device = torch.device(arguments.device)
     for name in arguments.config or default_configs:
-        for mode in arguments.mode or ["eager", "compile"]:
-            if mode == "compile" and not hasattr(torch, "compile"):
+        for mode in arguments.mode or modes:
+            if mode.startswith("compile") and not hasattr(torch, "compile"):
                 print(f"torch {torch.__version__} has no torch.compile: mode skipped", file=sys.stderr)
                 continue
             measure(name, mode, arguments, device)

@@ -37,6 +37,9 @@ static void print_plan(const dipp_cell *cell, const dipp_check_report *report)
     printf("most alive: %s at %s of the program %s; without sharing: ", cli_bytes_text(report->peak_bytes, bytes),
            report->peak_op, report->peak_program);
     printf("%s\n", cli_bytes_text(report->temporaries_sum, bytes));
+    if (report->recomputed_flops > 0)
+        printf("blocks are computed again instead of kept: %.3g GFLOP an iteration besides the useful work\n",
+               report->recomputed_flops / 1e9);
     printf("useful work of an iteration: %.3g GFLOP; prompts: %u to train on, %u x %u pictures to evaluate\n\n",
            report->flops / 1e9, report->prompts, report->evaluation_prompts, report->samples);
 }

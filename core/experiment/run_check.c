@@ -22,7 +22,7 @@ static void add_set(dipp_check_report *report, const char *name, const dipp_para
         add_role(report, name, dipp_parameter_set_bytes(set), dipp_layout_parameters(set->layout));
 }
 
-static void describe(const dipp_run_setup *setup, const dipp_plan_report *plan, double flops, dipp_check_report *report)
+static void describe(const dipp_run_setup *setup, const dipp_plan_report *plan, dipp_check_report *report)
 {
     const dipp_models *models = setup->models;
     snprintf(report->backend, sizeof report->backend, "%s %s, %u thread%s", setup->backend->name,
@@ -45,7 +45,6 @@ static void describe(const dipp_run_setup *setup, const dipp_plan_report *plan, 
     report->temporaries_sum = plan->temporaries_sum;
     snprintf(report->peak_program, sizeof report->peak_program, "%s", plan->peak_program ? plan->peak_program : "");
     snprintf(report->peak_op, sizeof report->peak_op, "%s", plan->peak_op ? plan->peak_op : "");
-    report->flops = flops;
     report->prompts = setup->prompts.count;
     report->evaluation_prompts = setup->evaluation.count;
     report->samples = (uint32_t)dipp_config_int(setup->config, "evaluate.samples");
@@ -62,8 +61,11 @@ static dipp_status check_align(dipp_run_setup *setup, int64_t seed, dipp_check_r
         status = dipp_prompt_table_create(setup->models, setup->prompts.texts, setup->prompts.count, &prompts, error);
     if (status == DIPP_OK)
         status = dipp_align_create(setup->models, prompts, &settings, &plan, &align, error);
-    if (status == DIPP_OK)
-        describe(setup, &plan, dipp_align_flops(align), report);
+    if (status == DIPP_OK) {
+        describe(setup, &plan, report);
+        report->flops = dipp_align_flops(align);
+        report->recomputed_flops = dipp_align_recomputed_flops(align);
+    }
     dipp_align_destroy(&align);
     dipp_prompt_table_destroy(&prompts);
     return status;
@@ -85,8 +87,11 @@ static dipp_status check_pretrain(dipp_run_setup *setup, int64_t seed, dipp_chec
         dipp_sample_source door = dipp_scene_source_of(source);
         status = dipp_pretrain_create(setup->models, &door, &settings, &plan, &pretrain, error);
     }
-    if (status == DIPP_OK)
-        describe(setup, &plan, dipp_pretrain_flops(pretrain), report);
+    if (status == DIPP_OK) {
+        describe(setup, &plan, report);
+        report->flops = dipp_pretrain_flops(pretrain);
+        report->recomputed_flops = dipp_pretrain_recomputed_flops(pretrain);
+    }
     dipp_pretrain_destroy(&pretrain);
     dipp_scene_source_destroy(&source);
     return status;
@@ -98,7 +103,8 @@ dipp_status dipp_run_check(const dipp_cell *cell, dipp_plugins *plugins, bool we
     dipp_run_setup *setup = NULL;
     dipp_run_evaluator *evaluator = NULL;
     *report = (dipp_check_report){.role_count = 0};
-    dipp_status status = dipp_run_setup_create(cell->config, plugins, 0, &setup, error);
+    dipp_status status = weights ? dipp_run_setup_create(cell->config, plugins, 0, &setup, error)
+                                 : dipp_run_setup_create_unbacked(cell->config, plugins, &setup, error);
     if (status == DIPP_OK && weights)
         status = dipp_run_setup_load(setup, cell->seed, error);
     if (status == DIPP_OK)

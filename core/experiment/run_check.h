@@ -18,11 +18,12 @@ typedef struct dipp_check_report {
     size_t role_count, total_bytes;
     char peak_program[64], peak_op[64];
     size_t peak_bytes, peak_step, temporaries_sum;
-    double flops; /* useful, of an iteration */
+    double flops;            /* useful, of an iteration */
+    double recomputed_flops; /* of blocks that are computed again, of an iteration */
     uint32_t prompts, evaluation_prompts, samples;
 } dipp_check_report;
 
-/* weights: also read every weight file. Errors are those that the run would end with. */
+/* weights: also read every weight file; without, no memory is taken for numbers and any size can be planned. Errors are those that the run would end with. */
 dipp_status dipp_run_check(const dipp_cell *cell, dipp_plugins *plugins, bool weights, dipp_check_report *report,
                            dipp_error *error);
 

@@ -204,6 +204,12 @@ static size_t memory_limit(const dipp_config *config)
     return (size_t)(dipp_config_float(config, "memory_limit") * 1073741824.0);
 }
 
+static dipp_recompute recompute_of(const dipp_config *config)
+{
+    static const char *const names[] = {"none", "blocks", "auto", NULL}; /* as dipp_recompute */
+    return (dipp_recompute)index_of(dipp_config_string(config, "recompute"), names);
+}
+
 /* PREFIX.weight and PREFIX.measure, where they are set. */
 static dipp_status weight_of(const dipp_config *config, const char *prefix, dipp_term_weight *weight, dipp_error *error)
 {
@@ -309,6 +315,7 @@ dipp_status dipp_run_align_settings(const dipp_config *config, const dipp_schedu
         .clamp = index_of(word(config, "align", "clamp"), clamps),
         .max_nonfinite = whole(config, "align", "max_nonfinite"),
         .memory_limit = memory_limit(config),
+        .recompute = recompute_of(config),
     };
     if (!rewarded && rewards)
         return dipp_fail(error, DIPP_E_INVALID,
@@ -335,6 +342,7 @@ dipp_status dipp_run_pretrain_settings(const dipp_config *config, const dipp_sch
         .average = average_of(config, "pretrain.ema"),
         .max_nonfinite = whole(config, "pretrain", "max_nonfinite"),
         .memory_limit = memory_limit(config),
+        .recompute = recompute_of(config),
     };
     if (settings->autoencoder) {
         settings->latent_noise = number(config, "pretrain", "latent_noise");

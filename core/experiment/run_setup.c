@@ -1,5 +1,6 @@
 #include "experiment/run_setup.h"
 
+#include "backend/unbacked.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "experiment/run_weights.h"
@@ -81,8 +82,8 @@ static dipp_status create_world(dipp_run_setup *setup, dipp_error *error)
     return dipp_emoji_world_create(&options, &setup->world, error);
 }
 
-dipp_status dipp_run_setup_create(const dipp_config *config, dipp_plugins *plugins, uint32_t threads,
-                                  dipp_run_setup **out, dipp_error *error)
+static dipp_status create(const dipp_config *config, dipp_plugins *plugins, uint32_t threads, bool memory,
+                          dipp_run_setup **out, dipp_error *error)
 {
     dipp_run_setup *setup = dipp_allocate_zeroed(1, sizeof *setup);
     if (!setup)
@@ -92,6 +93,8 @@ dipp_status dipp_run_setup_create(const dipp_config *config, dipp_plugins *plugi
     setup->pretrain = dipp_run_pretrains(config);
     setup->autoencoder = dipp_run_autoencodes(config);
     dipp_status status = dipp_run_backend_create(config, threads, &setup->backend, error);
+    if (status == DIPP_OK && !memory)
+        dipp_backend_forgo_memory(setup->backend);
     if (status == DIPP_OK)
         status = create_models(setup, error);
     if (status == DIPP_OK)
@@ -102,6 +105,18 @@ dipp_status dipp_run_setup_create(const dipp_config *config, dipp_plugins *plugi
         dipp_run_setup_destroy(&setup);
     *out = setup;
     return status;
+}
+
+dipp_status dipp_run_setup_create(const dipp_config *config, dipp_plugins *plugins, uint32_t threads,
+                                  dipp_run_setup **out, dipp_error *error)
+{
+    return create(config, plugins, threads, true, out, error);
+}
+
+dipp_status dipp_run_setup_create_unbacked(const dipp_config *config, dipp_plugins *plugins, dipp_run_setup **out,
+                                           dipp_error *error)
+{
+    return create(config, plugins, 0, false, out, error);
 }
 
 void dipp_run_setup_destroy(dipp_run_setup **pointer)

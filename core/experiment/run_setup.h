@@ -35,6 +35,9 @@ typedef struct dipp_run_setup {
 /* threads 0: as configured. Every network is recorded and its parameters are allocated, zeroed. */
 dipp_status dipp_run_setup_create(const dipp_config *config, dipp_plugins *plugins, uint32_t threads,
                                   dipp_run_setup **out, dipp_error *error);
+/* The same without memory for numbers (backend/unbacked.h): for plans, of any size. Not to be loaded or run. */
+dipp_status dipp_run_setup_create_unbacked(const dipp_config *config, dipp_plugins *plugins, dipp_run_setup **out,
+                                           dipp_error *error);
 void dipp_run_setup_destroy(dipp_run_setup **setup);
 
 /* Initial values by seed, then the configured files over them:

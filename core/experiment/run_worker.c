@@ -279,6 +279,12 @@ static dipp_status set_up(run_worker *worker, dipp_error *error)
     worker->log_every = dipp_run_loop_int(cell->config, "log_every");
     worker->every = dipp_config_int(cell->config, "evaluate.every");
     status = worker->setup->pretrain ? create_pretrain(worker, error) : create_align(worker, error);
+    double again = 0;
+    if (status == DIPP_OK)
+        again = worker->align ? dipp_align_recomputed_flops(worker->align)
+                              : dipp_pretrain_recomputed_flops(worker->pretrain);
+    if (again > 0)
+        note(worker, "blocks are computed again instead of kept (recompute)");
     if (status == DIPP_OK)
         status =
             dipp_run_record_open(worker->store, worker->options->run_id, worker->facts.uuid, &worker->record, error);

@@ -30,6 +30,7 @@
 
 static const char *const stages[] = {"align", "pretrain-generator", "pretrain", "pretrain-autoencoder", NULL};
 static const char *const devices[] = {"auto", "cpu", "reference", "cuda", NULL};
+static const char *const recomputations[] = {"none", "blocks", "auto", NULL}; /* as dipp_recompute */
 static const char *const precisions[] = {"auto", "f32", "bf16", "f64", NULL};
 static const char *const schedules[] = {"ve", "vp", "vp_sd", "ou", "flow", "edm", NULL};
 static const char *const ta_starts[] = {"stage1", "reference", NULL};
@@ -119,6 +120,10 @@ static const dipp_row table[] = {
     ROW("output", PATH, NULL, 0, 0, NULL, OPTIONAL, "Database of results; unset: the program's default."),
 
     ROW("memory_limit", FLOAT, "0", 0, MANY, "GiB", 0, "Most memory for temporaries; 0: no limit.", .unkeyed = true),
+    CHOICE("recompute", recomputations, "auto", 0,
+           "Keep what the backward pass reads, or compute blocks of the networks again; auto: the latter when memory "
+           "does not suffice for the former.",
+           .unkeyed = true),
 
     PROMPTS("prompts", "train"),
 

@@ -232,7 +232,10 @@ dipp_tensor dipp_dit(dipp_graph *g, dipp_params p, const dipp_dit_options *o, di
         caption = dipp_nn_mlp(g, projection, "linear_1", "linear_2", caption, o->hidden, o->hidden, dipp_gelu_tanh);
         key_bias = dipp_nn_key_bias(g, mask);
     }
-    for (int64_t i = 0; i < o->layers; ++i)
+    for (int64_t i = 0; i < o->layers; ++i) {
+        dipp_block_begin(g);
         h = block(g, dipp_scope(g, p, "transformer_blocks.%lld", (long long)i), o, h, t6, caption, key_bias);
+        dipp_block_end(g);
+    }
     return unpatchify(g, p, o, h, e);
 }

@@ -42,12 +42,15 @@ dipp_tensor dipp_nn_resnet(dipp_graph *g, dipp_params p, dipp_tensor x, int64_t 
 dipp_tensor dipp_nn_upsample(dipp_graph *g, dipp_params p, dipp_tensor x, int64_t height, int64_t width)
 {
     int64_t channels = dipp_dim(g, x, 1);
+    dipp_block_begin(g); /* the small picture is kept, not the large one that the convolution reads */
     dipp_tensor h = dipp_upsample_nearest(g, x, 2);
     if (dipp_dim(g, h, 2) != height)
         h = dipp_slice(g, h, 2, 0, height);
     if (dipp_dim(g, h, 3) != width)
         h = dipp_slice(g, h, 3, 0, width);
-    return dipp_nn_conv3(g, p, "upsamplers.0.conv", h, channels);
+    h = dipp_nn_conv3(g, p, "upsamplers.0.conv", h, channels);
+    dipp_block_end(g);
+    return h;
 }
 
 dipp_tensor dipp_nn_tokens(dipp_graph *g, dipp_tensor x)

@@ -59,7 +59,10 @@ dipp_tensor dipp_text_encoder(dipp_graph *g, dipp_params p, const dipp_text_enco
         dipp_param(g, embeddings, "position_embedding.weight", DIPP_SHAPE(o->length, o->width), &wide_table);
     x = dipp_add(g, x, position);
     dipp_tensor key_bias = dipp_nn_key_bias(g, mask);
-    for (int64_t i = 0; i < o->layers; ++i)
+    for (int64_t i = 0; i < o->layers; ++i) {
+        dipp_block_begin(g);
         x = block(g, dipp_scope(g, model, "encoder.layers.%lld", (long long)i), o, x, key_bias, epsilon);
+        dipp_block_end(g);
+    }
     return dipp_nn_layer_norm(g, model, "final_layer_norm", x, epsilon);
 }

@@ -120,12 +120,19 @@ static dipp_tensor transformer(dipp_graph *g, dipp_params p, const unet *u, cons
     return dipp_add(g, x, h);
 }
 
-/* Resnet i of a block and, where the block has them, transformer i. */
+/* Resnet i of a block and, where the block has them, transformer i: a block of the recording in itself. skip: joined to x
+ * before them, or none; kept apart from x, so that the two need not be kept together as well. */
 static dipp_tensor layer(dipp_graph *g, dipp_params p, const unet *u, const dipp_unet_level *level, int64_t i,
-                         bool attention, dipp_tensor x)
+                         bool attention, dipp_tensor x, dipp_tensor skip)
 {
+    dipp_block_begin(g);
+    if (skip.id)
+        x = dipp_concat(g, (const dipp_tensor[]){x, skip}, 2, 1);
     x = dipp_nn_resnet(g, dipp_scope(g, p, "resnets.%lld", (long long)i), x, level->channels, u->time, u->norms);
-    return attention ? transformer(g, dipp_scope(g, p, "attentions.%lld", (long long)i), u, level, x) : x;
+    if (attention)
+        x = transformer(g, dipp_scope(g, p, "attentions.%lld", (long long)i), u, level, x);
+    dipp_block_end(g);
+    return x;
 }
 
 /* ---- Down, middle, up -------------------------------------------------------------------------------------------- */
@@ -139,7 +146,7 @@ static dipp_tensor down_block(dipp_graph *g, dipp_params p, unet *u, uint32_t at
 {
     const dipp_unet_level *level = &u->options->level[at];
     for (int64_t i = 0; i < level->layers; ++i) {
-        x = layer(g, p, u, level, i, level->down_attention, x);
+        x = layer(g, p, u, level, i, level->down_attention, x, DIPP_NONE);
         push_skip(u, x);
     }
     if (at + 1 == u->options->levels)
@@ -157,17 +164,15 @@ static dipp_tensor mid_block(dipp_graph *g, dipp_params p, const unet *u, dipp_t
     if (o->mid == DIPP_UNET_MID_NONE)
         return x;
     bool attention = o->mid == DIPP_UNET_MID_ATTENTION;
-    x = layer(g, p, u, level, 0, attention, x);
-    return attention ? layer(g, p, u, level, 1, false, x) : x;
+    x = layer(g, p, u, level, 0, attention, x, DIPP_NONE);
+    return attention ? layer(g, p, u, level, 1, false, x, DIPP_NONE) : x;
 }
 
 static dipp_tensor up_block(dipp_graph *g, dipp_params p, unet *u, uint32_t at, dipp_tensor x)
 {
     const dipp_unet_level *level = &u->options->level[at];
-    for (int64_t i = 0; i < level->layers + 1; ++i) {
-        dipp_tensor parts[2] = {x, u->skips[--u->skip_count]};
-        x = layer(g, p, u, level, i, level->up_attention, dipp_concat(g, parts, 2, 1));
-    }
+    for (int64_t i = 0; i < level->layers + 1; ++i)
+        x = layer(g, p, u, level, i, level->up_attention, x, u->skips[--u->skip_count]);
     if (at == 0)
         return x;
     dipp_tensor next = u->skips[u->skip_count - 1]; /* of the next finer level, whose size may be odd */

@@ -66,14 +66,20 @@ static bool input_fits(dipp_graph *g, const dipp_vae_options *o, dipp_tensor x, 
 static dipp_tensor attention(dipp_graph *g, dipp_params p, const dipp_vae_options *o, dipp_tensor x)
 {
     dipp_attention_layer one_head = {.names = &attention_names, .old_names = &old_attention_names, .heads = 1};
+    dipp_block_begin(g);
     dipp_tensor h = dipp_nn_tokens(g, dipp_nn_group_norm(g, p, "group_norm", x, norms_of(o), false));
-    return dipp_add(g, x, dipp_nn_picture(g, dipp_nn_attention(g, p, &one_head, h, h), x));
+    h = dipp_add(g, x, dipp_nn_picture(g, dipp_nn_attention(g, p, &one_head, h, h), x));
+    dipp_block_end(g);
+    return h;
 }
 
 static dipp_tensor resnet(dipp_graph *g, dipp_params p, const dipp_vae_options *o, int64_t i, dipp_tensor x,
                           int64_t channels)
 {
-    return dipp_nn_resnet(g, dipp_scope(g, p, "resnets.%lld", (long long)i), x, channels, DIPP_NONE, norms_of(o));
+    dipp_block_begin(g);
+    x = dipp_nn_resnet(g, dipp_scope(g, p, "resnets.%lld", (long long)i), x, channels, DIPP_NONE, norms_of(o));
+    dipp_block_end(g);
+    return x;
 }
 
 static dipp_tensor mid_block(dipp_graph *g, dipp_params p, const dipp_vae_options *o, dipp_tensor x)

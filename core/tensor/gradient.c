@@ -1,5 +1,5 @@
 /* Reverse mode over a recording. The rules are in gradient_rules.c; this file walks the nodes backwards and sums. */
-#include "tensor/gradient.h"
+#include "tensor/recompute.h"
 
 #include "base/memory.h"
 
@@ -38,20 +38,31 @@ static void mark_needed(dipp_gradient_walk *walk, size_t value_count, uint32_t w
     }
 }
 
+void dipp_gradient_through(dipp_gradient_walk *walk, const dipp_node *node)
+{
+    bool wanted = false, reached = false;
+    if (node->op == DIPP_OP_RESHAPE && node->attributes.stop)
+        return; /* also where a gradient to its own output was asked for */
+    for (uint32_t i = 0; i < node->output_count; i++) {
+        wanted = wanted || walk->needed[node->outputs[i]];
+        reached = reached || walk->gradients[node->outputs[i]].id;
+    }
+    if (wanted && reached)
+        dipp_gradient_of_node(walk, node);
+}
+
 static void walk_back(dipp_gradient_walk *walk)
 {
     dipp_graph *g = walk->g;
-    for (size_t n = walk->node_count; n-- > 0 && !dipp_graph_failed(g);) {
-        dipp_node node = g->nodes[n]; /* a copy: rules append nodes and may move the array */
-        bool wanted = false, reached = false;
-        if (node.op == DIPP_OP_RESHAPE && node.attributes.stop)
-            continue; /* also where a gradient to its own output was asked for */
-        for (uint32_t i = 0; i < node.output_count; i++) {
-            wanted = wanted || walk->needed[node.outputs[i]];
-            reached = reached || walk->gradients[node.outputs[i]].id;
+    for (size_t n = walk->node_count; n > 0 && !dipp_graph_failed(g);) {
+        const dipp_node_range *block = dipp_recompute_block_ending_at(walk, n);
+        if (block) {
+            n = block->first;
+            dipp_recompute_differentiate(walk, *block);
+            continue;
         }
-        if (wanted && reached)
-            dipp_gradient_of_node(walk, &node);
+        dipp_node node = g->nodes[--n]; /* a copy: rules append nodes and may move the array */
+        dipp_gradient_through(walk, &node);
     }
 }
 
@@ -88,10 +99,10 @@ void dipp_gradients(dipp_graph *g, uint32_t count, const dipp_tensor *y, const d
         if (!dipp_usable(g, wrt[i], "gradients: wrt"))
             return;
     size_t value_count = g->value_count;
-    dipp_gradient_walk walk = {.g = g, .node_count = g->node_count};
+    dipp_gradient_walk walk = {.g = g, .node_count = g->node_count, .size = value_count};
     walk.gradients = dipp_allocate_zeroed(value_count, sizeof *walk.gradients);
     walk.needed = dipp_allocate_zeroed(value_count, sizeof *walk.needed);
-    if (!walk.gradients || !walk.needed) {
+    if (!walk.gradients || !walk.needed || !dipp_recompute_prepare(&walk)) {
         dipp_fail(&g->error, DIPP_E_MEMORY, "recording \"%s\": no memory for gradients", g->name);
         goto done;
     }
@@ -116,6 +127,7 @@ void dipp_gradients(dipp_graph *g, uint32_t count, const dipp_tensor *y, const d
                 dipp_broadcast_to(g, dipp_constant(g, (dipp_shape){0}, &(double){0.0}), dipp_shape_of(g, wrt[i]));
     }
 done:
+    dipp_recompute_release(&walk);
     dipp_release(walk.gradients);
     dipp_release(walk.needed);
 }

@@ -36,6 +36,7 @@ void dipp_graph_destroy(dipp_graph **graph)
     dipp_release(g->nodes);
     dipp_release(g->slots);
     dipp_release(g->prefixes);
+    dipp_release(g->blocks);
     dipp_release(g);
     *graph = NULL;
 }

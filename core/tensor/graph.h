@@ -50,7 +50,13 @@ typedef struct dipp_node {
     uint32_t inputs[DIPP_MAX_INPUTS];   /* value ids; 0 absent */
     uint32_t outputs[DIPP_MAX_OUTPUTS]; /* value ids */
     dipp_attributes attributes;
+    bool recomputed; /* a node of a block, recorded again for the backward pass */
 } dipp_node;
+
+/* Nodes first to end - 1. */
+typedef struct dipp_node_range {
+    size_t first, end;
+} dipp_node_range;
 
 typedef struct dipp_slot {
     const char *name;
@@ -69,8 +75,12 @@ struct dipp_graph {
     size_t slot_count, slot_capacity;
     const char **prefixes; /* [0] is "" */
     size_t prefix_count, prefix_capacity;
-    uint32_t segments; /* number of segments begun, at least 1 */
-    dipp_error error;  /* sticky */
+    dipp_node_range *blocks; /* in order, apart from each other */
+    size_t block_count, block_capacity;
+    uint32_t block_depth; /* blocks begun and not ended; the outermost is the last of blocks */
+    bool recompute;       /* dipp_gradients computes blocks again */
+    uint32_t segments;    /* number of segments begun, at least 1 */
+    dipp_error error;     /* sticky */
     /* 0, or the most values there is memory for: by it the plugin kit makes each operation fail once. */
     size_t value_limit;
 };
@@ -87,6 +97,10 @@ dipp_params dipp_graph_slot(dipp_graph *g, const char *name, dipp_layout *layout
 
 /* What is recorded from here on is replayed by a call of its own (dipp_execute of the next segment). */
 void dipp_graph_begin_segment(dipp_graph *g);
+
+/* Whether dipp_gradients, from here on, computes the blocks of the recording (dipp_block_begin) a second time before it
+ * differentiates them, so that between forward and backward only what leaves a block is kept. Changes no value. */
+void dipp_graph_recompute_blocks(dipp_graph *g, bool recompute);
 
 /* A whole block of a slot's set, [elements] wide (compute for DIPP_BLOCK_COMPUTE); the layout must be sealed. */
 dipp_tensor dipp_state(dipp_graph *g, dipp_params slot, dipp_block block);

@@ -249,12 +249,25 @@ size_t dipp_program_node_count(const dipp_program *program, uint32_t segment)
     return program->counts[segment];
 }
 
-double dipp_program_flops(const dipp_program *program, uint32_t segment)
+static double flops_of(const dipp_program *program, uint32_t segment, bool recomputed)
 {
     double flops = 0;
-    for (size_t i = 0; i < program->counts[segment]; i++)
-        flops += program->instructions[segment][i].flops;
+    for (size_t i = 0; i < program->counts[segment]; i++) {
+        const dipp_instruction *instruction = &program->instructions[segment][i];
+        if (program->graph->nodes[instruction->node].recomputed == recomputed)
+            flops += instruction->flops;
+    }
     return flops;
+}
+
+double dipp_program_flops(const dipp_program *program, uint32_t segment)
+{
+    return flops_of(program, segment, false);
+}
+
+double dipp_program_recomputed_flops(const dipp_program *program, uint32_t segment)
+{
+    return flops_of(program, segment, true);
 }
 
 uint32_t dipp_program_value(const dipp_program *program, const char *name)

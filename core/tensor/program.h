@@ -24,8 +24,11 @@ void dipp_program_destroy(dipp_program **program);
 const char *dipp_program_name(const dipp_program *program);
 uint32_t dipp_program_segments(const dipp_program *program);
 size_t dipp_program_node_count(const dipp_program *program, uint32_t segment);
-/* Multiplications and additions of the matrix products and attentions of a segment: the useful work. */
+/* Multiplications and additions of the matrix products and attentions of a segment: the useful work, without what is
+ * computed a second time. */
 double dipp_program_flops(const dipp_program *program, uint32_t segment);
+/* The same of what is computed a second time (dipp_graph_recompute_blocks). */
+double dipp_program_recomputed_flops(const dipp_program *program, uint32_t segment);
 /* Shape and dtype of a named input or output. */
 dipp_status dipp_program_find(const dipp_program *program, const char *name, dipp_dtype *dtype, dipp_shape *shape,
                               dipp_error *error);

@@ -436,6 +436,42 @@ static bool allocate_scratch(dipp_align *align)
     return good && align->rows && align->tokens && align->mask;
 }
 
+/* Everything whose memory the plan lays out. */
+static void release_programs(dipp_align *align)
+{
+    dipp_executable_destroy(&align->run_condition);
+    dipp_executable_destroy(&align->run_generate);
+    dipp_executable_destroy(&align->run_teach);
+    dipp_executable_destroy(&align->run_diverge);
+    dipp_executable_destroy(&align->run_combine);
+    dipp_program_destroy(&align->condition);
+    dipp_program_destroy(&align->generate);
+    dipp_program_destroy(&align->teach);
+    dipp_program_destroy(&align->diverge);
+    dipp_program_destroy(&align->combine);
+    for (int i = 0; i < DIPP_MAX_REWARDS; i++) {
+        dipp_executable_destroy(&align->run_reward[i]);
+        dipp_program_destroy(&align->reward[i]);
+    }
+    dipp_updater_destroy(&align->generator_update);
+    dipp_updater_destroy(&align->ta_update);
+    dipp_plan_destroy(&align->plan);
+}
+
+static dipp_status create_programs(dipp_align *align, bool recompute, dipp_plan_report *report, dipp_error *error)
+{
+    align->recompute = recompute;
+    dipp_status status = dipp_align_record(align, error);
+    if (status == DIPP_OK)
+        status = dipp_align_plan(align, report, error);
+    if (status == DIPP_OK)
+        status = dipp_align_bind(align, error);
+    if (status == DIPP_E_MEMORY)
+        dipp_error_context(error, recompute ? "with blocks recomputed"
+                                            : "with everything kept (recompute: auto or blocks needs less)");
+    return status;
+}
+
 dipp_status dipp_align_create(dipp_models *models, const dipp_prompt_table *prompts,
                               const dipp_align_settings *settings, dipp_plan_report *report_out, dipp_align **out,
                               dipp_error *error)
@@ -462,12 +498,13 @@ dipp_status dipp_align_create(dipp_models *models, const dipp_prompt_table *prom
         status = dipp_ikl_table_create(&align->ikl_time, &align->ikl_table, error);
     if (status == DIPP_OK)
         status = dipp_align_opaque_prepare(align, error);
-    if (status == DIPP_OK)
-        status = dipp_align_record(align, error);
-    if (status == DIPP_OK)
-        status = dipp_align_plan(align, report_out, error);
-    if (status == DIPP_OK)
-        status = dipp_align_bind(align, error);
+    if (status == DIPP_OK) {
+        status = create_programs(align, settings->recompute == DIPP_RECOMPUTE_BLOCKS, report_out, error);
+        if (status == DIPP_E_MEMORY && settings->recompute == DIPP_RECOMPUTE_AUTO) {
+            release_programs(align);
+            status = create_programs(align, true, report_out, error);
+        }
+    }
     if (status != DIPP_OK)
         dipp_align_destroy(&align);
     *out = align;
@@ -479,23 +516,7 @@ void dipp_align_destroy(dipp_align **pointer)
     if (!pointer || !*pointer)
         return;
     dipp_align *align = *pointer;
-    dipp_executable_destroy(&align->run_condition);
-    dipp_executable_destroy(&align->run_generate);
-    dipp_executable_destroy(&align->run_teach);
-    dipp_executable_destroy(&align->run_diverge);
-    dipp_executable_destroy(&align->run_combine);
-    dipp_program_destroy(&align->condition);
-    dipp_program_destroy(&align->generate);
-    dipp_program_destroy(&align->teach);
-    dipp_program_destroy(&align->diverge);
-    dipp_program_destroy(&align->combine);
-    for (int i = 0; i < DIPP_MAX_REWARDS; i++) {
-        dipp_executable_destroy(&align->run_reward[i]);
-        dipp_program_destroy(&align->reward[i]);
-    }
-    dipp_updater_destroy(&align->generator_update);
-    dipp_updater_destroy(&align->ta_update);
-    dipp_plan_destroy(&align->plan);
+    release_programs(align);
     dipp_ikl_table_destroy(&align->ikl_table);
     dipp_align_opaque_release(align);
     const dipp_host_levels *a = &align->levels, *b = &align->cfg_levels;
@@ -564,19 +585,29 @@ int64_t dipp_align_images_seen(const dipp_align *align)
     return align->step * (int64_t)align->settings.batch;
 }
 
-double dipp_align_flops(const dipp_align *align)
+/* Sums what count says of a segment over an iteration. */
+static double work_of(const dipp_align *align, double (*count)(const dipp_program *, uint32_t))
 {
     double per_pass = 0, repeats = (double)align->settings.batch / align->n;
     if (align->teach)
-        per_pass +=
-            align->settings.ta_updates * (dipp_program_flops(align->generate, 0) + dipp_program_flops(align->teach, 0));
-    per_pass += dipp_program_flops(align->generate, 0) + dipp_program_flops(align->generate, 1);
+        per_pass += align->settings.ta_updates * (count(align->generate, 0) + count(align->teach, 0));
+    per_pass += count(align->generate, 0) + count(align->generate, 1);
     if (align->diverge)
-        per_pass += dipp_program_flops(align->diverge, 0);
+        per_pass += count(align->diverge, 0);
     for (uint32_t i = 0; i < align->models->reward_count; i++) {
         bool opaque = align->models->rewards[i].info.opaque;
-        per_pass += dipp_program_flops(align->reward[i], 0) * (opaque ? 1 + 2 * dipp_align_pairs(align, i) : 1);
-        per_pass += opaque ? dipp_program_flops(align->reward[i], 1) : 0;
+        per_pass += count(align->reward[i], 0) * (opaque ? 1 + 2 * dipp_align_pairs(align, i) : 1);
+        per_pass += opaque ? count(align->reward[i], 1) : 0;
     }
     return per_pass * repeats;
+}
+
+double dipp_align_flops(const dipp_align *align)
+{
+    return work_of(align, dipp_program_flops);
+}
+
+double dipp_align_recomputed_flops(const dipp_align *align)
+{
+    return work_of(align, dipp_program_recomputed_flops);
 }

@@ -12,6 +12,14 @@
 
 enum { DIPP_SMOOTHING_PAIRS = 8 };
 
+/* Whether blocks of networks (dipp_block_begin) are computed again before their gradients, so that what lies inside them
+ * need not be kept from the forward pass. The numbers are the same to the bit. */
+typedef enum dipp_recompute {
+    DIPP_RECOMPUTE_NONE = 0,
+    DIPP_RECOMPUTE_BLOCKS,
+    DIPP_RECOMPUTE_AUTO /* only when the memory does not suffice otherwise */
+} dipp_recompute;
+
 /* A weighting of a term's own in place of the divergence's. */
 typedef struct dipp_term_weight {
     bool given;
@@ -40,7 +48,8 @@ typedef struct dipp_align_settings {
     dipp_align_reward rewards[DIPP_MAX_REWARDS];
     int64_t max_nonfinite; /* skipped updates in a row that stop the run; 0 never */
     size_t memory_limit;   /* bytes for temporaries; 0 none */
-    dipp_ledger *ledger;   /* when set, replays are timed op by op into it (slower) */
+    dipp_recompute recompute;
+    dipp_ledger *ledger; /* when set, replays are timed op by op into it (slower) */
 } dipp_align_settings;
 
 typedef struct dipp_align dipp_align;
@@ -56,7 +65,8 @@ typedef struct dipp_align_observer {
     bool (*stopping)(void *context);
 } dipp_align_observer;
 
-/* Records all programs, plans the iteration and allocates it. models and prompts must outlive it; models' sets hold the
+/* Records all programs, plans the iteration and allocates it; a second time with blocks recomputed where the settings leave
+ * it to the memory and the first fails for want of it. models and prompts must outlive it; models' sets hold the
  * starting weights and are trained in place. report may be NULL. */
 dipp_status dipp_align_create(dipp_models *models, const dipp_prompt_table *prompts,
                               const dipp_align_settings *settings, dipp_plan_report *report, dipp_align **out,
@@ -79,5 +89,7 @@ dipp_status dipp_align_load(dipp_align *align, const char *path, dipp_error *err
 
 /* Useful floating-point operations of one iteration. */
 double dipp_align_flops(const dipp_align *align);
+/* Those spent in addition on computing blocks again; 0 when everything is kept. */
+double dipp_align_recomputed_flops(const dipp_align *align);
 
 #endif

@@ -120,6 +120,7 @@ static void record_chain(dipp_align *align, dipp_graph *g, dipp_params decoder, 
     dipp_tensor pictures = record_host_pictures(align, g, decoder, x0), dx;
     dipp_graph_begin_segment(g);
     dipp_tensor seed = dipp_input(g, "seed", DIPP_WIDE, dipp_shape_of(g, pictures));
+    dipp_graph_recompute_blocks(g, align->recompute);
     dipp_gradients(g, 1, &pictures, &seed, 1, &x0, &dx);
     dipp_output(g, "dx", dx);
 }

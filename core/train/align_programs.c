@@ -33,6 +33,7 @@ static dipp_status record_generate(dipp_align *align, dipp_error *error)
     dipp_output(g, "x0", x0);
     dipp_graph_begin_segment(g);
     dipp_tensor dx0 = dipp_input(g, "dx0", DIPP_WIDE, dipp_batch_shape(models, align->n));
+    dipp_graph_recompute_blocks(g, align->recompute);
     dipp_gradients(g, 1, &x0, &dx0, 0, NULL, NULL);
     return dipp_program_create(&g, models->backend, &align->generate, error);
 }
@@ -49,6 +50,7 @@ static dipp_status record_teach(dipp_align *align, dipp_error *error)
     dipp_condition c = dipp_condition_inputs(models, g, "condition", align->n);
     dipp_tensor x0 = dipp_input(g, "x0", DIPP_WIDE, dipp_batch_shape(models, align->n));
     dipp_network network = dipp_ta_network(models);
+    dipp_graph_recompute_blocks(g, align->recompute);
     dipp_record_denoising(g, &network, psi, x0, c);
     return dipp_program_create(&g, models->backend, &align->teach, error);
 }
@@ -85,6 +87,7 @@ static dipp_status record_diverge(dipp_align *align, dipp_error *error)
         in.cfg_eps = dipp_philox_normal(g, dipp_input(g, "cfg_eps_key", DIPP_INT32, DIPP_SHAPE(6)), shape);
         in.cfg_level = dipp_level_inputs(g, "cfg", align->n);
     }
+    dipp_graph_recompute_blocks(g, align->recompute);
     dipp_divergence_terms terms = dipp_record_divergence(g, spec, &in);
     dipp_output(g, "divergence", terms.divergence);
     dipp_output(g, "squared_score", terms.squared_score);
@@ -118,6 +121,7 @@ static dipp_status record_reward(dipp_align *align, uint32_t i, dipp_error *erro
     dipp_tensor given = reward->vtable->record(reward->self, g, own, pictures, text, DIPP_REWARD_ALIGN);
     dipp_tensor scores = dipp_cast(g, dipp_expect_shape(g, given, &DIPP_SHAPE(align->n), "the reward"), DIPP_WIDE);
     dipp_tensor dx;
+    dipp_graph_recompute_blocks(g, align->recompute);
     dipp_gradients(g, 1, &scores, &seed, 1, &x0, &dx);
     /* A score that is not finite must spoil the step even where its gradient is finite (log of a negative number). */
     dx = dipp_add(g, dx, dipp_per_sample(g, dipp_scale_add(g, scores, 0.0, 0.0), dx));

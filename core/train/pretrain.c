@@ -82,12 +82,13 @@ static void record_autoencoder(dipp_pretrain *pretrain, dipp_graph *g)
     dipp_gradients(g, 1, &loss, NULL, 0, NULL, NULL);
 }
 
-static dipp_status record(dipp_pretrain *pretrain, dipp_error *error)
+static dipp_status record(dipp_pretrain *pretrain, bool recompute, dipp_error *error)
 {
     dipp_graph *g;
     dipp_status status = dipp_graph_create("pretrain", &g, error);
     if (status != DIPP_OK)
         return status;
+    dipp_graph_recompute_blocks(g, recompute);
     if (pretrain->settings.autoencoder)
         record_autoencoder(pretrain, g);
     else
@@ -130,6 +131,27 @@ static dipp_status plan(dipp_pretrain *pretrain, dipp_plan_report *report, dipp_
             dipp_updater_bind(&pretrain->net_update, pretrain->plan, pretrain->net.set, pretrain->net.average, error);
     if (status == DIPP_OK && pretrain->text)
         status = dipp_updater_bind(&pretrain->text_update, pretrain->plan, models->text_set, models->text_ema, error);
+    return status;
+}
+
+/* Everything whose memory the plan lays out. */
+static void release_programs(dipp_pretrain *pretrain)
+{
+    dipp_executable_destroy(&pretrain->run);
+    dipp_program_destroy(&pretrain->program);
+    dipp_updater_destroy(&pretrain->net_update);
+    dipp_updater_destroy(&pretrain->text_update);
+    dipp_plan_destroy(&pretrain->plan);
+}
+
+static dipp_status create_programs(dipp_pretrain *pretrain, bool recompute, dipp_plan_report *report, dipp_error *error)
+{
+    dipp_status status = record(pretrain, recompute, error);
+    if (status == DIPP_OK)
+        status = plan(pretrain, report, error);
+    if (status == DIPP_E_MEMORY)
+        dipp_error_context(error, recompute ? "with blocks recomputed"
+                                            : "with everything kept (recompute: auto or blocks needs less)");
     return status;
 }
 
@@ -186,10 +208,13 @@ dipp_status dipp_pretrain_create(dipp_models *models, const dipp_sample_source *
     dipp_status status = check(pretrain, error);
     if (status == DIPP_OK && !allocate_scratch(pretrain))
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for pretraining");
-    if (status == DIPP_OK)
-        status = record(pretrain, error);
-    if (status == DIPP_OK)
-        status = plan(pretrain, report, error);
+    if (status == DIPP_OK) {
+        status = create_programs(pretrain, settings->recompute == DIPP_RECOMPUTE_BLOCKS, report, error);
+        if (status == DIPP_E_MEMORY && settings->recompute == DIPP_RECOMPUTE_AUTO) {
+            release_programs(pretrain);
+            status = create_programs(pretrain, true, report, error);
+        }
+    }
     if (status != DIPP_OK)
         dipp_pretrain_destroy(&pretrain);
     *out = pretrain;
@@ -201,11 +226,7 @@ void dipp_pretrain_destroy(dipp_pretrain **pointer)
     if (!pointer || !*pointer)
         return;
     dipp_pretrain *pretrain = *pointer;
-    dipp_executable_destroy(&pretrain->run);
-    dipp_program_destroy(&pretrain->program);
-    dipp_updater_destroy(&pretrain->net_update);
-    dipp_updater_destroy(&pretrain->text_update);
-    dipp_plan_destroy(&pretrain->plan);
+    release_programs(pretrain);
     void *memory[] = {pretrain->pictures, pretrain->mask,   pretrain->captions, pretrain->tokens,
                       pretrain->t,        pretrain->alpha,  pretrain->sigma,    pretrain->weight,
                       pretrain->losses,   pretrain->errors, pretrain->means,    pretrain->squares};
@@ -353,6 +374,12 @@ double dipp_pretrain_flops(const dipp_pretrain *pretrain)
 {
     uint32_t passes = pretrain->settings.batch / pretrain->n; /* exact: checked by create */
     return dipp_program_flops(pretrain->program, 0) * passes;
+}
+
+double dipp_pretrain_recomputed_flops(const dipp_pretrain *pretrain)
+{
+    uint32_t passes = pretrain->settings.batch / pretrain->n;
+    return dipp_program_recomputed_flops(pretrain->program, 0) * passes;
 }
 
 /* ---- Checkpoints ---- */

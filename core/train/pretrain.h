@@ -28,6 +28,7 @@ typedef struct dipp_pretrain_settings {
     dipp_average_settings average;
     int64_t max_nonfinite;
     size_t memory_limit;
+    dipp_recompute recompute;
     dipp_ledger *ledger; /* when set, replays are timed op by op into it (slower) */
 } dipp_pretrain_settings;
 
@@ -52,6 +53,8 @@ int64_t dipp_pretrain_step_count(const dipp_pretrain *pretrain);
 int64_t dipp_pretrain_images_seen(const dipp_pretrain *pretrain);
 dipp_status dipp_pretrain_save(const dipp_pretrain *pretrain, const char *path, char *sha256, dipp_error *error);
 dipp_status dipp_pretrain_load(dipp_pretrain *pretrain, const char *path, dipp_error *error);
+/* As dipp_align_flops and dipp_align_recomputed_flops. */
 double dipp_pretrain_flops(const dipp_pretrain *pretrain);
+double dipp_pretrain_recomputed_flops(const dipp_pretrain *pretrain);
 
 #endif

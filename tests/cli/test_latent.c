@@ -174,6 +174,21 @@ static void test_latents(void **state)
                      6);
     assert_sound("l.db");
 
+    /* Computing blocks again is planned on request or for want of memory, changes no key, and says so when it is not enough. */
+    snprintf(arguments, sizeof arguments, "plan align.yaml reference.weights=%s", weights);
+    assert_int_equal(dipp(arguments), 0);
+    assert_false(output_has("computed again"));
+    snprintf(arguments, sizeof arguments, "plan align.yaml reference.weights=%s recompute=blocks", weights);
+    assert_int_equal(dipp(arguments), 0);
+    assert_true(output_has("blocks are computed again instead of kept"));
+    snprintf(arguments, sizeof arguments, "plan align.yaml reference.weights=%s memory_limit=0.00001", weights);
+    assert_int_not_equal(dipp(arguments), 0);
+    assert_true(output_has("with blocks recomputed: the iteration needs"));
+    snprintf(arguments, sizeof arguments, "run align.yaml reference.weights=%s recompute=blocks --db l.db --dry-run",
+             weights);
+    assert_int_equal(dipp(arguments), 0);
+    assert_true(output_has("completed, 3 steps"));
+
     /* The decoder may also come from a file of its own. */
     snprintf(arguments, sizeof arguments,
              "run align.yaml reference.weights=%s reference.decoder=vae.safetensors --db l.db", weights);

@@ -2,6 +2,8 @@
  * back-end with one fault must not pass it. */
 #include "op_check.h"
 
+#include "backend/unbacked.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,6 +45,26 @@ static void names_and_precisions(void **state)
     dipp_backend_destroy(&backend);
     dipp_backend_destroy(&backend);
     dipp_backend_destroy(NULL);
+}
+
+/* More than any machine has, twice, on a back-end that computes in earnest: only the addresses are there. */
+static void a_back_end_can_forgo_memory(void **state)
+{
+    dipp_backend *backend = create("reference", "f32", 0);
+    dipp_backend_forgo_memory(backend);
+    const size_t bytes = (size_t)1 << 42;
+    char *a = backend->allocate(backend, bytes), *b = backend->allocate(backend, bytes);
+    float one = 1, read = 2;
+    assert_true(a && b && (a + bytes <= b || b + bytes <= a));
+    assert_int_equal((size_t)a % 256, 0);
+    backend->upload(backend, a + bytes - sizeof one, DIPP_WIDE, &one, DIPP_HOST_F32, 1);
+    backend->download(backend, &read, DIPP_HOST_F32, a + bytes - sizeof one, DIPP_WIDE, 1);
+    assert_true(read == 0);
+    assert_null(backend->allocate(backend, SIZE_MAX));
+    backend->release(backend, a);
+    backend->release(backend, b);
+    backend->release(backend, NULL);
+    dipp_backend_destroy(&backend);
 }
 
 static void what_cannot_be_had_says_why(void **state)
@@ -240,6 +262,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_precisions),
+        cmocka_unit_test(a_back_end_can_forgo_memory),
         cmocka_unit_test(what_cannot_be_had_says_why),
         cmocka_unit_test(options_of_an_older_caller_are_cut),
         cmocka_unit_test(numbers_go_in_and_out),

@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 #define DIPP_ABI_MAJOR 1
-#define DIPP_ABI_MINOR 1
+#define DIPP_ABI_MINOR 2
 
 /* What silently breaks us when it differs: sizes that cross the border by value. Compared as text, reported when unequal. */
 #define DIPP_BUILD_TAG "shape56-tensor4-params8"

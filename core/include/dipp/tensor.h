@@ -62,6 +62,15 @@ dipp_tensor dipp_constant(dipp_graph *g, dipp_shape shape, const double *data);
 /* Names a result so that the owner can read or connect it. */
 void dipp_output(dipp_graph *g, const char *name, dipp_tensor x);
 
+/* ---- Blocks -------------------------------------------------------------------------------------------------- */
+
+/* What is recorded between the two calls is a block: a layer of a network, say. Whoever owns the graph may have blocks
+ * computed a second time when gradients are taken; then only the values that leave a block are kept in between, and what
+ * lies inside needs memory for one block at a time. Good blocks are many, alike and joined by few values. A block within
+ * a block belongs to the outer one. Marks change no value. */
+void dipp_block_begin(dipp_graph *g);
+void dipp_block_end(dipp_graph *g);
+
 /* ---- Parameters: the one place where they enter a recording -------------------------------------------------- */
 
 /* A place in a parameter set: slot and name prefix. Cheap to copy; dipp_scope() appends "prefix." */
