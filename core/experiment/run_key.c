@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "evaluate/evaluation.h"
 #include "experiment/run_settings.h"
+#include "experiment/run_start.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -68,7 +69,7 @@ static dipp_status hash_file(dipp_run_keys *keys, const char *path, const char *
 /* A file counts by its content; a folder by the files in it that dipp reads. */
 static dipp_status add_path(dipp_run_keys *keys, const dipp_config_value *value, dipp_text *text, dipp_error *error)
 {
-    static const char *const names[] = {"model", "generator", "ta"};
+    static const char *const names[] = {"model", "generator", "ta", DIPP_GENERATOR_ADAPTER, DIPP_TA_ADAPTER};
     const char *sha256 = NULL;
     dipp_status status = DIPP_OK;
     dipp_text_printf(text, "\n%s", value->key);
@@ -96,9 +97,11 @@ static dipp_status add_path(dipp_run_keys *keys, const dipp_config_value *value,
         dipp_release(file);
     }
     if (status == DIPP_OK && !found)
-        return dipp_fail(error, DIPP_E_NOT_FOUND,
-                         "%s: the folder %s holds none of model.safetensors, generator.safetensors, ta.safetensors",
-                         value->key, value->text);
+        return dipp_fail(
+            error, DIPP_E_NOT_FOUND,
+            "%s: the folder %s holds none of model.safetensors, generator.safetensors, ta.safetensors and the "
+            "adapters of the latter two",
+            value->key, value->text);
     return status;
 }
 

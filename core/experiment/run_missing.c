@@ -80,12 +80,14 @@ static dipp_status look_at(missing_search *search, const dipp_config_value *valu
     if (strcmp(value->type, "path") || !strcmp(value->key, "output"))
         return DIPP_OK;
     bool weights = ends_with(value->key, ".weights"), init = !strcmp(value->key, "generator.init");
-    if (!weights && !init)
+    bool adapter = !strcmp(value->key, "generator.adapter");
+    if (!weights && !init && !adapter)
         return look_for(search, value->key, dipp_string_copy(value->text), error);
-    dipp_status status =
-        look_for(search, value->key, dipp_run_weights_file(value->text, init ? "generator" : "model"), error);
+    const char *name = adapter ? DIPP_GENERATOR_ADAPTER : init ? "generator" : "model";
+    dipp_status status = look_for(search, value->key, dipp_run_weights_file(value->text, name), error);
+    bool adapted = dipp_config_has(search->cell->config, "generator.adapter"); /* then the TA lies beside that */
     const char *ta = dipp_config_string(search->cell->config, "align.ta.init");
-    if (status == DIPP_OK && init && ta && !strcmp(ta, "stage1") && dipp_path_is_directory(value->text))
+    if (status == DIPP_OK && init && !adapted && ta && !strcmp(ta, "stage1") && dipp_path_is_directory(value->text))
         status = look_for(search, value->key, dipp_run_weights_file(value->text, "ta"), error);
     return status;
 }

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "experiment/experiment.h"
-#include "experiment/run_setup.h"
+#include "experiment/run_result.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static dipp_status load_result(const dipp_run_setup *setup, const char *folder, 
         dipp_parameter_set *sets[] = {models->reference_set, models->text_set, models->decoder_set};
         return dipp_weights_read_sets(folder, "model", sets, 3, NULL, error);
     }
-    return dipp_weights_read_sets(folder, "generator", &models->generator_set, 1, NULL, error);
+    return dipp_run_result_read_generator(setup, folder, false, dipp_trained_generator(models).set, error);
 }
 
 static dipp_status copy_texts(const dipp_evaluation_options *options, char ***texts, dipp_error *error)
