@@ -24,21 +24,28 @@ char *dipp_run_weights_file(const char *path, const char *name)
 
 dipp_status dipp_run_lora(const dipp_config *config, const char *section, dipp_lora_options *lora, dipp_error *error)
 {
-    char key[64];
-    snprintf(key, sizeof key, "%s.rank", section);
-    *lora = (dipp_lora_options){.rank = (uint32_t)dipp_config_int(config, key)};
+    static const char *const usual[] = {"to_q", "to_k", "to_v", "to_out.0"}; /* those of attention, as trainers do */
+    char rank[64], alpha[64], targets[64];
+    snprintf(rank, sizeof rank, "%s.rank", section);
+    snprintf(alpha, sizeof alpha, "%s.alpha", section);
+    snprintf(targets, sizeof targets, "%s.targets", section);
+    const dipp_yaml_node *list = dipp_config_node(config, targets);
+    *lora =
+        (dipp_lora_options){.rank = (uint32_t)dipp_config_int(config, rank), .alpha = dipp_config_float(config, alpha)};
+    if (!lora->rank && (list || dipp_config_has(config, alpha)))
+        return dipp_fail(error, DIPP_E_INVALID, "%s is given without %s, which asks for an adapter",
+                         list ? targets : alpha, rank);
     if (!lora->rank)
         return DIPP_OK;
-    snprintf(key, sizeof key, "%s.alpha", section);
-    lora->alpha = dipp_config_has(config, key) ? dipp_config_float(config, key) : lora->rank;
-    snprintf(key, sizeof key, "%s.targets", section);
-    const dipp_yaml_node *targets = dipp_config_node(config, key);
-    size_t count = targets ? targets->count : 0;
+    if (!dipp_config_has(config, alpha))
+        lora->alpha = lora->rank;
+    size_t count = list ? list->count : sizeof usual / sizeof *usual;
     if (!count || count > DIPP_MAX_ADAPTER_TARGETS)
-        return dipp_fail(error, DIPP_E_INVALID, "%s has %zu layers; 1 to %d are possible", key, count,
+        return dipp_fail(error, DIPP_E_INVALID, "%s has %zu layers; 1 to %d are possible", targets, count,
                          DIPP_MAX_ADAPTER_TARGETS);
     for (size_t i = 0; i < count; i++)
-        lora->targets[lora->target_count++] = targets->items[i]->text;
+        lora->targets[i] = list ? list->items[i]->text : usual[i];
+    lora->target_count = (uint32_t)count;
     return DIPP_OK;
 }
 

@@ -18,7 +18,7 @@ typedef struct dipp_run_start {
 } dipp_run_start;
 
 /* SECTION.rank, .alpha and .targets ("generator.lora", "align.ta.lora") as settings whose texts stay the configuration's;
- * rank 0 where it is unset. DIPP_E_INVALID: no targets, or too many. [any thread] */
+ * rank 0 where it is unset. DIPP_E_INVALID: no targets or too many, or no rank beside others. [any thread] */
 dipp_status dipp_run_lora(const dipp_config *config, const char *section, dipp_lora_options *lora, dipp_error *error);
 
 /* From generator.init, generator.adapter, align.ta.init and what lies in the folders they name. Clear start in any case.

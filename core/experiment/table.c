@@ -88,10 +88,10 @@ static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
 #define LORA(p, w)                                                                                                     \
     ROW(p ".rank", INT, NULL, 1, 4096, NULL, OPTIONAL | STRUCTURAL,                                                    \
         "Rank of a low-rank adapter that is trained over frozen weights; unset: all weights are trained.", .when = w), \
-        ROW(p ".alpha", FLOAT, NULL, 1e-6, 1e6, NULL, OPTIONAL, "It counts alpha/rank; unset: the rank, so 1.",        \
-            .when = p ".rank"),                                                                                        \
-        ROW(p ".targets", STRING_LIST, "[to_q, to_k, to_v, to_out.0]", 0, 0, NULL, STRUCTURAL,                         \
-            "Layers that are adapted: ends of their names.", .when = p ".rank")
+        ROW(p ".alpha", FLOAT, NULL, 1e-6, 1e6, NULL, OPTIONAL | STRUCTURAL,                                           \
+            "It counts alpha/rank; unset: the rank, so 1.", .when = w),                                                \
+        ROW(p ".targets", STRING_LIST, NULL, 0, 0, NULL, OPTIONAL | STRUCTURAL,                                        \
+            "Layers that are adapted: ends of their names; unset: to_q, to_k, to_v, to_out.0.", .when = w)
 
 #define LOOP(p, count, w)                                                                                           \
     ROW(p ".steps", INT, count, 1, MANY, "iterations", 0, "Length of the run.", .when = w),                         \
