@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "experiment/run_merge.h"
 #include "weights/weights.h"
 #include "weights/writer.h"
 
@@ -10,17 +11,21 @@
 
 const char cli_export_details[] =
     "RUN is an id, the beginning of a uuid, a name, ARM:SEED or @latest. Its averaged generator and TA, or its model,\n"
-    "become DIR/generator.safetensors, DIR/ta.safetensors or DIR/model.safetensors; name DIR as `init` or `weights`.";
+    "become DIR/generator.safetensors, DIR/ta.safetensors or DIR/model.safetensors; name DIR as `init` or `weights`.\n"
+    "Of a run that trained adapters: DIR/generator-lora.safetensors and DIR/ta-lora.safetensors; name DIR as "
+    "`adapter`.";
 
 typedef struct export_options {
     const char *database, *experiment, *to;
-    bool bf16, raw;
+    bool bf16, raw, merge;
+    cli_plugin_options places;
 } export_options;
 
 /* The files of the run's result, relative to the folder of the database; the newest of equal names last. */
 typedef struct export_files {
     char *paths[16];
     size_t count;
+    bool whole; /* adapters are left out: they are merged */
 } export_files;
 
 static const char *file_name(const char *path)
@@ -33,6 +38,8 @@ static int add_file(void *user, int columns, const char *const *names, const cha
 {
     (void)columns, (void)names;
     export_files *files = user;
+    if (files->whole && values[0] && strstr(file_name(values[0]), "-lora"))
+        return 0;
     if (files->count < sizeof files->paths / sizeof *files->paths && values[0])
         files->paths[files->count++] = dipp_string_copy(values[0]);
     return 0;
@@ -81,6 +88,25 @@ static dipp_status export_file(const char *from, const char *to, bool bf16, dipp
     return status;
 }
 
+static void print_path(void *user, const char *path)
+{
+    (void)user;
+    printf("%s\n", path);
+}
+
+static dipp_status merge_run(const export_options *options, dipp_store *store, int64_t run_id, dipp_error *error)
+{
+    dipp_merge_request request = {.run_id = run_id, .to = options->to, .bf16 = options->bf16};
+    dipp_plugins *plugins = NULL;
+    dipp_status status = dipp_make_directories(options->to, error);
+    if (status == DIPP_OK)
+        status = cli_open_plugins(&options->places, &plugins, error);
+    if (status == DIPP_OK)
+        status = dipp_run_merge(store, &request, plugins, print_path, NULL, error);
+    dipp_plugins_destroy(&plugins);
+    return status;
+}
+
 static dipp_status export_files_to(const export_options *options, const export_files *files, const char *root,
                                    dipp_error *error)
 {
@@ -105,7 +131,7 @@ static dipp_status export_run(const export_options *options, const char *selecto
     int64_t run_id = 0;
     char id[24];
     const char *binds[] = {id, options->raw ? "" : "%-raw.safetensors"};
-    export_files files = {.count = 0};
+    export_files files = {.whole = options->merge};
     dipp_status status = cli_open_store(database, &store, error);
     if (status == DIPP_OK)
         status = dipp_store_find_run(store, selector, options->experiment, &run_id, error);
@@ -115,8 +141,10 @@ static dipp_status export_run(const export_options *options, const char *selecto
                                   "SELECT path FROM artifacts WHERE run_id=CAST(?1 AS INTEGER) AND kind='weights' AND "
                                   "path NOT LIKE ?2 ORDER BY path",
                                   binds, 2, add_file, &files, error);
+    if (status == DIPP_OK && options->merge)
+        status = merge_run(options, store, run_id, error);
     dipp_store_close(&store);
-    if (status == DIPP_OK && !files.count)
+    if (status == DIPP_OK && !files.count && !options->merge)
         status =
             dipp_fail(error, DIPP_E_INVALID, "run %lld has no weights: only a completed run has", (long long)run_id);
     char *root = dipp_path_folder(database);
@@ -139,6 +167,8 @@ int cli_export(int argc, char **argv)
         {"to", 0, CLI_TEXT, "DIR", "the folder, made if missing; files of it are replaced", &options.to},
         {"bf16", 0, CLI_FLAG, NULL, "store as bf16: half the size, 8 bits of precision", &options.bf16},
         {"raw", 0, CLI_FLAG, NULL, "the weights that were not averaged, too", &options.raw},
+        {"merge", 0, CLI_FLAG, NULL, "adapters added to the weights below them: whole weights", &options.merge},
+        CLI_PLUGIN_OPTIONS(options.places),
         {NULL, 0, CLI_FLAG, NULL, NULL, NULL}};
     int code = CLI_OK;
     const cli_command *self = cli_find_command("export");
@@ -152,5 +182,7 @@ int cli_export(int argc, char **argv)
     else if (export_run(&options, positionals.items[0], &error) != DIPP_OK)
         code = cli_fail(&error);
     cli_list_clear(&positionals);
+    cli_list_clear(&options.places.files);
+    cli_list_clear(&options.places.directories);
     return code;
 }

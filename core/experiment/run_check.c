@@ -27,10 +27,23 @@ static void describe(const dipp_run_setup *setup, const dipp_plan_report *plan, 
     const dipp_models *models = setup->models;
     snprintf(report->backend, sizeof report->backend, "%s %s, %u thread%s", setup->backend->name,
              setup->backend->precision, setup->backend->threads, setup->backend->threads == 1 ? "" : "s");
-    add_set(report, "generator", models->generator_set);
+    const dipp_overlay *generator = &models->generator_overlay, *ta = &models->ta_overlay;
+    bool generator_shares = models->generator_set && models->generator_set == models->reference_set;
+    bool ta_shares = models->ta_set && models->ta_set == models->reference_set;
+    if (!generator_shares)
+        add_set(report, generator->layout ? "generator's frozen base" : "generator", models->generator_set);
     add_set(report, "generator average", models->generator_ema);
-    add_set(report, "TA", models->ta_set);
-    add_set(report, "reference", models->reference_set);
+    add_set(report, "generator overlay", generator->set);
+    add_set(report, "generator overlay average", generator->average);
+    if (!ta_shares)
+        add_set(report, ta->layout ? "TA's frozen base" : "TA", models->ta_set);
+    add_set(report, "TA overlay", ta->set);
+    add_set(report,
+            generator_shares && ta_shares ? "reference, base of generator and TA"
+            : generator_shares            ? "reference, base of the generator"
+            : ta_shares                   ? "reference, base of the TA"
+                                          : "reference",
+            models->reference_set);
     add_set(report, "reference average", models->reference_ema);
     add_set(report, "text encoder", models->text_set);
     add_set(report, "text encoder average", models->text_ema);

@@ -6,7 +6,7 @@
 #include "plugin/plugin_host.h"
 #include "tensor/program.h"
 
-enum { DIPP_CHECK_ROLES = 16 };
+enum { DIPP_CHECK_ROLES = 24 };
 
 typedef struct dipp_check_report {
     char backend[48]; /* "cpu bf16, 2 threads, avx512_core_amx" */

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "evaluate/evaluation.h"
 #include "experiment/run_settings.h"
+#include "experiment/run_start.h"
 #include "experiment/run_weights.h"
 #include "weights/weights.h"
 
@@ -88,7 +89,7 @@ static dipp_status add_folder_file(dipp_run_keys *keys, const char *name, char *
 /* A file counts by its content; a folder by the files in it that dipp reads. */
 static dipp_status add_path(dipp_run_keys *keys, const dipp_config_value *value, dipp_text *text, dipp_error *error)
 {
-    static const char *const names[] = {"model", "generator", "ta"};
+    static const char *const names[] = {"model", "generator", "ta", DIPP_GENERATOR_ADAPTER, DIPP_TA_ADAPTER};
     static const char *const parts[DIPP_WEIGHTS_PARTS] = {"network", "autoencoder", "text"};
     const char *sha256 = NULL;
     dipp_status status = DIPP_OK;
@@ -114,7 +115,7 @@ static dipp_status add_path(dipp_run_keys *keys, const dipp_config_value *value,
     if (status == DIPP_OK && !found)
         return dipp_fail(error, DIPP_E_NOT_FOUND,
                          "%s: the folder %s holds none of model.safetensors, generator.safetensors, ta.safetensors, "
-                         "nor a pipeline's unet/, transformer/ or vae/ with weights",
+                         "the adapters of the latter two, nor a pipeline's unet/, transformer/ or vae/ with weights",
                          value->key, value->text);
     return status;
 }

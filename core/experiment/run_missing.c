@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "experiment/run_setup.h"
+#include "experiment/run_start.h"
 #include "experiment/run_weights.h"
 
 #include <stdio.h>
@@ -82,9 +83,12 @@ static dipp_status look_at(missing_search *search, const dipp_config_value *valu
     if (strcmp(value->type, "path") || !strcmp(value->key, "output"))
         return DIPP_OK;
     bool init = !strcmp(value->key, "generator.init");
+    bool adapted = dipp_config_has(search->cell->config, "generator.adapter"); /* then the TA lies beside that */
     char *file = NULL;
     if (init)
         file = dipp_run_weights_generator(value->text);
+    else if (!strcmp(value->key, "generator.adapter"))
+        file = dipp_run_weights_file(value->text, DIPP_GENERATOR_ADAPTER);
     else if (ends_with(value->key, ".weights"))
         file = dipp_run_weights_part(value->text, DIPP_PART_NETWORK);
     else if (!strcmp(value->key, "reference.decoder"))
@@ -93,7 +97,7 @@ static dipp_status look_at(missing_search *search, const dipp_config_value *valu
         file = dipp_string_copy(value->text);
     dipp_status status = look_for(search, value->key, file, error);
     const char *ta = dipp_config_string(search->cell->config, "align.ta.init");
-    if (status == DIPP_OK && init && ta && !strcmp(ta, "stage1") && dipp_path_is_directory(value->text))
+    if (status == DIPP_OK && init && !adapted && ta && !strcmp(ta, "stage1") && dipp_path_is_directory(value->text))
         status = look_for(search, value->key, dipp_run_weights_file(value->text, "ta"), error);
     return status;
 }

@@ -70,10 +70,11 @@ static dipp_status load_result(const dipp_run_setup *setup, const char *folder, 
         uint32_t count = dipp_run_result_sets(setup, average, sets);
         return dipp_weights_read_sets(folder, "model", sets, count, NULL, error);
     }
-    dipp_status status = dipp_weights_read_sets(
-        folder, "generator", average ? &models->generator_ema : &models->generator_set, 1, NULL, error);
+    dipp_trained theta = dipp_trained_generator(models);
+    dipp_status status =
+        dipp_run_result_read_generator(setup, folder, false, average ? theta.average : theta.set, error);
     if (status == DIPP_OK && average)
-        status = dipp_weights_read_sets(folder, "generator-raw", &models->generator_set, 1, NULL, error);
+        status = dipp_run_result_read_generator(setup, folder, true, theta.set, error);
     return status;
 }
 

@@ -3,7 +3,9 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "experiment/run_weights.h"
 #include "experiment/yaml_edit.h"
+#include "train/adapter_io.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +18,9 @@ typedef struct result_file {
     const dipp_loaded_plugin *plugin;
     const dipp_parameter_set *sets[DIPP_MODEL_SETS];
     uint32_t count;
+    const dipp_overlay *overlay; /* NULL: whole networks. Else the set is its own, over frozen weights: */
+    const dipp_layout *base;
+    const char *base_sha256; /* of the file that they are from, or NULL */
 } result_file;
 
 static const char *input_sha256(const dipp_run_setup *setup, const char *role)
@@ -26,13 +31,22 @@ static const char *input_sha256(const dipp_run_setup *setup, const char *role)
     return NULL;
 }
 
+/* What it grew from: an adapter before the weights below it, and those before the reference's. */
+static const char *parent_of(const dipp_run_setup *setup, const char *role)
+{
+    char adapter[24];
+    snprintf(adapter, sizeof adapter, "%s.adapter", role);
+    const char *parent = input_sha256(setup, adapter);
+    if (!parent)
+        parent = input_sha256(setup, role);
+    return parent ? parent : input_sha256(setup, "reference");
+}
+
 static dipp_status write_file(const dipp_run_setup *setup, dipp_run_record *record, const result_file *file,
                               int64_t seed, int64_t step, int64_t images_seen, dipp_error *error)
 {
     char key[48], seed_text[24], step_text[24], images_text[24];
-    const char *parent = input_sha256(setup, file->role);
-    if (!parent && strcmp(file->role, "reference"))
-        parent = input_sha256(setup, "reference");
+    const char *parent = parent_of(setup, file->role);
     snprintf(key, sizeof key, "%s.params", file->section);
     snprintf(seed_text, sizeof seed_text, "%lld", (long long)seed);
     snprintf(step_text, sizeof step_text, "%lld", (long long)step);
@@ -47,20 +61,19 @@ static dipp_status write_file(const dipp_run_setup *setup, dipp_run_record *reco
     char *params = dipp_text_finish(&json);
     dipp_status status = DIPP_OK;
     if (path && params) {
-        const char *metadata[] = {"dipp.plugin",
-                                  file->plugin->descriptor->name,
-                                  "dipp.params",
-                                  params,
-                                  "dipp.seed",
-                                  seed_text,
-                                  "dipp.step",
-                                  step_text,
-                                  "dipp.images_seen",
-                                  images_text,
-                                  parent ? "dipp.parent" : NULL,
-                                  parent,
-                                  NULL};
-        status = dipp_weights_write_sets(path, file->sets, file->count, false, metadata, error);
+        const char *metadata[15] = {"dipp.plugin",      file->plugin->descriptor->name,
+                                    "dipp.params",      params,
+                                    "dipp.seed",        seed_text,
+                                    "dipp.step",        step_text,
+                                    "dipp.images_seen", images_text};
+        const char **next = metadata + 10; /* the rest is NULL, which ends the pairs */
+        if (parent)
+            *next++ = "dipp.parent", *next++ = parent;
+        if (file->base_sha256)
+            *next++ = "dipp.base_sha256", *next++ = file->base_sha256;
+        status = file->overlay
+                     ? dipp_adapter_write(path, file->sets[0], &file->overlay->lora, file->base, metadata, error)
+                     : dipp_weights_write_sets(path, file->sets, file->count, false, metadata, error);
     } else {
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory to write %s", file->name);
     }
@@ -100,22 +113,50 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
         for (uint32_t i = 0; i < file->count; i++)
             file->sets[i] = sets[i];
     } else {
-        const dipp_loaded_plugin *teacher = setup->ta ? setup->ta : setup->reference;
-        files[count++] = (result_file){"generator.safetensors",
-                                       "generator",
-                                       "generator",
-                                       setup->generator,
-                                       {average ? models->generator_ema : models->generator_set},
-                                       1};
+        dipp_trained theta = dipp_trained_generator(models), psi = dipp_trained_ta(models);
+        bool adapted = models->generator_overlay.layout, ta_adapted = models->ta_overlay.layout;
+        result_file generator = {.name = adapted ? DIPP_GENERATOR_ADAPTER ".safetensors" : "generator.safetensors",
+                                 .role = "generator",
+                                 .section = "generator",
+                                 .plugin = setup->generator,
+                                 .sets = {average ? theta.average : theta.set},
+                                 .count = 1,
+                                 .overlay = adapted ? &models->generator_overlay : NULL,
+                                 .base = models->generator_layout,
+                                 .base_sha256 = adapted ? setup->generator_base : NULL};
+        files[count++] = generator;
+        generator.name = adapted ? DIPP_GENERATOR_ADAPTER_RAW ".safetensors" : "generator-raw.safetensors";
+        generator.sets[0] = theta.set;
         if (average)
-            files[count++] = (result_file){
-                "generator-raw.safetensors", "generator", "generator", setup->generator, {models->generator_set}, 1};
-        files[count++] =
-            (result_file){"ta.safetensors", "ta", setup->ta ? "align.ta" : "reference", teacher, {models->ta_set}, 1};
+            files[count++] = generator;
+        files[count++] = (result_file){.name = ta_adapted ? DIPP_TA_ADAPTER ".safetensors" : "ta.safetensors",
+                                       .role = "ta",
+                                       .section = setup->ta ? "align.ta" : "reference",
+                                       .plugin = setup->ta ? setup->ta : setup->reference,
+                                       .sets = {psi.set},
+                                       .count = 1,
+                                       .overlay = ta_adapted ? &models->ta_overlay : NULL,
+                                       .base = models->ta_layout,
+                                       .base_sha256 = ta_adapted ? setup->ta_base : NULL};
     }
     dipp_status status = DIPP_OK;
     for (size_t i = 0; i < count && status == DIPP_OK; i++)
         status = write_file(setup, record, &files[i], seed, step, images_seen, error);
+    return status;
+}
+
+dipp_status dipp_run_result_read_generator(const dipp_run_setup *setup, const char *folder, bool raw,
+                                           dipp_parameter_set *set, dipp_error *error)
+{
+    const dipp_overlay *overlay = &setup->models->generator_overlay;
+    if (!overlay->layout)
+        return dipp_weights_read_sets(folder, raw ? "generator-raw" : "generator", &set, 1, NULL, error);
+    char *file = dipp_run_weights_file(folder, raw ? DIPP_GENERATOR_ADAPTER_RAW : DIPP_GENERATOR_ADAPTER);
+    dipp_status status = file ? dipp_run_check_adapter_base(file, setup->generator_base, error)
+                              : dipp_fail(error, DIPP_E_MEMORY, "no memory to read a result");
+    if (status == DIPP_OK)
+        status = dipp_adapter_read(file, set, &overlay->lora, NULL, error);
+    dipp_release(file);
     return status;
 }
 

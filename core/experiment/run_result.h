@@ -14,10 +14,15 @@ uint32_t dipp_run_result_sets(const dipp_run_setup *setup, bool average, dipp_pa
 /* Writes the trained weights as f32 safetensors below the run's folder and registers them with what they grew from:
  *   pretraining   model.safetensors: what dipp_run_result_sets names, averaged where an average is kept
  *   otherwise     generator.safetensors (averaged where an average is kept, and then generator-raw.safetensors too) and
- *                 ta.safetensors
- * The folder can be given as reference.weights, reference.decoder or generator.init. */
+ *                 ta.safetensors; where an adapter was trained generator-lora, generator-lora-raw and ta-lora
+ * The folder can be given as reference.weights, reference.decoder, generator.init or generator.adapter. */
 dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *record, int64_t seed, int64_t step,
                                   int64_t images_seen, dipp_error *error);
+
+/* Reads the generator of such a folder into a set of what is trained: all its weights, or its overlay. raw: those that were
+ * not averaged. */
+dipp_status dipp_run_result_read_generator(const dipp_run_setup *setup, const char *folder, bool raw,
+                                           dipp_parameter_set *set, dipp_error *error);
 
 /* Rows of the plugins and weights that the run starts from. */
 dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record *record, dipp_error *error);

@@ -4,7 +4,6 @@
 #include "base/memory.h"
 #include "experiment/experiment.h"
 #include "experiment/run_result.h"
-#include "experiment/run_setup.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +32,7 @@ static dipp_status load_result(const dipp_run_setup *setup, const char *folder, 
         uint32_t count = dipp_run_result_sets(setup, false, sets);
         return dipp_weights_read_sets(folder, "model", sets, count, NULL, error);
     }
-    return dipp_weights_read_sets(folder, "generator", &models->generator_set, 1, NULL, error);
+    return dipp_run_result_read_generator(setup, folder, false, dipp_trained_generator(models).set, error);
 }
 
 static dipp_status copy_texts(const dipp_evaluation_options *options, char ***texts, dipp_error *error)

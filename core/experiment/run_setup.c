@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "experiment/run_weights.h"
+#include "train/adapter_io.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +28,18 @@ static dipp_status choose(dipp_run_setup *setup, dipp_plugin_kind kind, const ch
     return DIPP_OK;
 }
 
+static dipp_status choose_adapters(dipp_run_setup *setup, dipp_models_options *options, dipp_error *error)
+{
+    dipp_status status = dipp_run_start_find(setup->config, &setup->start, error);
+    if (status == DIPP_OK)
+        status = dipp_run_lora(setup->config, "generator.lora", &options->generator_adapter.lora, error);
+    if (status == DIPP_OK)
+        status = dipp_run_lora(setup->config, "align.ta.lora", &options->ta_adapter.lora, error);
+    options->generator_adapter.over_reference = setup->start.generator_over_reference;
+    options->ta_adapter.over_reference = setup->start.ta_over_reference;
+    return status;
+}
+
 static dipp_status create_models(dipp_run_setup *setup, dipp_error *error)
 {
     dipp_schedule schedule;
@@ -44,6 +57,8 @@ static dipp_status create_models(dipp_run_setup *setup, dipp_error *error)
         status = choose(setup, DIPP_PLUGIN_GENERATOR, "generator", &setup->generator, &options.generator, error);
     if (status == DIPP_OK && !setup->pretrain)
         status = choose(setup, DIPP_PLUGIN_REFERENCE, "align.ta", &setup->ta, &options.ta, error);
+    if (status == DIPP_OK && !setup->pretrain)
+        status = choose_adapters(setup, &options, error);
     size_t rewards = setup->pretrain ? 0 : dipp_config_length(setup->config, "rewards");
     if (status == DIPP_OK && rewards > DIPP_MAX_REWARDS)
         return dipp_fail(error, DIPP_E_INVALID, "%zu rewards are given; at most %d are possible", rewards,
@@ -129,6 +144,7 @@ void dipp_run_setup_destroy(dipp_run_setup **pointer)
     dipp_models_destroy(&setup->models);
     dipp_emoji_world_destroy(&setup->world);
     dipp_backend_destroy(&setup->backend);
+    dipp_run_start_clear(&setup->start);
     for (uint32_t i = 0; i < setup->input_count; i++)
         dipp_release(setup->inputs[i].path);
     dipp_release(setup);
@@ -137,9 +153,9 @@ void dipp_run_setup_destroy(dipp_run_setup **pointer)
 
 /* ---- Weights ---- */
 
-/* Reads a file (taken over) into sets and notes it as an input. */
-static dipp_status read_input(dipp_run_setup *setup, const char *role, char *file, dipp_parameter_set *const *sets,
-                              uint32_t count, dipp_error *error)
+/* The next input: this file (taken over) in this role; its hash is filled in by whoever reads it. */
+static dipp_status note_input(dipp_run_setup *setup, const char *role, char *file, dipp_run_input **out,
+                              dipp_error *error)
 {
     dipp_run_input *input = &setup->inputs[setup->input_count];
     struct stat information;
@@ -147,12 +163,22 @@ static dipp_status read_input(dipp_run_setup *setup, const char *role, char *fil
         return dipp_fail(error, DIPP_E_MEMORY, "no memory to load %s", role);
     *input = (dipp_run_input){.path = file};
     snprintf(input->role, sizeof input->role, "%s", role);
-    setup->input_count++;
-    dipp_status status = dipp_weights_read_sets(file, "model", sets, count, input->sha256, error);
-    if (status != DIPP_OK)
-        return dipp_error_context(error, "%s", role);
     input->bytes = stat(file, &information) == 0 ? (int64_t)information.st_size : 0;
+    setup->input_count++;
+    *out = input;
     return DIPP_OK;
+}
+
+/* Reads a file (taken over) into sets and notes it as an input. */
+static dipp_status read_input(dipp_run_setup *setup, const char *role, char *file, dipp_parameter_set *const *sets,
+                              uint32_t count, dipp_error *error)
+{
+    dipp_run_input *input = NULL;
+    dipp_status status = note_input(setup, role, file, &input, error);
+    if (status != DIPP_OK)
+        return status;
+    status = dipp_weights_read_sets(file, "model", sets, count, input->sha256, error);
+    return status == DIPP_OK ? status : dipp_error_context(error, "%s", role);
 }
 
 /* Reads one part of a path of weights; remedy: what else could be named in its place. */
@@ -192,6 +218,30 @@ static dipp_status load_weights(dipp_run_setup *setup, const char *path, bool wi
     return status;
 }
 
+/* An adapter: into the overlay, or added to weights that are all trained. */
+static dipp_status read_adapter(dipp_run_setup *setup, const char *role, const char *file, const char *base,
+                                const dipp_overlay *overlay, dipp_parameter_set *whole, dipp_error *error)
+{
+    dipp_run_input *input = NULL;
+    dipp_status status = dipp_run_check_adapter_base(file, base, error);
+    if (status == DIPP_OK)
+        status = note_input(setup, role, dipp_string_copy(file), &input, error);
+    if (status == DIPP_OK && overlay->layout)
+        status = dipp_adapter_read(file, overlay->set, &overlay->lora, input->sha256, error);
+    else if (status == DIPP_OK)
+        status = dipp_adapter_merge(file, whole, input->sha256, error);
+    return status == DIPP_OK ? status : dipp_error_context(error, "%s", role);
+}
+
+/* The hash of the file that was read in this role, or NULL. */
+static const char *hash_of(const dipp_run_setup *setup, const char *role)
+{
+    for (uint32_t i = 0; i < setup->input_count; i++)
+        if (!strcmp(setup->inputs[i].role, role))
+            return setup->inputs[i].sha256;
+    return NULL;
+}
+
 static dipp_status load_reference(dipp_run_setup *setup, dipp_error *error)
 {
     dipp_models *models = setup->models;
@@ -216,19 +266,6 @@ static dipp_status load_reference(dipp_run_setup *setup, dipp_error *error)
     if (status == DIPP_OK && models->decoder_ema)
         status = dipp_parameter_set_copy(models->decoder_ema, models->decoder_set, error);
     return status;
-}
-
-/* Whether every entry of a has a namesake of the same shape in b. */
-static bool layouts_agree(const dipp_layout *a, const dipp_layout *b)
-{
-    for (uint32_t i = 0; i < dipp_layout_count(a); i++) {
-        const dipp_layout_entry *entry = dipp_layout_entry_at(a, i);
-        uint32_t other;
-        if (!dipp_layout_find(b, entry->name, &other) ||
-            !dipp_same_shape(&entry->shape, &dipp_layout_entry_at(b, other)->shape))
-            return false;
-    }
-    return true;
 }
 
 /* to's entries from from's namesakes. */
@@ -260,33 +297,43 @@ static dipp_status copy_by_name(dipp_parameter_set *to, const dipp_parameter_set
 static dipp_status load_generator(dipp_run_setup *setup, dipp_error *error)
 {
     dipp_models *models = setup->models;
-    const char *init = dipp_config_string(setup->config, "generator.init");
+    const dipp_run_start *start = &setup->start;
+    dipp_trained trained = dipp_trained_generator(models);
+    bool shared = models->generator_set == models->reference_set;
     dipp_status status = DIPP_OK;
-    if (init)
-        status = read_input(setup, "generator", dipp_run_weights_generator(init), &models->generator_set, 1, error);
-    else if (dipp_config_has(setup->config, "reference.weights") &&
-             layouts_agree(models->generator_layout, models->reference_layout))
-        status = copy_by_name(models->generator_set, models->reference_set, error);
+    if (start->generator && !shared) {
+        status = read_input(setup, "generator", dipp_string_copy(start->generator), &models->generator_set, 1, error);
+        setup->generator_base = hash_of(setup, "generator");
+    } else if (shared || (start->generator_over_reference &&
+                          dipp_layouts_agree(models->generator_layout, models->reference_layout))) {
+        status = shared ? DIPP_OK : copy_by_name(models->generator_set, models->reference_set, error);
+        setup->generator_base = hash_of(setup, "reference");
+    }
+    if (status == DIPP_OK && start->generator_adapter)
+        status = read_adapter(setup, "generator.adapter", start->generator_adapter, setup->generator_base,
+                              &models->generator_overlay, models->generator_set, error);
     if (status == DIPP_OK)
-        status = dipp_parameter_set_copy(models->generator_ema, models->generator_set, error);
+        status = dipp_parameter_set_copy(trained.average, trained.set, error);
     return status;
 }
 
 static dipp_status load_ta(dipp_run_setup *setup, dipp_error *error)
 {
     dipp_models *models = setup->models;
-    const char *start = dipp_config_string(setup->config, "align.ta.init");
-    if (!start || strcmp(start, "stage1"))
-        return models->own_ta ? DIPP_OK : dipp_parameter_set_copy(models->ta_set, models->reference_set, error);
-    const char *init = dipp_config_string(setup->config, "generator.init");
-    if (!init)
-        return dipp_fail(error, DIPP_E_INVALID,
-                         "align.ta.init is stage1, which takes ta.safetensors from beside generator.init, and that is "
-                         "not set; set it, or align.ta.init: reference");
-    char *folder = dipp_path_is_directory(init) ? dipp_string_copy(init) : dipp_path_folder(init);
-    char *file = folder ? dipp_path_join(folder, "ta.safetensors") : NULL;
-    dipp_release(folder);
-    return read_input(setup, "ta", file, &models->ta_set, 1, error);
+    const dipp_run_start *start = &setup->start;
+    dipp_status status = DIPP_OK;
+    if (start->ta) {
+        status = read_input(setup, "ta", dipp_string_copy(start->ta), &models->ta_set, 1, error);
+        setup->ta_base = hash_of(setup, "ta");
+    } else if (start->ta_over_reference) {
+        if (models->ta_set != models->reference_set)
+            status = dipp_parameter_set_copy(models->ta_set, models->reference_set, error);
+        setup->ta_base = hash_of(setup, "reference");
+    }
+    if (status == DIPP_OK && start->ta_adapter)
+        status = read_adapter(setup, "ta.adapter", start->ta_adapter, setup->ta_base, &models->ta_overlay,
+                              models->ta_set, error);
+    return status;
 }
 
 static dipp_status load_rewards(dipp_run_setup *setup, dipp_error *error)

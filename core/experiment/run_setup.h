@@ -5,14 +5,15 @@
 #include "base/sha256.h"
 #include "experiment/run_prompts.h"
 #include "experiment/run_settings.h"
+#include "experiment/run_start.h"
 #include "plugin/plugin_host.h"
 #include "train/models.h"
 
-enum { DIPP_RUN_INPUTS = 5 + DIPP_MAX_REWARDS };
+enum { DIPP_RUN_INPUTS = 7 + DIPP_MAX_REWARDS };
 
 /* A weight file that the run starts from. */
 typedef struct dipp_run_input {
-    char role[24]; /* reference, text, decoder, generator, ta, reward[0] */
+    char role[24]; /* reference, text, decoder, generator, generator.adapter, ta, ta.adapter, reward[0] */
     char *path;
     char sha256[DIPP_SHA256_HEX_BYTES];
     int64_t bytes;
@@ -28,6 +29,8 @@ typedef struct dipp_run_setup {
     dipp_models *models;
     dipp_run_prompts prompts, evaluation; /* evaluation: those of training where none are configured */
     const dipp_loaded_plugin *reference, *generator, *ta, *rewards[DIPP_MAX_REWARDS]; /* NULL: takes no part */
+    dipp_run_start start;                                                             /* empty when pretraining */
+    const char *generator_base, *ta_base; /* SHA-256 of the file with the weights that they are or adapt; NULL: none */
     dipp_run_input inputs[DIPP_RUN_INPUTS];
     uint32_t input_count;
 } dipp_run_setup;
@@ -46,7 +49,10 @@ void dipp_run_setup_destroy(dipp_run_setup **setup);
  *   reference.decoder   autoencoder, likewise
  *   generator.init      FOLDER/generator.safetensors, the file, or a pipeline's network; without it, and with reference.weights, the
  *                       reference's network where names and shapes agree; else the plugin's initial values
- *   align.ta.init       stage1: ta.safetensors beside generator.init; reference: the reference's weights
+ *   generator.adapter   FOLDER/generator-lora.safetensors or the file: the overlay's values or, where all weights are
+ *                       trained, added to them
+ *   align.ta.init       stage1: ta-lora.safetensors, else ta.safetensors, beside generator.adapter, else beside
+ *                       generator.init; reference: the reference's weights
  *   rewards[].weights   FOLDER/model.safetensors or the file
  * Averages start as copies. inputs lists what was read. */
 dipp_status dipp_run_setup_load(dipp_run_setup *setup, int64_t seed, dipp_error *error);

@@ -88,6 +88,14 @@ static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
         ROW(p ".half_life_images", FLOAT, NULL, 0, MANY, "images", OPTIONAL, "Decay given as a half-life.",          \
             .when = "!" p ".decay")
 
+#define LORA(p, w)                                                                                                     \
+    ROW(p ".rank", INT, NULL, 1, 4096, NULL, OPTIONAL | STRUCTURAL,                                                    \
+        "Rank of a low-rank adapter that is trained over frozen weights; unset: all weights are trained.", .when = w), \
+        ROW(p ".alpha", FLOAT, NULL, 1e-6, 1e6, NULL, OPTIONAL | STRUCTURAL,                                           \
+            "It counts alpha/rank; unset: the rank, so 1.", .when = w),                                                \
+        ROW(p ".targets", STRING_LIST, NULL, 0, 0, NULL, OPTIONAL | STRUCTURAL,                                        \
+            "Layers that are adapted: ends of their names; unset: to_q, to_k, to_v, to_out.0.", .when = w)
+
 #define LOOP(p, count, w)                                                                                           \
     ROW(p ".steps", INT, count, 1, MANY, "iterations", 0, "Length of the run.", .when = w),                         \
         ROW(p ".batch", INT, "64", 1, 1 << 20, "samples", STRUCTURAL, "Samples per iteration.", .when = w),         \
@@ -154,6 +162,9 @@ static const dipp_row table[] = {
 
     ROW("generator.plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "One-step generator.", .when = GENERATING),
     ROW("generator.init", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights it starts from.", .when = GENERATING),
+    ROW("generator.adapter", PATH, NULL, 0, 0, NULL, OPTIONAL,
+        "Low-rank adapter over those weights that it starts from.", .when = GENERATING),
+    LORA("generator.lora", GENERATING),
     PARAMETERS("generator.params", DIPP_PLUGIN_GENERATOR, "Parameters of the generator plugin.", .when = GENERATING),
     ROW("generator.steps", INT, "1", 1, 32, "steps", STRUCTURAL,
         "Generator steps K: the sample is noised again and denoised K - 1 times.", .when = GENERATING),
@@ -187,6 +198,7 @@ static const dipp_row table[] = {
     ROW("align.ta.updates", INT, "1", 0, 1000, "per iteration", STRUCTURAL, "TA updates K_TA.", .when = GENERATING),
     ROW("align.ta.plugin", STRING, NULL, 0, 0, NULL, OPTIONAL, "Network of the TA; unset: the reference's.",
         .when = GENERATING),
+    LORA("align.ta.lora", GENERATING),
     PARAMETERS("align.ta.params", DIPP_PLUGIN_REFERENCE, "Parameters of the TA's plugin.", .when = "align.ta.plugin"),
     CHOICE("align.ta.loss", losses, "native", 0,
            "What weighs the TA's error over noise levels: 1 on what it predicts, on x0, on eps.", .when = GENERATING),

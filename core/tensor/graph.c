@@ -31,6 +31,9 @@ void dipp_graph_destroy(dipp_graph **graph)
     if (!graph || !*graph)
         return;
     dipp_graph *g = *graph;
+    for (size_t i = 1; i < g->slot_count; i++)
+        if (g->slots[i].adapter)
+            dipp_release(g->slots[i].adapter->layers);
     dipp_arena_destroy(&g->arena);
     dipp_release(g->values);
     dipp_release(g->nodes);

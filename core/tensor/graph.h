@@ -58,10 +58,31 @@ typedef struct dipp_node_range {
     size_t first, end;
 } dipp_node_range;
 
+enum { DIPP_MAX_ADAPTER_TARGETS = 32 };
+
+/* Low-rank adaptation: y = base(x) + (alpha/rank) B(A x) for every layer that is meant. */
+typedef struct dipp_lora_options {
+    uint32_t rank; /* of A and B; 0: nothing is adapted */
+    double alpha;
+    /* A layer is meant when a target is its name or the end of its name after a dot. Not copied. */
+    const char *targets[DIPP_MAX_ADAPTER_TARGETS];
+    uint32_t target_count;
+} dipp_lora_options;
+
+/* What adapts the layers of a slot, and what it was asked for so far. */
+typedef struct dipp_adapter {
+    dipp_lora_options options;
+    uint32_t overlay; /* the slot of A and B */
+    bool met[DIPP_MAX_ADAPTER_TARGETS];
+    const char **layers; /* full names of the layers recorded through the slot */
+    size_t layer_count, layer_capacity;
+} dipp_adapter;
+
 typedef struct dipp_slot {
     const char *name;
     dipp_layout *layout; /* not owned */
     bool trainable;
+    dipp_adapter *adapter; /* NULL: parameters are taken as they are; owned by the arena, its list by the graph */
 } dipp_slot;
 
 struct dipp_graph {
@@ -94,6 +115,14 @@ dipp_status dipp_graph_status(const dipp_graph *g, dipp_error *error);
 
 /* A parameter set that the recording will be bound to. When trainable, dipp_gradients() accumulates into its gradient. */
 dipp_params dipp_graph_slot(dipp_graph *g, const char *name, dipp_layout *layout, bool trainable);
+
+/* From here on dipp_linear and dipp_conv2d through the slot base, for the layers that options mean, declare NAME.lora_A.weight
+ * [rank, in(, k, k)] and NAME.lora_B.weight [out, rank(, 1, 1)] in the layout of the slot overlay and add (alpha/rank) B(A x) to
+ * what they give. A starts as PEFT's does, uniform within 1/sqrt(in k k), and B at zero. Errors: no rank, no targets, slots that
+ * are none or the same. */
+void dipp_graph_adapt(dipp_graph *g, dipp_params base, dipp_params overlay, const dipp_lora_options *options);
+/* Once the network of an adapted slot is recorded: a target that means none of its layers is an error that lists them. */
+void dipp_graph_check_adapter(dipp_graph *g, dipp_params base);
 
 /* What is recorded from here on is replayed by a call of its own (dipp_execute of the next segment). */
 void dipp_graph_begin_segment(dipp_graph *g);
@@ -135,6 +164,13 @@ bool dipp_usable_float(dipp_graph *g, dipp_tensor x, const char *what);
  * unless options->no_bias, bias [out]; writes them to weight_and_bias[0] and [1]. */
 void dipp_layer_parameters(dipp_graph *g, dipp_params p, const char *name, dipp_shape shape,
                            const dipp_linear_options *options, dipp_tensor *weight_and_bias);
+/* One parameter of a layer: NAME.part, which older files call ALIAS.part. */
+dipp_tensor dipp_layer_parameter(dipp_graph *g, dipp_params p, const char *name, const char *part, dipp_shape shape,
+                                 dipp_param_options options, const char *const *layer_aliases);
+/* y, or y + (alpha/rank) B(A x) when the slot of p adapts the layer. x as the layer takes it (compute); weight: the shape of
+ * the layer's own, of rank 2 for a linear layer and 4 for a convolution, whose stride and padding are in attributes. */
+dipp_tensor dipp_adapt_layer(dipp_graph *g, dipp_params p, const char *name, dipp_tensor x, dipp_tensor y,
+                             dipp_shape weight, const dipp_attributes *attributes, const char *const *aliases);
 const dipp_value *dipp_value_of(const dipp_graph *g, dipp_tensor x);
 /* The value that owns the storage of id, following views. */
 uint32_t dipp_storage_of(const dipp_graph *g, uint32_t id);

@@ -211,6 +211,17 @@ bool dipp_layout_find(const dipp_layout *layout, const char *name, uint32_t *ind
     return false;
 }
 
+bool dipp_layouts_agree(const dipp_layout *a, const dipp_layout *b)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        uint32_t other;
+        if (!dipp_layout_find(b, a->entries[i].name, &other) ||
+            !dipp_same_shape(&a->entries[i].shape, &b->entries[other].shape))
+            return false;
+    }
+    return true;
+}
+
 int64_t dipp_layout_elements(const dipp_layout *layout)
 {
     return layout->elements;

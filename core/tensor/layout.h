@@ -45,6 +45,8 @@ const char *dipp_layout_name(const dipp_layout *layout);
 uint32_t dipp_layout_count(const dipp_layout *layout);
 const dipp_layout_entry *dipp_layout_entry_at(const dipp_layout *layout, uint32_t index);
 bool dipp_layout_find(const dipp_layout *layout, const char *name, uint32_t *index); /* names, then aliases */
+/* Whether every entry of a has a namesake of the same shape in b. */
+bool dipp_layouts_agree(const dipp_layout *a, const dipp_layout *b);
 int64_t dipp_layout_elements(const dipp_layout *layout);   /* of a block, padding included; sealed */
 int64_t dipp_layout_parameters(const dipp_layout *layout); /* without padding */
 /* Up to two ranges of trainable elements (with decay, without); returns how many. */

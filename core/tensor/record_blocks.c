@@ -50,9 +50,8 @@ dipp_tensor dipp_matmul(dipp_graph *g, dipp_tensor a, dipp_tensor b, const dipp_
                        options->wide_output ? DIPP_WIDE : dtype, out);
 }
 
-/* One parameter of a layer: NAME.part, which older files call ALIAS.part. */
-static dipp_tensor layer_parameter(dipp_graph *g, dipp_params p, const char *name, const char *part, dipp_shape shape,
-                                   dipp_param_options options, const char *const *layer_aliases)
+dipp_tensor dipp_layer_parameter(dipp_graph *g, dipp_params p, const char *name, const char *part, dipp_shape shape,
+                                 dipp_param_options options, const char *const *layer_aliases)
 {
     enum { MOST = 4 };
     char full[256], other[MOST][256];
@@ -74,9 +73,10 @@ void dipp_layer_parameters(dipp_graph *g, dipp_params p, const char *name, dipp_
 {
     dipp_param_options weight = {.init = options->zero ? DIPP_INIT_ZEROS : DIPP_INIT_XAVIER, .value = options->gain};
     dipp_param_options bias = {.init = DIPP_INIT_ZEROS};
-    weight_and_bias[0] = layer_parameter(g, p, name, "weight", shape, weight, options->aliases);
+    weight_and_bias[0] = dipp_layer_parameter(g, p, name, "weight", shape, weight, options->aliases);
     if (!options->no_bias)
-        weight_and_bias[1] = layer_parameter(g, p, name, "bias", DIPP_SHAPE(shape.dims[0]), bias, options->aliases);
+        weight_and_bias[1] =
+            dipp_layer_parameter(g, p, name, "bias", DIPP_SHAPE(shape.dims[0]), bias, options->aliases);
 }
 
 dipp_tensor dipp_linear(dipp_graph *g, dipp_params p, const char *name, dipp_tensor x, int64_t out_features,
@@ -91,11 +91,14 @@ dipp_tensor dipp_linear(dipp_graph *g, dipp_params p, const char *name, dipp_ten
     if (shape.rank < 1)
         return dipp_graph_fail(g, "linear \"%s\": a scalar has no features", name);
     dipp_tensor inputs[3] = {dipp_cast(g, x, DIPP_COMPUTE)};
-    dipp_layer_parameters(g, p, name, DIPP_SHAPE(out_features, shape.dims[shape.rank - 1]), options, inputs + 1);
+    dipp_shape weight = DIPP_SHAPE(out_features, shape.dims[shape.rank - 1]);
+    dipp_layer_parameters(g, p, name, weight, options, inputs + 1);
     if (dipp_graph_failed(g))
         return DIPP_NONE;
     shape.dims[shape.rank - 1] = out_features;
-    return dipp_append(g, DIPP_OP_LINEAR, inputs, 3, NULL, options->wide_output ? DIPP_WIDE : DIPP_COMPUTE, shape);
+    dipp_tensor y =
+        dipp_append(g, DIPP_OP_LINEAR, inputs, 3, NULL, options->wide_output ? DIPP_WIDE : DIPP_COMPUTE, shape);
+    return dipp_adapt_layer(g, p, name, inputs[0], y, weight, NULL, options->aliases);
 }
 
 dipp_tensor dipp_embedding(dipp_graph *g, dipp_params p, const char *name, dipp_tensor ids, int64_t entries,

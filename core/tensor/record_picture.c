@@ -45,10 +45,13 @@ dipp_tensor dipp_conv2d(dipp_graph *g, dipp_params p, const char *name, dipp_ten
     dipp_linear_options layer = {
         .no_bias = options->no_bias, .zero = options->zero, .gain = options->gain, .aliases = options->aliases};
     dipp_tensor inputs[3] = {dipp_cast(g, x, DIPP_COMPUTE)};
-    dipp_layer_parameters(g, p, name, DIPP_SHAPE(out_channels, shape.dims[1], kernel, kernel), &layer, inputs + 1);
+    dipp_shape weight = DIPP_SHAPE(out_channels, shape.dims[1], kernel, kernel);
+    dipp_layer_parameters(g, p, name, weight, &layer, inputs + 1);
     if (dipp_graph_failed(g))
         return DIPP_NONE;
-    return dipp_append(g, DIPP_OP_CONV2D, inputs, 3, &attributes, options->wide_output ? DIPP_WIDE : DIPP_COMPUTE, out);
+    dipp_tensor y =
+        dipp_append(g, DIPP_OP_CONV2D, inputs, 3, &attributes, options->wide_output ? DIPP_WIDE : DIPP_COMPUTE, out);
+    return dipp_adapt_layer(g, p, name, inputs[0], y, weight, &attributes, options->aliases);
 }
 
 static bool per_channel(const dipp_graph *g, dipp_tensor x, int64_t channels)

@@ -1,4 +1,4 @@
-/* What a checkpoint of an alignment holds. */
+/* What a checkpoint of an alignment holds: what is trained. The frozen bases of adapters are read from their files again. */
 #include "train/align_programs.h"
 
 #include "train/checkpoint.h"
@@ -9,16 +9,16 @@ enum { MAX_BLOCKS = 7, COUNTERS = 19 };
 
 static uint32_t collect(const dipp_align *align, dipp_checkpoint_block blocks[MAX_BLOCKS])
 {
-    dipp_models *models = align->models;
+    dipp_trained theta = dipp_trained_generator(align->models), psi = dipp_trained_ta(align->models);
     uint32_t count = 0;
-    blocks[count++] = (dipp_checkpoint_block){"generator.master", models->generator_set, DIPP_BLOCK_MASTER};
-    blocks[count++] = (dipp_checkpoint_block){"generator.moment1", models->generator_set, DIPP_BLOCK_MOMENT1};
-    blocks[count++] = (dipp_checkpoint_block){"generator.moment2", models->generator_set, DIPP_BLOCK_MOMENT2};
-    blocks[count++] = (dipp_checkpoint_block){"average.master", models->generator_ema, DIPP_BLOCK_MASTER};
+    blocks[count++] = (dipp_checkpoint_block){"generator.master", theta.set, DIPP_BLOCK_MASTER};
+    blocks[count++] = (dipp_checkpoint_block){"generator.moment1", theta.set, DIPP_BLOCK_MOMENT1};
+    blocks[count++] = (dipp_checkpoint_block){"generator.moment2", theta.set, DIPP_BLOCK_MOMENT2};
+    blocks[count++] = (dipp_checkpoint_block){"average.master", theta.average, DIPP_BLOCK_MASTER};
     if (align->teach) {
-        blocks[count++] = (dipp_checkpoint_block){"ta.master", models->ta_set, DIPP_BLOCK_MASTER};
-        blocks[count++] = (dipp_checkpoint_block){"ta.moment1", models->ta_set, DIPP_BLOCK_MOMENT1};
-        blocks[count++] = (dipp_checkpoint_block){"ta.moment2", models->ta_set, DIPP_BLOCK_MOMENT2};
+        blocks[count++] = (dipp_checkpoint_block){"ta.master", psi.set, DIPP_BLOCK_MASTER};
+        blocks[count++] = (dipp_checkpoint_block){"ta.moment1", psi.set, DIPP_BLOCK_MOMENT1};
+        blocks[count++] = (dipp_checkpoint_block){"ta.moment2", psi.set, DIPP_BLOCK_MOMENT2};
     }
     return count;
 }
@@ -49,8 +49,8 @@ static void counters_of(dipp_align *align, dipp_checkpoint_counter counters[COUN
 static void identity_of(const dipp_align *align, char *out, size_t size)
 {
     snprintf(out, size, "seed %llu batch %u generator %lld ta %lld", (unsigned long long)align->settings.seed,
-             align->settings.batch, (long long)dipp_layout_parameters(align->models->generator_layout),
-             (long long)dipp_layout_parameters(align->models->ta_layout));
+             align->settings.batch, (long long)dipp_layout_parameters(dipp_trained_generator(align->models).layout),
+             (long long)dipp_layout_parameters(dipp_trained_ta(align->models).layout));
 }
 
 dipp_status dipp_align_save(const dipp_align *align, const char *path, char *sha256, dipp_error *error)

@@ -27,7 +27,7 @@ static dipp_status record_generate(dipp_align *align, dipp_error *error)
     dipp_status status = dipp_graph_create("generate", &g, error);
     if (status != DIPP_OK)
         return status;
-    dipp_params theta = dipp_graph_slot(g, "generator", models->generator_layout, true);
+    dipp_params theta = dipp_generator_slots(models, g, true);
     dipp_condition c = dipp_condition_inputs(models, g, "condition", align->n);
     dipp_tensor x0 = dipp_record_generator(models, g, theta, c, align->n);
     dipp_output(g, "x0", x0);
@@ -46,7 +46,7 @@ static dipp_status record_teach(dipp_align *align, dipp_error *error)
     dipp_status status = dipp_graph_create("teach", &g, error);
     if (status != DIPP_OK)
         return status;
-    dipp_params psi = dipp_graph_slot(g, "ta", models->ta_layout, true);
+    dipp_params psi = dipp_ta_slots(models, g, true);
     dipp_condition c = dipp_condition_inputs(models, g, "condition", align->n);
     dipp_tensor x0 = dipp_input(g, "x0", DIPP_WIDE, dipp_batch_shape(models, align->n));
     dipp_network network = dipp_ta_network(models);
@@ -65,9 +65,10 @@ static dipp_status record_diverge(dipp_align *align, dipp_error *error)
         return status;
     dipp_network ta = dipp_ta_network(models), reference = dipp_reference_network(models);
     dipp_shape shape = dipp_batch_shape(models, align->n);
+    dipp_params psi = dipp_ta_slots(models, g, false);
     dipp_divergence_inputs in = {.ta = &ta,
                                  .reference = &reference,
-                                 .ta_params = dipp_graph_slot(g, "ta", models->ta_layout, false),
+                                 .ta_params = psi,
                                  .reference_params = dipp_graph_slot(g, "reference", models->reference_layout, false),
                                  .condition = dipp_condition_inputs(models, g, "condition", align->n),
                                  .x0 = dipp_input(g, "x0", DIPP_WIDE, shape),
@@ -194,6 +195,7 @@ dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
 {
     dipp_models *models = align->models;
     const dipp_align_settings *settings = &align->settings;
+    dipp_layout *theta = dipp_trained_generator(models).layout, *psi = dipp_trained_ta(models).layout;
     dipp_status status = align->text ? record_condition(align, error) : DIPP_OK;
     if (status == DIPP_OK)
         status = record_generate(align, error);
@@ -202,8 +204,8 @@ dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
         if (status == DIPP_OK)
             status = record_diverge(align, error);
         if (status == DIPP_OK)
-            status = dipp_updater_record(&align->ta_update, "ta", models->ta_layout, models->backend,
-                                         &settings->ta_optimizer, false, error);
+            status = dipp_updater_record(&align->ta_update, "ta", psi, models->backend, &settings->ta_optimizer, false,
+                                         error);
     }
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
         status =
@@ -211,7 +213,7 @@ dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
     if (status == DIPP_OK)
         status = record_combine(align, error);
     if (status == DIPP_OK)
-        status = dipp_updater_record(&align->generator_update, "generator", models->generator_layout, models->backend,
+        status = dipp_updater_record(&align->generator_update, "generator", theta, models->backend,
                                      &settings->optimizer, true, error);
     align->generator_update.ledger = align->ta_update.ledger = settings->ledger;
     align->generator_update.total = settings->steps;
@@ -334,21 +336,22 @@ dipp_status dipp_align_bind(dipp_align *align, dipp_error *error)
 {
     dipp_models *models = align->models;
     dipp_plan *plan = align->plan;
+    dipp_trained theta = dipp_trained_generator(models), psi = dipp_trained_ta(models);
+    dipp_binding generator[DIPP_NETWORK_SLOTS], both[DIPP_NETWORK_SLOTS + 1]; /* both: TA, then the reference */
+    uint32_t generator_slots = dipp_bind_generator(models, false, generator), ta_slots = dipp_bind_ta(models, both);
+    both[ta_slots] = (dipp_binding){models->reference_set, NULL};
     dipp_status status = DIPP_OK;
     if (align->condition)
         status = dipp_executable_create(plan, align->condition, &(dipp_binding){models->text_set, NULL}, 1,
                                         &align->run_condition, error);
     if (status == DIPP_OK)
-        status = dipp_executable_create(plan, align->generate, &(dipp_binding){models->generator_set, NULL}, 1,
-                                        &align->run_generate, error);
+        status = dipp_executable_create(plan, align->generate, generator, generator_slots, &align->run_generate, error);
     if (align->teach && status == DIPP_OK)
-        status = dipp_executable_create(plan, align->teach, &(dipp_binding){models->ta_set, NULL}, 1, &align->run_teach,
-                                        error);
+        status = dipp_executable_create(plan, align->teach, both, ta_slots, &align->run_teach, error);
     if (align->teach && status == DIPP_OK)
-        status = dipp_updater_bind(&align->ta_update, plan, models->ta_set, NULL, error);
-    dipp_binding both[2] = {{models->ta_set, NULL}, {models->reference_set, NULL}};
+        status = dipp_updater_bind(&align->ta_update, plan, psi.set, NULL, error);
     if (align->diverge && status == DIPP_OK)
-        status = dipp_executable_create(plan, align->diverge, both, 2, &align->run_diverge, error);
+        status = dipp_executable_create(plan, align->diverge, both, ta_slots + 1, &align->run_diverge, error);
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++) {
         dipp_binding slots[2] = {{models->decoder_set, NULL}, {models->rewards[i].set, NULL}};
         status = dipp_executable_create(plan, align->reward[i], slots, 2, &align->run_reward[i], error);
@@ -356,6 +359,6 @@ dipp_status dipp_align_bind(dipp_align *align, dipp_error *error)
     if (status == DIPP_OK)
         status = dipp_executable_create(plan, align->combine, NULL, 0, &align->run_combine, error);
     if (status == DIPP_OK)
-        status = dipp_updater_bind(&align->generator_update, plan, models->generator_set, models->generator_ema, error);
+        status = dipp_updater_bind(&align->generator_update, plan, theta.set, theta.average, error);
     return status;
 }

@@ -340,17 +340,22 @@ static dipp_status declare(dipp_models *models, bool encodes, dipp_error *error)
     if (status != DIPP_OK)
         return status;
     dipp_params reference = dipp_graph_slot(g, "reference", models->reference_layout, false);
-    dipp_params ta = models->own_ta ? dipp_graph_slot(g, "ta", models->ta_layout, false) : reference;
+    bool apart = models->own_ta || models->ta_overlay.layout;
+    dipp_params ta = apart ? dipp_ta_slots(models, g, false) : reference;
     dipp_params decoder = dipp_graph_slot(g, "decoder", models->decoder_layout, false);
     dipp_condition c = dipp_condition_inputs(models, g, "condition", 1);
     dipp_tensor x = dipp_input(g, "x_t", DIPP_WIDE, dipp_batch_shape(models, 1));
     dipp_level level = dipp_level_inputs(g, "level", 1);
     dipp_network network = dipp_reference_network(models), ta_network = dipp_ta_network(models);
     dipp_tensor x0 = dipp_denoise(&network, g, reference, x, level, c);
-    if (models->own_ta)
+    if (apart)
         dipp_denoise(&ta_network, g, ta, x, level, c);
-    if (models->generator)
-        x0 = dipp_record_generator(models, g, dipp_graph_slot(g, "generator", models->generator_layout, false), c, 1);
+    dipp_graph_check_adapter(g, ta);
+    if (models->generator) {
+        dipp_params generator = dipp_generator_slots(models, g, false);
+        x0 = dipp_record_generator(models, g, generator, c, 1);
+        dipp_graph_check_adapter(g, generator);
+    }
     dipp_tensor pictures = dipp_record_pictures(models, g, decoder, x0, 1);
     declare_pictures(models, g, decoder, pictures, encodes);
     for (uint32_t i = 0; i < models->reward_count && !dipp_graph_failed(g); i++) {
@@ -376,26 +381,47 @@ static dipp_status declare(dipp_models *models, bool encodes, dipp_error *error)
     return status;
 }
 
+/* Where the frozen base of a network is the reference, both have one layout and one set. */
+static void share_bases(dipp_models *models, const dipp_models_options *options)
+{
+    if (models->ta_overlay.layout && options->ta_adapter.over_reference && !models->own_ta)
+        models->ta_set = models->reference_set;
+    if (models->generator_overlay.layout && options->generator_adapter.over_reference &&
+        dipp_layouts_agree(models->generator_layout, models->reference_layout) &&
+        dipp_layouts_agree(models->reference_layout, models->generator_layout)) {
+        dipp_layout_destroy(&models->generator_layout);
+        models->generator_layout = models->reference_layout;
+        models->generator_set = models->reference_set;
+    }
+}
+
 static dipp_status create_sets(dipp_models *models, const dipp_models_options *options, dipp_error *error)
 {
+    bool trains = options->train_generator;
+    dipp_overlay *generator = &models->generator_overlay, *ta = &models->ta_overlay;
+    dipp_status status = dipp_parameter_set_create("reference", models->reference_layout, models->backend,
+                                                   options->train_reference, &models->reference_set, error);
+    if (status == DIPP_OK)
+        share_bases(models, options);
     struct {
         const char *name;
         dipp_layout *layout;
         bool trainable, wanted;
         dipp_parameter_set **set;
     } wanted[] = {
-        {"reference", models->reference_layout, options->train_reference, true, &models->reference_set},
         {"text encoder", models->text_layout, options->train_reference, true, &models->text_set},
         {"decoder", models->decoder_layout, options->train_decoder, true, &models->decoder_set},
         {"reference average", models->reference_layout, false, options->train_reference, &models->reference_ema},
         {"text encoder average", models->text_layout, false, options->train_reference, &models->text_ema},
         {"decoder average", models->decoder_layout, false, options->train_decoder, &models->decoder_ema},
-        {"TA", models->ta_layout, true, options->train_generator, &models->ta_set},
-        {"generator", models->generator_layout, options->train_generator, models->generator != NULL,
-         &models->generator_set},
-        {"generator average", models->generator_layout, false, options->train_generator, &models->generator_ema},
+        {"TA", models->ta_layout, !ta->layout, trains && !models->ta_set, &models->ta_set},
+        {"TA overlay", ta->layout, true, trains && ta->layout, &ta->set},
+        {"generator", models->generator_layout, trains && !generator->layout,
+         models->generator && !models->generator_set, &models->generator_set},
+        {"generator average", models->generator_layout, false, trains && !generator->layout, &models->generator_ema},
+        {"generator overlay", generator->layout, trains, generator->layout != NULL, &generator->set},
+        {"generator overlay average", generator->layout, false, trains && generator->layout, &generator->average},
     };
-    dipp_status status = DIPP_OK;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted && status == DIPP_OK; i++)
         if (wanted[i].wanted)
             status = dipp_parameter_set_create(wanted[i].name, wanted[i].layout, models->backend, wanted[i].trainable,
@@ -423,6 +449,12 @@ dipp_status dipp_models_create(dipp_backend *backend, const dipp_models_options 
                    {"the generator", &models->generator_layout}};
     for (size_t i = 0; i < 4 && status == DIPP_OK; i++)
         status = dipp_layout_create(layouts[i].name, layouts[i].layout, error);
+    models->generator_overlay.lora = options->generator_adapter.lora;
+    models->ta_overlay.lora = options->ta_adapter.lora;
+    if (status == DIPP_OK && models->generator && models->generator_overlay.lora.rank)
+        status = dipp_layout_create("the generator's overlay", &models->generator_overlay.layout, error);
+    if (status == DIPP_OK && models->ta_overlay.lora.rank)
+        status = dipp_layout_create("the TA's overlay", &models->ta_overlay.layout, error);
     if (status == DIPP_OK && models->own_ta)
         status = dipp_layout_create("the TA", &models->ta_layout, error);
     else
@@ -444,9 +476,22 @@ void dipp_models_destroy(dipp_models **pointer)
     if (!pointer || !*pointer)
         return;
     dipp_models *models = *pointer;
-    dipp_parameter_set **sets[] = {&models->reference_set, &models->ta_set,        &models->text_set,
-                                   &models->decoder_set,   &models->generator_set, &models->generator_ema,
-                                   &models->reference_ema, &models->text_ema,      &models->decoder_ema};
+    if (models->ta_set == models->reference_set)
+        models->ta_set = NULL;
+    if (models->generator_set == models->reference_set)
+        models->generator_set = NULL;
+    dipp_parameter_set **sets[] = {&models->reference_set,
+                                   &models->ta_set,
+                                   &models->text_set,
+                                   &models->decoder_set,
+                                   &models->generator_set,
+                                   &models->generator_ema,
+                                   &models->reference_ema,
+                                   &models->text_ema,
+                                   &models->decoder_ema,
+                                   &models->generator_overlay.set,
+                                   &models->generator_overlay.average,
+                                   &models->ta_overlay.set};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
         dipp_parameter_set_destroy(sets[i]);
     for (uint32_t i = 0; i < models->reward_count; i++) {
@@ -461,10 +506,13 @@ void dipp_models_destroy(dipp_models **pointer)
         if (models->ta_self)
             models->ta->destroy(models->ta_self);
     }
+    if (models->generator_layout != models->reference_layout)
+        dipp_layout_destroy(&models->generator_layout);
     dipp_layout_destroy(&models->reference_layout);
     dipp_layout_destroy(&models->text_layout);
     dipp_layout_destroy(&models->decoder_layout);
-    dipp_layout_destroy(&models->generator_layout);
+    dipp_layout_destroy(&models->generator_overlay.layout);
+    dipp_layout_destroy(&models->ta_overlay.layout);
     if (models->generator_self)
         models->generator->destroy(models->generator_self);
     if (models->reference_self)
@@ -479,11 +527,18 @@ dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_erro
         dipp_parameter_set *set;
         uint32_t stream;
     } sets[] = {
-        {models->reference_set, DIPP_STREAM_REFERENCE_INIT}, {models->text_set, DIPP_STREAM_TEXT_INIT},
-        {models->decoder_set, DIPP_STREAM_REFERENCE_INIT},   {models->reference_ema, DIPP_STREAM_REFERENCE_INIT},
-        {models->text_ema, DIPP_STREAM_TEXT_INIT},           {models->ta_set, DIPP_STREAM_REFERENCE_INIT},
-        {models->generator_set, DIPP_STREAM_GENERATOR_INIT}, {models->generator_ema, DIPP_STREAM_GENERATOR_INIT},
-        {models->decoder_ema, DIPP_STREAM_REFERENCE_INIT}};
+        {models->reference_set, DIPP_STREAM_REFERENCE_INIT},
+        {models->text_set, DIPP_STREAM_TEXT_INIT},
+        {models->decoder_set, DIPP_STREAM_REFERENCE_INIT},
+        {models->reference_ema, DIPP_STREAM_REFERENCE_INIT},
+        {models->text_ema, DIPP_STREAM_TEXT_INIT},
+        {models->decoder_ema, DIPP_STREAM_REFERENCE_INIT},
+        {models->ta_set == models->reference_set ? NULL : models->ta_set, DIPP_STREAM_REFERENCE_INIT},
+        {models->generator_set == models->reference_set ? NULL : models->generator_set, DIPP_STREAM_GENERATOR_INIT},
+        {models->generator_ema, DIPP_STREAM_GENERATOR_INIT},
+        {models->generator_overlay.set, DIPP_STREAM_GENERATOR_OVERLAY},
+        {models->generator_overlay.average, DIPP_STREAM_GENERATOR_OVERLAY},
+        {models->ta_overlay.set, DIPP_STREAM_TA_OVERLAY}};
     dipp_status status = DIPP_OK;
     for (size_t i = 0; i < sizeof sets / sizeof *sets && status == DIPP_OK; i++)
         if (sets[i].set)

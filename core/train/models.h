@@ -27,6 +27,13 @@ typedef struct dipp_reward_model {
     dipp_parameter_set *set; /* NULL when it has no parameters */
 } dipp_reward_model;
 
+/* What is trained of a network in place of all its weights, which are then its frozen base. Nothing without a layout. */
+typedef struct dipp_overlay {
+    dipp_lora_options lora;
+    dipp_layout *layout;
+    dipp_parameter_set *set, *average; /* average: of a generator that is trained */
+} dipp_overlay;
+
 typedef struct dipp_models {
     dipp_backend *backend; /* not owned */
     const dipp_reference *reference;
@@ -43,10 +50,12 @@ typedef struct dipp_models {
     dipp_generator_info generator_info;
     dipp_generator_steps steps;
 
+    /* Layouts and sets of TA and generator may be the reference's own: where it is their frozen base. */
     dipp_layout *reference_layout, *ta_layout, *text_layout, *decoder_layout, *generator_layout;
     dipp_parameter_set *reference_set, *ta_set, *text_set, *decoder_set, *generator_set, *generator_ema, *reference_ema,
         *text_ema, *decoder_ema;
-    uint32_t condition_parts; /* of encode_text; 0 without text */
+    dipp_overlay generator_overlay, ta_overlay; /* without generator_ema: the overlay has the average */
+    uint32_t condition_parts;                   /* of encode_text; 0 without text */
 
     dipp_reward_model rewards[DIPP_MAX_REWARDS];
     uint32_t reward_count;
@@ -57,9 +66,16 @@ typedef struct dipp_model_choice {
     const dipp_parameters *parameters;
 } dipp_model_choice;
 
+/* How a network is adapted; lora.rank 0: not at all. The targets' texts must outlive the models. */
+typedef struct dipp_adapter_choice {
+    dipp_lora_options lora;
+    bool over_reference; /* its base is to hold the reference's numbers: they are kept once if names and shapes agree */
+} dipp_adapter_choice;
+
 typedef struct dipp_models_options {
     dipp_model_choice reference, generator,
         ta; /* ta.plugin NULL: the reference's network; generator.plugin may be NULL */
+    dipp_adapter_choice generator_adapter, ta_adapter;
     dipp_model_choice rewards[DIPP_MAX_REWARDS];
     uint32_t reward_count;
     const dipp_schedule *schedule; /* used when the reference takes any; may be NULL otherwise */
@@ -77,6 +93,26 @@ void dipp_models_destroy(dipp_models **models);
 
 /* Initial values of every set as declared, from the seed. */
 dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_error *error);
+
+/* ---- Whole networks and adapted ones (overlay.c) ---- */
+
+/* What training changes: all of the network, or the overlay. average is NULL where none is kept. */
+typedef struct dipp_trained {
+    dipp_layout *layout;
+    dipp_parameter_set *set, *average;
+} dipp_trained;
+dipp_trained dipp_trained_generator(const dipp_models *models);
+dipp_trained dipp_trained_ta(const dipp_models *models);
+
+/* The slot of the network in a recording and, where it is adapted, behind it a second one for the overlay; returns the
+ * first. trainable: gradients to what training changes. */
+dipp_params dipp_generator_slots(const dipp_models *models, dipp_graph *g, bool trainable);
+dipp_params dipp_ta_slots(const dipp_models *models, dipp_graph *g, bool trainable);
+
+enum { DIPP_NETWORK_SLOTS = 2 };
+/* What is bound to those slots; returns how many there are. average: the averaged weights, where they are kept. */
+uint32_t dipp_bind_generator(const dipp_models *models, bool average, dipp_binding out[DIPP_NETWORK_SLOTS]);
+uint32_t dipp_bind_ta(const dipp_models *models, dipp_binding out[DIPP_NETWORK_SLOTS]);
 
 /* Networks as functions, and the records shared by training and sampling. */
 dipp_network dipp_reference_network(const dipp_models *models);

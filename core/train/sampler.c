@@ -40,7 +40,7 @@ static dipp_status record_generator(dipp_sampler *sampler, dipp_error *error)
     if (status != DIPP_OK)
         return status;
     dipp_params text = dipp_graph_slot(g, "text", models->text_layout, false);
-    dipp_params theta = dipp_graph_slot(g, "generator", models->generator_layout, false);
+    dipp_params theta = dipp_generator_slots(models, g, false);
     dipp_params decoder = dipp_graph_slot(g, "decoder", models->decoder_layout, false);
     dipp_condition c = dipp_encode_text(models, g, text, dipp_text_inputs(models, g, "", sampler->n));
     dipp_tensor x0 = dipp_record_generator(models, g, theta, c, sampler->n);
@@ -131,12 +131,11 @@ static dipp_status build_generator(dipp_sampler *sampler, dipp_error *error)
         status = dipp_plan_solve(sampler->plan, 0, NULL, error);
     if (status == DIPP_OK)
         status = dipp_plan_allocate(sampler->plan, error);
-    bool average = sampler->options.use_average && models->generator_ema;
-    dipp_binding slots[3] = {{models->text_set, NULL},
-                             {average ? models->generator_ema : models->generator_set, NULL},
-                             {models->decoder_set, NULL}};
+    dipp_binding slots[2 + DIPP_NETWORK_SLOTS] = {{models->text_set, NULL}};
+    uint32_t count = 1 + dipp_bind_generator(models, sampler->options.use_average, slots + 1);
+    slots[count++] = (dipp_binding){models->decoder_set, NULL};
     if (status == DIPP_OK)
-        status = dipp_executable_create(sampler->plan, sampler->start, slots, 3, &sampler->run_start, error);
+        status = dipp_executable_create(sampler->plan, sampler->start, slots, count, &sampler->run_start, error);
     return status;
 }
 
@@ -370,7 +369,7 @@ dipp_status dipp_sampler_draw(dipp_sampler *sampler, const dipp_token_table *tab
 {
     dipp_models *models = sampler->models;
     dipp_status status = DIPP_OK;
-    dipp_parameter_set *averages[] = {models->generator_ema, models->reference_ema, models->text_ema};
+    dipp_parameter_set *averages[] = {dipp_trained_generator(models).average, models->reference_ema, models->text_ema};
     for (int i = 0; i < 3 && sampler->options.use_average && status == DIPP_OK; i++)
         if (averages[i])
             status = dipp_parameter_set_refresh(averages[i], error);

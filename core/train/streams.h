@@ -7,8 +7,10 @@ typedef enum dipp_stream {
     DIPP_STREAM_GENERATOR_INIT = 1,
     DIPP_STREAM_REFERENCE_INIT = 2,
     DIPP_STREAM_TEXT_INIT = 3,
-    DIPP_STREAM_REWARD_INIT = 4, /* + index of the reward */
-    DIPP_STREAM_PROMPT = 16,     /* which prompt a sample of an iteration gets */
+    DIPP_STREAM_REWARD_INIT = 4,        /* + index of the reward */
+    DIPP_STREAM_GENERATOR_OVERLAY = 12, /* initial values of adapters */
+    DIPP_STREAM_TA_OVERLAY = 13,
+    DIPP_STREAM_PROMPT = 16, /* which prompt a sample of an iteration gets */
     DIPP_STREAM_Z = 17,
     DIPP_STREAM_TIME = 18,
     DIPP_STREAM_EPS = 19,

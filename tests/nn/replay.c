@@ -25,6 +25,12 @@ void replay_begin(replay *r, const char *name)
     r->slot = dipp_graph_slot(r->graph, name, r->layout, true);
 }
 
+dipp_params replay_freeze(replay *r, const char *name)
+{
+    MUST(dipp_layout_create(name, &r->frozen_layout, &error_));
+    return dipp_graph_slot(r->graph, name, r->frozen_layout, false);
+}
+
 void replay_on(replay *r, const char *backend, const char *precision)
 {
     r->backend_name = backend;
@@ -41,30 +47,40 @@ bool replay_available(const char *backend, const char *precision)
     return available;
 }
 
+static void fill(dipp_parameter_set *set)
+{
+    double *block = calloc((size_t)dipp_layout_elements(set->layout) + 1, sizeof *block);
+    assert_non_null(block);
+    for (uint32_t i = 0; i < dipp_layout_count(set->layout); ++i) {
+        const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, i);
+        fixture_weight(entry->name, entry->shape.rank, block + entry->offset, (size_t)entry->elements);
+    }
+    dipp_parameter_set_write(set, DIPP_BLOCK_MASTER, block, DIPP_HOST_F64);
+    free(block);
+    MUST(dipp_parameter_set_refresh(set, &error_));
+}
+
 void replay_prepare(replay *r)
 {
     dipp_backend_options options = {.struct_size = sizeof options, .threads = 1, .precision = r->precision};
     MUST(dipp_graph_status(r->graph, &error_));
     MUST(dipp_backend_create(r->backend_name, &options, &r->backend, &error_));
     MUST(dipp_parameter_set_create("network", r->layout, r->backend, true, &r->set, &error_));
-    double *block = calloc((size_t)dipp_layout_elements(r->layout), sizeof *block);
-    assert_non_null(block);
-    for (uint32_t i = 0; i < dipp_layout_count(r->layout); ++i) {
-        const dipp_layout_entry *entry = dipp_layout_entry_at(r->layout, i);
-        fixture_weight(entry->name, entry->shape.rank, block + entry->offset, (size_t)entry->elements);
+    fill(r->set);
+    if (r->frozen_layout) {
+        MUST(dipp_parameter_set_create("frozen", r->frozen_layout, r->backend, false, &r->frozen_set, &error_));
+        fill(r->frozen_set);
     }
-    dipp_parameter_set_write(r->set, DIPP_BLOCK_MASTER, block, DIPP_HOST_F64);
-    free(block);
-    MUST(dipp_parameter_set_refresh(r->set, &error_));
 
     MUST(dipp_program_create(&r->graph, r->backend, &r->program, &error_));
     MUST(dipp_plan_create(r->backend, &r->plan, &error_));
-    MUST(dipp_plan_step(r->plan, r->program, 0, &error_));
+    for (uint32_t i = 0; i < dipp_program_segments(r->program); ++i)
+        MUST(dipp_plan_step(r->plan, r->program, i, &error_));
     dipp_plan_report report;
     MUST(dipp_plan_solve(r->plan, 0, &report, &error_));
     MUST(dipp_plan_allocate(r->plan, &error_));
-    dipp_binding binding = {.set = r->set};
-    MUST(dipp_executable_create(r->plan, r->program, &binding, 1, &r->executable, &error_));
+    dipp_binding bindings[2] = {{.set = r->set}, {.set = r->frozen_set}};
+    MUST(dipp_executable_create(r->plan, r->program, bindings, r->frozen_layout ? 2 : 1, &r->executable, &error_));
 }
 
 void replay_write(replay *r, const char *input, const double *data, size_t count)
@@ -82,9 +98,14 @@ void replay_write_ids(replay *r, const char *input, const double *ids, size_t co
     free(whole);
 }
 
+void replay_run_segment(replay *r, uint32_t segment)
+{
+    dipp_execute(r->executable, segment);
+}
+
 void replay_run(replay *r)
 {
-    dipp_execute(r->executable, 0);
+    replay_run_segment(r, 0);
 }
 
 double *replay_read(replay *r, const char *output, size_t count)
@@ -124,9 +145,11 @@ void replay_end(replay *r)
     dipp_plan_destroy(&r->plan);
     dipp_program_destroy(&r->program);
     dipp_parameter_set_destroy(&r->set);
+    dipp_parameter_set_destroy(&r->frozen_set);
     dipp_backend_destroy(&r->backend);
     dipp_graph_destroy(&r->graph);
     dipp_layout_destroy(&r->layout);
+    dipp_layout_destroy(&r->frozen_layout);
 }
 
 void replay_write_from(replay *r, const dipp_weights *file, const char *fixture_case, const char *input, size_t count)

@@ -12,6 +12,8 @@ typedef struct replay {
     dipp_layout *layout;
     dipp_graph *graph; /* until replay_prepare */
     dipp_params slot;
+    dipp_layout *frozen_layout; /* NULL: one slot */
+    dipp_parameter_set *frozen_set;
     dipp_program *program;
     dipp_plan *plan;
     dipp_parameter_set *set;
@@ -20,6 +22,8 @@ typedef struct replay {
 
 /* A fresh graph with one trainable slot. Every function fails the running test with the library's message. */
 void replay_begin(replay *r, const char *name);
+/* A second slot, which is not trained; at most one, before replay_prepare. Its parameters get their fixture_weight too. */
+dipp_params replay_freeze(replay *r, const char *name);
 /* Another back-end, before replay_prepare. */
 void replay_on(replay *r, const char *backend, const char *precision);
 /* Whether this build and machine have it. */
@@ -29,6 +33,7 @@ void replay_prepare(replay *r);
 void replay_write(replay *r, const char *input, const double *data, size_t count);
 void replay_write_ids(replay *r, const char *input, const double *ids, size_t count);
 void replay_run(replay *r);
+void replay_run_segment(replay *r, uint32_t segment);             /* of several; replay_run runs the first */
 double *replay_read(replay *r, const char *output, size_t count); /* the caller frees */
 /* The gradient of one parameter, dotted with the noise named "probe." + name. */
 double replay_probe_gradient(replay *r, const char *name);
