@@ -24,7 +24,7 @@ const cli_command cli_commands[] = {
      false},
     {"compare", "EXPERIMENT", "Compare arms with the baseline, with intervals over seeds.", cli_compare_details,
      cli_compare, false},
-    {"eval", "RUN ... | --images DIR", "Score a finished run again, or pictures of any model.", cli_eval_details,
+    {"eval", "RUN ... | --images DIR | --embeddings FILE", "Score a finished run again, or pictures of any model.", cli_eval_details,
      cli_eval, false},
     {"grid", "EXPERIMENT", "Draw an experiment's pictures beside each other, also blind.", cli_grid_details, cli_grid,
      false},
