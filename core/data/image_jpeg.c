@@ -1,4 +1,4 @@
-/* libjpeg behind one function. Like libpng it reports by longjmp: what outlives a jump sits in a struct of the caller. */
+/* libjpeg behind one function. Like libpng it reports by longjmp: what outlives a jump is in a struct of the caller. */
 #include "data/image.h"
 
 #include <stdio.h>

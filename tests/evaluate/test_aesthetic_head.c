@@ -97,7 +97,7 @@ static double expected_score(const double embedding[4], bool rectified)
     for (size_t i = 0; i < 4; i++)
         values[i] = embedding[i] / sqrt(length);
     for (size_t l = 0; l < LAYERS; l++) {
-        double next[8];
+        double next[8] = {0};
         for (size_t o = 0; o < widths[l + 1]; o++) {
             next[o] = number(l, o + 100);
             for (size_t i = 0; i < widths[l]; i++)
