@@ -1,5 +1,6 @@
 /* dipp eval: scores of a finished run by other metrics or on other prompts, and scores of pictures from files. */
 #include "cli/commands.h"
+#include "cli/eval_embeddings.h"
 #include "cli/stop.h"
 
 #include "base/file.h"
@@ -21,13 +22,17 @@ const char cli_eval_details[] =
     "prompt\n"
     "    and sample, from 0: p003-s1.png, 3-1.png, 00003.png; or name them in --manifest, lines "
     "PROMPT<tab>SAMPLE<tab>FILE.\n"
+    "dipp eval --embeddings FILE.npy ... --metrics aesthetic --head FILE.pth   scores picture embeddings by the head "
+    "of "
+    "an\n"
+    "    aesthetic predictor (docs/aesthetic.md); nothing is stored.\n"
     "Exit codes: 0 scored, 3 a run, picture or metric is wrong, 75 interrupted.";
 
 typedef struct eval_options {
-    const char *database, *experiment, *metrics, *images, *prompts, *manifest, *name, *arm;
+    const char *database, *experiment, *metrics, *images, *prompts, *manifest, *name, *arm, *head;
     long samples, threads;
     cli_plugin_options places;
-    cli_list positionals;
+    cli_list positionals, embeddings;
 } eval_options;
 
 static bool is_override(const char *text)
@@ -181,10 +186,17 @@ static dipp_status eval_files(const eval_options *options, dipp_plugins *plugins
 
 static int check_usage(const eval_options *options, const cli_command *self)
 {
+    if (options->embeddings.count && (options->images || options->prompts || options->experiment || options->samples))
+        return cli_usage_error(self, "--embeddings goes with --metrics and --head alone");
+    if (options->embeddings.count &&
+        (!options->head || !options->metrics || strcmp(options->metrics, "aesthetic") != 0))
+        return cli_usage_error(self, "--embeddings needs --metrics aesthetic and --head FILE");
+    if (!options->embeddings.count && options->head)
+        return cli_usage_error(self, "--head goes with --embeddings");
     if (!options->images && (options->prompts || options->manifest || options->name || options->arm))
         return cli_usage_error(self, "--prompts, --manifest, --name and --arm go with --images");
-    if (!options->images && !options->positionals.count)
-        return cli_usage_error(self, "runs are needed, or --images DIR");
+    if (!options->images && !options->embeddings.count && !options->positionals.count)
+        return cli_usage_error(self, "runs are needed, or --images DIR, or --embeddings FILE");
     if (options->images && !options->positionals.count && (!options->prompts || !options->metrics))
         return cli_usage_error(self,
                                "--images needs --prompts FILE and --metrics, or an experiment file that has them");
@@ -206,6 +218,9 @@ int cli_eval(int argc, char **argv)
         {"images", 0, CLI_TEXT, "DIR", "score the pictures in this folder", &options.images},
         {"prompts", 0, CLI_TEXT, "FILE", "their prompts, one a line", &options.prompts},
         {"manifest", 0, CLI_TEXT, "FILE", "which file is which prompt and sample", &options.manifest},
+        {"embeddings", 0, CLI_LIST, "FILE", "score the picture embeddings in this .npy file (repeatable)",
+         &options.embeddings},
+        {"head", 0, CLI_TEXT, "FILE", "their aesthetic predictor's head, .pth or .safetensors", &options.head},
         {"name", 0, CLI_TEXT, "NAME", "the experiment under which they are stored, default images", &options.name},
         {"arm", 0, CLI_TEXT, "ARM", "the arm, default the folder's name", &options.arm},
         {"threads", 't', CLI_NUMBER, "N", "threads", &options.threads},
@@ -218,7 +233,10 @@ int cli_eval(int argc, char **argv)
     dipp_error error;
     dipp_plugins *plugins = NULL;
     code = check_usage(&options, self);
-    if (code == CLI_OK) {
+    if (code == CLI_OK && options.embeddings.count) {
+        if (cli_eval_embeddings(&options.embeddings, &options.positionals, options.head, &error) != DIPP_OK)
+            code = cli_fail(&error);
+    } else if (code == CLI_OK) {
         cli_catch_stop();
         dipp_status status = cli_open_plugins(&options.places, &plugins, &error);
         if (status == DIPP_OK)
@@ -228,6 +246,7 @@ int cli_eval(int argc, char **argv)
     }
     dipp_plugins_destroy(&plugins);
     cli_list_clear(&options.positionals);
+    cli_list_clear(&options.embeddings);
     cli_list_clear(&options.places.files);
     cli_list_clear(&options.places.directories);
     return code;

@@ -50,7 +50,7 @@ static int read_picture(void *user, int columns, const char *const *names, const
     char *path = dipp_path_join(state->root, values[0]);
     dipp_image *image = picture_at(state, (size_t)row, state->at, (size_t)sample);
     dipp_image_clear(image);
-    state->status = path ? dipp_image_read_png(path, image, &state->error)
+    state->status = path ? dipp_image_read(path, image, &state->error)
                          : dipp_fail(&state->error, DIPP_E_MEMORY, "no memory for a grid");
     dipp_release(path);
     if (state->status == DIPP_E_NOT_FOUND || (state->side && state->status == DIPP_OK && image->width != state->side)) {

@@ -53,7 +53,17 @@ static dipp_status add_file(file_scoring *scoring, long prompt, long sample, con
     return DIPP_OK;
 }
 
-/* "p003-s1.png", "3_1.png", "00003.png"; false when the name says no number. */
+/* The kinds of picture that are read. */
+static bool is_picture(const char *end)
+{
+    static const char *const ends[] = {".png", ".jpg", ".jpeg", ".webp"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (!strcasecmp(end, ends[i]))
+            return true;
+    return false;
+}
+
+/* "p003-s1.png", "3_1.jpg", "00003.webp"; false when the name says no number. */
 static bool read_name(const char *name, long *prompt, long *sample)
 {
     const char *at = name + (*name == 'p');
@@ -69,7 +79,7 @@ static bool read_name(const char *name, long *prompt, long *sample)
             return false;
         *sample = strtol(at, &end, 10);
     }
-    return !strcmp(end, ".png") && *prompt < MOST_PICTURES && *sample < MOST_PICTURES;
+    return is_picture(end) && *prompt < MOST_PICTURES && *sample < MOST_PICTURES;
 }
 
 static dipp_status list_folder(file_scoring *scoring, dipp_error *error)
@@ -82,7 +92,7 @@ static dipp_status list_folder(file_scoring *scoring, dipp_error *error)
     for (struct dirent *entry; status == DIPP_OK && (entry = readdir(directory));) {
         const char *dot = strrchr(entry->d_name, '.');
         long prompt, sample;
-        if (!dot || strcmp(dot, ".png"))
+        if (!dot || !is_picture(dot))
             continue;
         if (!read_name(entry->d_name, &prompt, &sample))
             status = dipp_fail(error, DIPP_E_INVALID,
@@ -135,7 +145,7 @@ static dipp_status check_files(file_scoring *scoring, dipp_error *error)
 {
     const char *folder = scoring->request->folder;
     if (!scoring->count)
-        return dipp_fail(error, DIPP_E_NOT_FOUND, "%s holds no .png", folder);
+        return dipp_fail(error, DIPP_E_NOT_FOUND, "%s holds no .png, .jpg or .webp", folder);
     qsort(scoring->files, scoring->count, sizeof *scoring->files, by_place);
     long samples = 0;
     for (size_t i = 0; i < scoring->count && scoring->files[i].prompt == scoring->files[0].prompt; i++)
@@ -162,8 +172,8 @@ static dipp_status read_picture(file_scoring *scoring, size_t index, dipp_sha256
     dipp_evaluation_result *result = &scoring->result;
     dipp_image image = {0};
     char *path = dipp_path_join(scoring->request->folder, scoring->files[index].path);
-    dipp_status status = path ? dipp_image_read_png(path, &image, error)
-                              : dipp_fail(error, DIPP_E_MEMORY, "no memory for a picture's name");
+    dipp_status status =
+        path ? dipp_image_read(path, &image, error) : dipp_fail(error, DIPP_E_MEMORY, "no memory for a picture's name");
     if (status == DIPP_OK && !result->rgb) {
         result->side = image.width;
         result->count = (uint32_t)scoring->count;

@@ -27,11 +27,11 @@ typedef struct dipp_score_files_report {
     bool known; /* the same pictures were scored before: the same run, scores replaced */
 } dipp_score_files_report;
 
-/* Without a manifest a file is called by its prompt and sample: p003-s1.png (as dipp sample and runs write them), 3-1.png,
- * 00003_01.png, or 00003.png where each prompt has one. Every prompt needs the same number of samples, and all pictures
- * one size. They become a run of stage `evaluate` with subject `files`: the same bytes give the same run.
- * Errors: NOT_FOUND (folder, file, metric), INVALID (names that say no number, gaps, sizes, no metrics; says which),
- * FORMAT (not a PNG), those of scoring and storing. */
+/* Without a manifest a file is called by its prompt and sample: p003-s1.png (as dipp sample and runs write them),
+ * 3-1.png, 00003_01.png, or 00003.png where each prompt has one; .jpg, .jpeg and .webp likewise. Every prompt needs
+ * the same number of samples, and all pictures one size. They become a run of stage `evaluate` with subject `files`:
+ * the same bytes give the same run. Errors: NOT_FOUND (folder, file, metric), INVALID (names that say no number, gaps,
+ * sizes, no metrics; says which), FORMAT (no picture), those of scoring and storing. */
 dipp_status dipp_run_score_files(dipp_store *store, const dipp_score_files_request *request, dipp_plugins *plugins,
                                  dipp_score_files_report *report, dipp_error *error);
 

@@ -288,7 +288,7 @@ static void read_grid(const char *path, int order[PROMPTS][3])
 {
     dipp_image image;
     dipp_error error = {0};
-    if (dipp_image_read_png(path, &image, &error) != DIPP_OK)
+    if (dipp_image_read(path, &image, &error) != DIPP_OK)
         fail_msg("%s", error.message);
     int row = -1;
     bool inside = false;

@@ -45,7 +45,7 @@ static void pictures_survive_a_png(void **state)
     for (int i = 0; i < 37 * 19 * 3; i++)
         image.pixels[i] = (uint8_t)(i * 31);
     assert_int_equal(dipp_image_write_png(path_of("a.png", path), &image, &error), DIPP_OK);
-    assert_int_equal(dipp_image_read_png(path, &back, &error), DIPP_OK);
+    assert_int_equal(dipp_image_read(path, &back, &error), DIPP_OK);
     assert_int_equal(back.width, 37);
     assert_int_equal(back.height, 19);
     assert_memory_equal(back.pixels, image.pixels, 37 * 19 * 3);
@@ -63,7 +63,7 @@ static void check_format(png_uint_32 format, const void *pixels, png_uint_32 wid
     char path[256];
     assert_true(png_image_write_to_file(&image, path_of("b.png", path), 0, pixels, 0, colormap));
     dipp_image back = {0};
-    assert_int_equal(dipp_image_read_png(path, &back, NULL), DIPP_OK);
+    assert_int_equal(dipp_image_read(path, &back, NULL), DIPP_OK);
     for (int i = 0; i < back.width * 3; i++)
         assert_true(abs(back.pixels[i] - expected[i]) <= tolerance);
     dipp_image_clear(&back);
@@ -139,7 +139,7 @@ static void unwritable_places_are_said(void **state)
     assert_true(dipp_image_write_png(path_of("no/such/folder.png", path), &image, &error) != DIPP_OK);
     assert_non_null(strstr(error.message, path));
     assert_int_equal(dipp_image_write_png(path_of("d.png", path), &none, &error), DIPP_E_INVALID);
-    assert_int_equal(dipp_image_read_png(path, &none, &error), DIPP_E_NOT_FOUND);
+    assert_int_equal(dipp_image_read(path, &none, &error), DIPP_E_NOT_FOUND);
     assert_int_equal(dipp_image_create(0, 5, 0, &none, &error), DIPP_E_INVALID);
     assert_int_equal(dipp_image_create(5, 20000, 0, &none, &error), DIPP_E_INVALID);
     dipp_image_clear(&image);
@@ -194,7 +194,7 @@ static void grids_have_the_size_they_should(void **state)
     options.column_headings = headings;
     options.title = "emoji rewards, seed 0";
     assert_int_equal(dipp_grid_write(&options, path_of("grid.png", path), &error), DIPP_OK);
-    assert_int_equal(dipp_image_read_png(path, &image, &error), DIPP_OK);
+    assert_int_equal(dipp_image_read(path, &image, &error), DIPP_OK);
     unlink(path);
     assert_int_equal(image.width, plain_width + 200);
     assert_true(image.height > plain_height + 30);

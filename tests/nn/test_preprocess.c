@@ -1,4 +1,4 @@
-/* Resizing, cropping and padding against what published scorers do (tests/fixtures/make_picture_fixture.py), and the gradient
+/* Resizing, cropping and padding against what published scorers do (tests/fixtures/make_preprocess_fixture.py), and the gradient
  * of a resize against its definition. */
 #include "fixture.h"
 #include "replay.h"
@@ -84,7 +84,7 @@ static const resize_case kernels[] = {
 /* In double the bytes are Pillow's: a tolerance far below 1/255 leaves no room for another. */
 static void kernels_are_the_published_ones(void **state)
 {
-    dipp_weights *file = fixture_open(DIPP_FIXTURE_FOLDER "/pictures.safetensors");
+    dipp_weights *file = fixture_open(DIPP_FIXTURE_FOLDER "/preprocess.safetensors");
     for (size_t k = 0; k < sizeof kernels / sizeof *kernels; k++)
         for (size_t i = 0; i < sizeof resizes / sizeof *resizes; i++)
             compare_resize(file, &kernels[k], &resizes[i], "reference", "f64", 1e-12);
@@ -115,7 +115,7 @@ static void pictures_are_fitted_as_published(void **state)
                                      {"crop_down", DIPP_FIT_CROP_DOWN, DIPP_RESIZE_BICUBIC, true},
                                      {"letterbox", DIPP_FIT_LETTERBOX, DIPP_RESIZE_BICUBIC, false},
                                      {"letterbox_plain", DIPP_FIT_LETTERBOX, DIPP_RESIZE_BICUBIC_PLAIN, false}};
-    dipp_weights *file = fixture_open(DIPP_FIXTURE_FOLDER "/pictures.safetensors");
+    dipp_weights *file = fixture_open(DIPP_FIXTURE_FOLDER "/preprocess.safetensors");
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
         for (size_t i = 0; i < sizeof fits / sizeof *fits; i++) {
             const sizes *s = &fits[i];

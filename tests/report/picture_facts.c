@@ -9,7 +9,7 @@ int main(int argc, char **argv)
 {
     dipp_image image = {0};
     dipp_error error = {0};
-    if (argc != 2 || dipp_image_read_png(argv[1], &image, &error) != DIPP_OK) {
+    if (argc != 2 || dipp_image_read(argv[1], &image, &error) != DIPP_OK) {
         fprintf(stderr, "picture_facts: %s\n", argc == 2 ? error.message : "one file");
         return 1;
     }

@@ -101,7 +101,7 @@ static uint8_t *make_case(const struct file_case *c, size_t *bytes, char **merge
 {
     size_t size = c->with && !c->file ? strlen(c->with) : 0;
     char *whole = c->file ? read_fixture(c->file, &size) : NULL;
-    const char *start = whole, *place = c->old ? strstr(whole, c->old) : NULL;
+    const char *start = whole, *place = whole && c->old ? strstr(whole, c->old) : NULL;
     if (c->old && !place)
         fail_msg("%s: the fixture has no %s", c->what, c->old);
     *bytes = c->old ? size - strlen(c->old) + strlen(c->with) : size;
