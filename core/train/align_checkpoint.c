@@ -37,16 +37,19 @@ static void counters_of(dipp_align *align, dipp_checkpoint_counter counters[COUN
 
 static void identity_of(const dipp_align *align, char *out, size_t size)
 {
-    snprintf(out, size, "seed %llu batch %u generator %lld ta %lld", (unsigned long long)align->settings.seed,
-             align->settings.batch, (long long)dipp_layout_parameters(align->models->generator_layout),
-             (long long)dipp_layout_parameters(align->models->ta_layout));
+    char formats[64], ta_formats[64];
+    dipp_checkpoint_formats(align->models->generator_set, formats, sizeof formats);
+    dipp_checkpoint_formats(align->models->ta_set, ta_formats, sizeof ta_formats);
+    snprintf(out, size, "seed %llu batch %u generator %lld, %s; ta %lld, %s", (unsigned long long)align->settings.seed,
+             align->settings.batch, (long long)dipp_layout_parameters(align->models->generator_layout), formats,
+             (long long)dipp_layout_parameters(align->models->ta_layout), ta_formats);
 }
 
 dipp_status dipp_align_save(const dipp_align *align, const char *path, char *sha256, dipp_error *error)
 {
     dipp_checkpoint_block blocks[MAX_BLOCKS];
     dipp_checkpoint_counter counters[COUNTERS];
-    char identity[160];
+    char identity[256];
     dipp_align copy = *align; /* counters are read through pointers */
     counters_of(&copy, counters);
     identity_of(align, identity, sizeof identity);
@@ -58,7 +61,7 @@ dipp_status dipp_align_load(dipp_align *align, const char *path, dipp_error *err
 {
     dipp_checkpoint_block blocks[MAX_BLOCKS];
     dipp_checkpoint_counter counters[COUNTERS];
-    char identity[160];
+    char identity[256];
     counters_of(align, counters);
     identity_of(align, identity, sizeof identity);
     return dipp_checkpoint_read(path, "dipp.align", identity, blocks, collect(align, blocks), counters, COUNTERS,

@@ -2,6 +2,8 @@
  * reference and rewards never share a tape with the generator. */
 #include "train/align_programs.h"
 
+#include "train/streams.h"
+
 #include <stdio.h>
 
 /* tokens -> condition parts, and the null prompt's parts spread over the batch. */
@@ -196,8 +198,8 @@ dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
         if (status == DIPP_OK)
             status = record_diverge(align, error);
         if (status == DIPP_OK)
-            status = dipp_updater_record(&align->ta_update, "ta", models->ta_layout, models->backend,
-                                         &settings->ta_optimizer, false, error);
+            status =
+                dipp_updater_record(&align->ta_update, "ta", models->ta_set, &settings->ta_optimizer, false, error);
     }
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
         status =
@@ -205,8 +207,11 @@ dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
     if (status == DIPP_OK)
         status = record_combine(align, error);
     if (status == DIPP_OK)
-        status = dipp_updater_record(&align->generator_update, "generator", models->generator_layout, models->backend,
-                                     &settings->optimizer, true, error);
+        status = dipp_updater_record(&align->generator_update, "generator", models->generator_set, &settings->optimizer,
+                                     true, error);
+    align->generator_update.seed = align->ta_update.seed = settings->seed;
+    align->generator_update.stream = DIPP_STREAM_ROUND_GENERATOR;
+    align->ta_update.stream = DIPP_STREAM_ROUND_TA;
     align->generator_update.ledger = align->ta_update.ledger = settings->ledger;
     align->generator_update.total = settings->steps;
     align->generator_update.average_decay = dipp_average_decay(&settings->average, settings->batch);

@@ -367,9 +367,13 @@ static dipp_status create_sets(dipp_models *models, const dipp_models_options *o
     };
     dipp_status status = DIPP_OK;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted && status == DIPP_OK; i++)
-        if (wanted[i].wanted)
-            status = dipp_parameter_set_create(wanted[i].name, wanted[i].layout, models->backend, wanted[i].trainable,
-                                               wanted[i].set, error);
+        if (wanted[i].wanted && wanted[i].trainable)
+            status = dipp_parameter_set_create_in(
+                wanted[i].name, wanted[i].layout, models->backend,
+                wanted[i].set == &models->ta_set ? options->ta_formats : options->formats, wanted[i].set, error);
+        else if (wanted[i].wanted)
+            status = dipp_parameter_set_create(wanted[i].name, wanted[i].layout, models->backend, false, wanted[i].set,
+                                               error);
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
         status = dipp_parameter_set_create(models->rewards[i].plugin->name, models->rewards[i].layout, models->backend,
                                            false, &models->rewards[i].set, error);
