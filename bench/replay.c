@@ -52,10 +52,8 @@ int main(int argc, char **argv)
     dipp_executable *run;
     dipp_plan *plan;
     dipp_plan_report report;
-    bench_require(dipp_updater_record(&net, "net", models->reference_layout, networks.backend, &adamw, true, &error),
-                  "recording", &error);
-    bench_require(dipp_updater_record(&text, "text", models->text_layout, networks.backend, &adamw, true, &error),
-                  "recording", &error);
+    bench_require(dipp_updater_record(&net, "net", models->reference_set, &adamw, true, &error), "recording", &error);
+    bench_require(dipp_updater_record(&text, "text", models->text_set, &adamw, true, &error), "recording", &error);
     bench_require(dipp_plan_create(networks.backend, &plan, &error), "planning", &error);
     dipp_program *programs[PROGRAMS] = {step, net.program, text.program};
     size_t nodes = 0;

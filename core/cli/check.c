@@ -21,19 +21,31 @@ static void print_check(const dipp_cell *cell, const dipp_check_report *report)
 
 static void print_plan(const dipp_cell *cell, const dipp_check_report *report)
 {
-    cli_table table = {.columns = 3};
+    cli_table table = {.columns = 7};
     char bytes[24], number[24];
-    cli_table_add(&table, (const char *const[]){"role", "parameters", "bytes"});
+    cli_table_add(&table,
+                  (const char *const[]){"role", "parameters", "weights", "copy", "gradient", "moments", "bytes"});
     for (size_t i = 0; i < report->role_count; i++) {
+        const size_t parts[4] = {report->roles[i].weights, report->roles[i].copy, report->roles[i].gradient,
+                                 report->roles[i].moments};
+        char texts[4][24];
         snprintf(number, sizeof number, "%lld", (long long)report->roles[i].parameters);
-        cli_table_add(&table,
-                      (const char *const[]){report->roles[i].name, report->roles[i].parameters < 0 ? "" : number,
-                                            cli_bytes_text(report->roles[i].bytes, bytes)});
+        for (int k = 0; k < 4; k++)
+            if (parts[k])
+                cli_bytes_text(parts[k], texts[k]);
+            else
+                texts[k][0] = 0;
+        cli_table_add(&table, (const char *const[]){report->roles[i].name,
+                                                    report->roles[i].parameters < 0 ? "" : number, texts[0], texts[1],
+                                                    texts[2], texts[3], cli_bytes_text(report->roles[i].bytes, bytes)});
     }
-    cli_table_add(&table, (const char *const[]){"total", "", cli_bytes_text(report->total_bytes, bytes)});
+    cli_table_add(&table,
+                  (const char *const[]){"total", "", "", "", "", "", cli_bytes_text(report->total_bytes, bytes)});
     printf("%s (%s, %s)\n", cell->arm, dipp_run_stage(cell->config), report->backend);
     cli_table_print(&table, stdout, 0);
     cli_table_clear(&table);
+    if (report->host_bytes)
+        printf("beside it on the host: %s\n", cli_bytes_text(report->host_bytes, bytes));
     printf("most alive: %s at %s of the program %s; without sharing: ", cli_bytes_text(report->peak_bytes, bytes),
            report->peak_op, report->peak_program);
     printf("%s\n", cli_bytes_text(report->temporaries_sum, bytes));

@@ -212,6 +212,23 @@ static dipp_status reconstruct(dipp_evaluation *evaluation, uint32_t first, uint
     return status == DIPP_OK ? dipp_reconstruct(evaluation->reconstructor, evaluation->samples, count, error) : status;
 }
 
+dipp_status dipp_evaluation_prepare(dipp_evaluation *evaluation, bool generator, bool reference, size_t *device,
+                                    size_t *host, dipp_error *error)
+{
+    dipp_sampler *samplers[2] = {NULL, NULL};
+    dipp_status status = generator ? sampler_of(evaluation, false, &samplers[0], error) : DIPP_OK;
+    if (status == DIPP_OK && reference)
+        status = sampler_of(evaluation, true, &samplers[1], error);
+    *device = 0;
+    for (int i = 0; i < 2; i++)
+        *device += samplers[i] ? dipp_sampler_bytes(samplers[i]) : 0;
+    for (uint32_t i = 0; i < evaluation->options.metric_count; i++)
+        *device += evaluation->scorers[i] ? dipp_scorer_bytes(evaluation->scorers[i]) : 0;
+    *host = evaluation->count * (dipp_evaluation_sample_bytes(evaluation) + 1 +
+                                 evaluation->options.metric_count * sizeof(dipp_evaluation_score));
+    return status;
+}
+
 /* Keeps `count` drawn samples from number `first` on: pictures as bytes. */
 static void keep(const dipp_evaluation *evaluation, uint32_t first, uint32_t count, dipp_evaluation_result *result)
 {

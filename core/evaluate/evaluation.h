@@ -101,6 +101,11 @@ dipp_status dipp_evaluation_score_result(dipp_evaluation *evaluation, bool refer
                                          dipp_error *error);
 void dipp_evaluation_result_clear(dipp_evaluation_result *result);
 
+/* Makes what drawing needs ahead of the first draw. *device: bytes on the back-end for that and for rewards; *host: most
+ * bytes of a result with its scores. */
+dipp_status dipp_evaluation_prepare(dipp_evaluation *evaluation, bool generator, bool reference, size_t *device,
+                                    size_t *host, dipp_error *error);
+
 /* Bytes of one sample in rgb or vectors. */
 size_t dipp_evaluation_sample_bytes(const dipp_evaluation *evaluation);
 

@@ -1,10 +1,19 @@
 #include "experiment/run_check.h"
 
+#include "base/resident.h"
 #include "experiment/run_evaluate.h"
 #include "experiment/run_source.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* The roles of a cell while it is set up. */
+typedef struct checked {
+    dipp_run_setup *setup;
+    dipp_run_evaluator *evaluator;
+    size_t resident; /* before it began */
+    dipp_check_report *report;
+} checked;
 
 static void add_role(dipp_check_report *report, const char *name, size_t bytes, int64_t parameters)
 {
@@ -18,8 +27,15 @@ static void add_role(dipp_check_report *report, const char *name, size_t bytes, 
 
 static void add_set(dipp_check_report *report, const char *name, const dipp_parameter_set *set)
 {
-    if (set && dipp_layout_parameters(set->layout))
-        add_role(report, name, dipp_parameter_set_bytes(set), dipp_layout_parameters(set->layout));
+    size_t at = report->role_count;
+    if (!set || !dipp_layout_parameters(set->layout) || at == DIPP_CHECK_ROLES)
+        return;
+    add_role(report, name, dipp_parameter_set_bytes(set), dipp_layout_parameters(set->layout));
+    report->roles[at].weights = dipp_parameter_set_block_bytes(set, DIPP_BLOCK_MASTER);
+    report->roles[at].copy = dipp_parameter_set_block_bytes(set, DIPP_BLOCK_COMPUTE);
+    report->roles[at].gradient = dipp_parameter_set_block_bytes(set, DIPP_BLOCK_GRADIENT);
+    report->roles[at].moments = dipp_parameter_set_block_bytes(set, DIPP_BLOCK_MOMENT1) +
+                                dipp_parameter_set_block_bytes(set, DIPP_BLOCK_MOMENT2);
 }
 
 static void describe(const dipp_run_setup *setup, const dipp_plan_report *plan, dipp_check_report *report)
@@ -51,7 +67,7 @@ static void describe(const dipp_run_setup *setup, const dipp_plan_report *plan, 
     add_set(report, "decoder average", models->decoder_ema);
     for (uint32_t i = 0; i < models->reward_count; i++)
         add_set(report, models->rewards[i].plugin->name, models->rewards[i].set);
-    add_role(report, "activations and buffers", plan->arena_bytes, -1);
+    add_role(report, "activations and buffers", dipp_plan_bytes(plan) - plan->constant_bytes, -1);
     add_role(report, "constants", plan->constant_bytes, -1);
     report->peak_bytes = plan->peak_bytes;
     report->peak_step = plan->peak_step;
@@ -63,8 +79,31 @@ static void describe(const dipp_run_setup *setup, const dipp_plan_report *plan, 
     report->samples = (uint32_t)dipp_config_int(setup->config, "evaluate.samples");
 }
 
-static dipp_status check_align(dipp_run_setup *setup, int64_t seed, dipp_check_report *report, dipp_error *error)
+/* Everything beside training, with all of it set up: evaluation; and, measured, for this process has now set up what a
+ * worker will: recordings, tables, prompts, and libraries as far as they are used. */
+static dipp_status describe_rest(const checked *c, dipp_error *error)
 {
+    size_t device = 0, pictures = 0;
+    dipp_check_report *report = c->report;
+    dipp_status status = dipp_run_evaluator_prepare(c->evaluator, &device, &pictures, error);
+    if (status != DIPP_OK)
+        return status;
+    add_role(report, "evaluation", device, -1);
+    bool shared = !strcmp(c->setup->backend->name, "cpu") || !strcmp(c->setup->backend->name, "reference");
+    size_t resident = dipp_resident_now(), grown = resident > c->resident ? resident - c->resident : 0;
+    size_t other = shared ? grown > report->total_bytes ? grown - report->total_bytes : 0 : grown;
+    if (shared) {
+        add_role(report, "recordings, tables, libraries", other, -1);
+        add_role(report, "pictures and scores", pictures, -1);
+    } else {
+        report->host_bytes = other + pictures;
+    }
+    return DIPP_OK;
+}
+
+static dipp_status check_align(const checked *c, int64_t seed, dipp_error *error)
+{
+    dipp_run_setup *setup = c->setup;
     dipp_align_settings settings;
     dipp_align *align = NULL;
     dipp_prompt_table *prompts = NULL;
@@ -75,17 +114,19 @@ static dipp_status check_align(dipp_run_setup *setup, int64_t seed, dipp_check_r
     if (status == DIPP_OK)
         status = dipp_align_create(setup->models, prompts, &settings, &plan, &align, error);
     if (status == DIPP_OK) {
-        describe(setup, &plan, report);
-        report->flops = dipp_align_flops(align);
-        report->recomputed_flops = dipp_align_recomputed_flops(align);
+        describe(setup, &plan, c->report);
+        c->report->flops = dipp_align_flops(align);
+        c->report->recomputed_flops = dipp_align_recomputed_flops(align);
+        status = describe_rest(c, error);
     }
     dipp_align_destroy(&align);
     dipp_prompt_table_destroy(&prompts);
     return status;
 }
 
-static dipp_status check_pretrain(dipp_run_setup *setup, int64_t seed, dipp_check_report *report, dipp_error *error)
+static dipp_status check_pretrain(const checked *c, int64_t seed, dipp_error *error)
 {
+    dipp_run_setup *setup = c->setup;
     dipp_pretrain_settings settings;
     dipp_pretrain *pretrain = NULL;
     dipp_scene_source *source = NULL;
@@ -101,9 +142,10 @@ static dipp_status check_pretrain(dipp_run_setup *setup, int64_t seed, dipp_chec
         status = dipp_pretrain_create(setup->models, &door, &settings, &plan, &pretrain, error);
     }
     if (status == DIPP_OK) {
-        describe(setup, &plan, report);
-        report->flops = dipp_pretrain_flops(pretrain);
-        report->recomputed_flops = dipp_pretrain_recomputed_flops(pretrain);
+        describe(setup, &plan, c->report);
+        c->report->flops = dipp_pretrain_flops(pretrain);
+        c->report->recomputed_flops = dipp_pretrain_recomputed_flops(pretrain);
+        status = describe_rest(c, error);
     }
     dipp_pretrain_destroy(&pretrain);
     dipp_scene_source_destroy(&source);
@@ -113,19 +155,17 @@ static dipp_status check_pretrain(dipp_run_setup *setup, int64_t seed, dipp_chec
 dipp_status dipp_run_check(const dipp_cell *cell, dipp_plugins *plugins, bool weights, dipp_check_report *report,
                            dipp_error *error)
 {
-    dipp_run_setup *setup = NULL;
-    dipp_run_evaluator *evaluator = NULL;
+    checked c = {.resident = dipp_resident_now(), .report = report};
     *report = (dipp_check_report){.role_count = 0};
-    dipp_status status = weights ? dipp_run_setup_create(cell->config, plugins, 0, &setup, error)
-                                 : dipp_run_setup_create_unbacked(cell->config, plugins, &setup, error);
+    dipp_status status = weights ? dipp_run_setup_create(cell->config, plugins, 0, &c.setup, error)
+                                 : dipp_run_setup_create_unbacked(cell->config, plugins, &c.setup, error);
     if (status == DIPP_OK && weights)
-        status = dipp_run_setup_load(setup, cell->seed, error);
+        status = dipp_run_setup_load(c.setup, cell->seed, error);
     if (status == DIPP_OK)
-        status = setup->pretrain ? check_pretrain(setup, cell->seed, report, error)
-                                 : check_align(setup, cell->seed, report, error);
+        status = dipp_run_evaluator_create(c.setup, NULL, NULL, &c.evaluator, error);
     if (status == DIPP_OK)
-        status = dipp_run_evaluator_create(setup, NULL, NULL, &evaluator, error);
-    dipp_run_evaluator_destroy(&evaluator);
-    dipp_run_setup_destroy(&setup);
+        status = c.setup->pretrain ? check_pretrain(&c, cell->seed, error) : check_align(&c, cell->seed, error);
+    dipp_run_evaluator_destroy(&c.evaluator);
+    dipp_run_setup_destroy(&c.setup);
     return status;
 }

@@ -10,12 +10,16 @@ enum { DIPP_CHECK_ROLES = 24 };
 
 typedef struct dipp_check_report {
     char backend[48]; /* "cpu bf16, 2 threads, avx512_core_amx" */
+    /* On the back-end, and on the host where its memory is the same: then the roles' sum is what the run takes beyond
+     * what the program takes before it has networks. */
     struct {
         char name[48];
         size_t bytes;
-        int64_t parameters; /* -1: not a parameter set */
+        int64_t parameters;                      /* -1: not a parameter set */
+        size_t weights, copy, gradient, moments; /* of a parameter set: what bytes are made of */
     } roles[DIPP_CHECK_ROLES];
     size_t role_count, total_bytes;
+    size_t host_bytes; /* beside total_bytes, where the back-end has memory of its own */
     char peak_program[64], peak_op[64];
     size_t peak_bytes, peak_step, temporaries_sum;
     double flops;            /* useful, of an iteration */

@@ -83,6 +83,13 @@ dipp_status dipp_run_evaluator_create(dipp_run_setup *setup, dipp_run_record *re
     return status;
 }
 
+dipp_status dipp_run_evaluator_prepare(dipp_run_evaluator *evaluator, size_t *device, size_t *host, dipp_error *error)
+{
+    bool pretrain = evaluator->setup->pretrain;
+    bool reference = pretrain || dipp_config_bool(evaluator->setup->config, "evaluate.reference_row");
+    return dipp_evaluation_prepare(evaluator->evaluation, !pretrain, reference, device, host, error);
+}
+
 void dipp_run_evaluator_destroy(dipp_run_evaluator **pointer)
 {
     if (!pointer || !*pointer)

@@ -9,9 +9,11 @@
 typedef struct dipp_run_evaluator dipp_run_evaluator;
 
 /* Reads evaluate.* of the setup's configuration, defines metrics, scorers and the prompt set in the store. All are
- * borrowed; stop may be NULL. record may be NULL: then nothing is stored, and only check is useful. */
+ * borrowed; stop may be NULL. record may be NULL: then nothing is stored, and only prepare is useful. */
 dipp_status dipp_run_evaluator_create(dipp_run_setup *setup, dipp_run_record *record, const volatile sig_atomic_t *stop,
                                       dipp_run_evaluator **out, dipp_error *error);
+/* As dipp_evaluation_prepare, for the evaluations of this run. */
+dipp_status dipp_run_evaluator_prepare(dipp_run_evaluator *evaluator, size_t *device, size_t *host, dipp_error *error);
 void dipp_run_evaluator_destroy(dipp_run_evaluator **evaluator);
 
 /* Draws and scores what the run trains (a generator; or, in pretraining, the reference by its multi-step sampler) as it

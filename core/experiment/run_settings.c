@@ -172,6 +172,13 @@ static dipp_optimizer_settings optimizer_of(const dipp_config *config, const cha
                                      .final_share = number(config, prefix, "final")};
 }
 
+dipp_formats dipp_run_formats(const dipp_config *config, const char *optimizer)
+{
+    static const char *const states[] = {"f32", "bf16", "8bit", NULL}; /* as dipp_state_format */
+    return (dipp_formats){.bf16_weights = !strcmp(word(config, optimizer, "weights"), "bf16"),
+                          .state = (dipp_state_format)index_of(word(config, optimizer, "state"), states)};
+}
+
 static dipp_average_settings average_of(const dipp_config *config, const char *prefix)
 {
     return (dipp_average_settings){.decay = number(config, prefix, "decay"),

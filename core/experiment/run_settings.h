@@ -34,6 +34,9 @@ dipp_status dipp_run_align_settings(const dipp_config *config, const dipp_schedu
 dipp_status dipp_run_pretrain_settings(const dipp_config *config, const dipp_schedule *schedule, int64_t seed,
                                        dipp_pretrain_settings *settings, dipp_error *error);
 
+/* OPTIMIZER.weights and OPTIMIZER.state, of "align.optimizer" say: what the sets that it trains are stored in. [any thread] */
+dipp_formats dipp_run_formats(const dipp_config *config, const char *optimizer);
+
 /* A key of the section of this stage: "steps" is align.steps or pretrain.steps. [any thread] */
 int64_t dipp_run_loop_int(const dipp_config *config, const char *key);
 

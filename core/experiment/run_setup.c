@@ -45,11 +45,14 @@ static dipp_status create_models(dipp_run_setup *setup, dipp_error *error)
     dipp_schedule schedule;
     bool scheduled = dipp_run_schedule(setup->config, &schedule);
     static const dipp_host host = {.struct_size = sizeof host};
-    dipp_models_options options = {.schedule = scheduled ? &schedule : NULL,
-                                   .train_reference = setup->pretrain && !setup->autoencoder,
-                                   .train_decoder = setup->autoencoder,
-                                   .train_generator = !setup->pretrain,
-                                   .host = &host};
+    dipp_models_options options = {
+        .schedule = scheduled ? &schedule : NULL,
+        .train_reference = setup->pretrain && !setup->autoencoder,
+        .train_decoder = setup->autoencoder,
+        .train_generator = !setup->pretrain,
+        .formats = dipp_run_formats(setup->config, setup->pretrain ? "pretrain.optimizer" : "align.optimizer"),
+        .ta_formats = dipp_run_formats(setup->config, "align.ta.optimizer"),
+        .host = &host};
     dipp_status status = setup->pretrain ? DIPP_OK : dipp_run_generator_steps(setup->config, &options.steps, error);
     if (status == DIPP_OK)
         status = choose(setup, DIPP_PLUGIN_REFERENCE, "reference", &setup->reference, &options.reference, error);
@@ -271,27 +274,20 @@ static dipp_status load_reference(dipp_run_setup *setup, dipp_error *error)
 /* to's entries from from's namesakes. */
 static dipp_status copy_by_name(dipp_parameter_set *to, const dipp_parameter_set *from, dipp_error *error)
 {
-    size_t to_count = (size_t)dipp_layout_elements(to->layout), from_count = (size_t)dipp_layout_elements(from->layout);
-    double *target = dipp_allocate_zeroed(to_count + 1, sizeof *target);
-    double *source = dipp_allocate_zeroed(from_count + 1, sizeof *source);
-    dipp_status status = DIPP_OK;
-    if (target && source) {
-        dipp_parameter_set_read(from, DIPP_BLOCK_MASTER, source, DIPP_HOST_F64);
-        for (uint32_t i = 0; i < dipp_layout_count(to->layout); i++) {
-            const dipp_layout_entry *entry = dipp_layout_entry_at(to->layout, i);
-            uint32_t other = 0;
-            dipp_layout_find(from->layout, entry->name, &other);
-            memcpy(target + entry->offset, source + dipp_layout_entry_at(from->layout, other)->offset,
-                   (size_t)entry->elements * sizeof *target);
+    enum { PIECE = 1024 };
+    double numbers[PIECE];
+    for (uint32_t i = 0; i < dipp_layout_count(to->layout); i++) {
+        const dipp_layout_entry *entry = dipp_layout_entry_at(to->layout, i);
+        uint32_t other = 0;
+        dipp_layout_find(from->layout, entry->name, &other);
+        size_t source = (size_t)dipp_layout_entry_at(from->layout, other)->offset, target = (size_t)entry->offset;
+        for (size_t at = 0, count = (size_t)entry->elements; at < count; at += PIECE) {
+            size_t part = count - at < PIECE ? count - at : PIECE;
+            dipp_parameter_set_read_part(from, DIPP_BLOCK_MASTER, source + at, part, numbers, DIPP_HOST_F64);
+            dipp_parameter_set_write_part(to, DIPP_BLOCK_MASTER, target + at, part, numbers, DIPP_HOST_F64);
         }
-        dipp_parameter_set_write(to, DIPP_BLOCK_MASTER, target, DIPP_HOST_F64);
-        status = dipp_parameter_set_refresh(to, error);
-    } else {
-        status = dipp_fail(error, DIPP_E_MEMORY, "no memory to copy the parameters of %s", to->name);
     }
-    dipp_release(target);
-    dipp_release(source);
-    return status;
+    return dipp_parameter_set_refresh(to, error);
 }
 
 static dipp_status load_generator(dipp_run_setup *setup, dipp_error *error)

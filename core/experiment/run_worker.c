@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/resident.h"
 #include "experiment/experiment.h"
 #include "experiment/run_build.h"
 #include "experiment/run_evaluate.h"
@@ -43,6 +44,7 @@ typedef struct run_worker {
     int64_t steps, every, checkpoint_every, log_every, first_step, saved_step;
     dipp_worker_progress progress;
     uint64_t shown_ns, started_ns;
+    size_t resident;      /* physical memory before there are networks */
     dipp_status observed; /* the first failure inside an observer that cannot return one */
     dipp_error observed_error;
 } run_worker;
@@ -267,6 +269,7 @@ static dipp_status set_up(run_worker *worker, dipp_error *error)
 {
     const dipp_cell *cell = NULL;
     dipp_status status = parse(worker, &cell, error);
+    worker->resident = dipp_resident_now();
     if (status == DIPP_OK)
         status = dipp_run_setup_create(cell->config, worker->options->plugins, worker->options->threads, &worker->setup,
                                        error);
@@ -453,12 +456,15 @@ static dipp_status complete(run_worker *worker, dipp_error *error)
         status = dipp_run_record_prune(&worker->record, 0, error);
     if (status != DIPP_OK)
         return status;
-    char message[128];
+    char message[192];
     int64_t done = worker->steps - worker->first_step;
+    double before = (double)worker->resident / 1048576, most = (double)dipp_resident_most() / 1048576;
     double seconds = (double)(dipp_clock_monotonic_ns() - worker->started_ns) / 1e9;
     double flops = worker->align ? dipp_align_flops(worker->align) : dipp_pretrain_flops(worker->pretrain);
-    snprintf(message, sizeof message, "%lld steps in %.1f s with evaluations, %.1f useful GFLOP/s", (long long)done,
-             seconds, (double)done * flops / (seconds > 0 ? seconds : 1) / 1e9);
+    snprintf(
+        message, sizeof message,
+        "%lld steps in %.1f s with evaluations, %.1f useful GFLOP/s; memory at most %.1f MiB, %.1f above the start",
+        (long long)done, seconds, (double)done * flops / (seconds > 0 ? seconds : 1) / 1e9, most, most - before);
     note(worker, message);
     return DIPP_OK;
 }

@@ -45,6 +45,8 @@ static const char *const losses[] = {"native", "data1", "eps1", NULL};
 static const char *const forms[] = {"score", "data", "eps", "v", "flow", NULL};
 static const char *const laws[] = {"uniform", "log_normal", "discrete_uniform", NULL};
 static const char *const optimizers[] = {"adamw", "sgd", NULL};
+static const char *const state_formats[] = {"f32", "bf16", "8bit", NULL}; /* as dipp_state_format */
+static const char *const weight_formats[] = {"f32", "bf16", NULL};
 static const char *const rate_schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
 
@@ -80,7 +82,11 @@ static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
         ROW(p ".warmup", INT, "0", 0, MANY, "updates", 0, "Linear warm-up.", .when = w),                          \
         CHOICE(p ".schedule", rate_schedules, "constant", 0, "Learning rate after warm-up.", .when = w),          \
         ROW(p ".final", FLOAT, "0", 0, 1, NULL, 0, "Last learning rate as a share of lr.",                        \
-            .when = p ".schedule=linear|cosine")
+            .when = p ".schedule=linear|cosine"),                                                                 \
+        CHOICE(p ".weights", weight_formats, "f32", 0,                                                            \
+               "Weights while training: f32 masters, or bf16 alone, rounded at random.", .when = w),              \
+        CHOICE(p ".state", state_formats, "f32", 0, "Both moments: f32, bf16, or 8 bits in blocks of 256.",       \
+               .when = p ".name=adamw")
 
 #define AVERAGE(p, w)                                                                                                \
     ROW(p ".decay", FLOAT, NULL, 0, 1, NULL, OPTIONAL, "Decay per update; unset with half_life_images: no average.", \

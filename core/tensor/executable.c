@@ -52,6 +52,29 @@ static void *value_memory(const dipp_executable *executable, uint32_t id, const 
     return item < 0 ? NULL : executable->plan->arena + executable->plan->items[item].offset;
 }
 
+/* Whether the sets hold what the recording reads of them, in the form in which it reads it. */
+static dipp_status check_formats(const dipp_program *program, const dipp_binding *bindings, dipp_error *error)
+{
+    const dipp_graph *g = program->graph;
+    for (size_t id = 1; id < g->value_count; id++) {
+        const dipp_value *value = &g->values[id];
+        const dipp_parameter_set *set = value->slot ? bindings[value->slot - 1].set : NULL;
+        if (!set || !program->read[id])
+            continue;
+        if (value->kind == DIPP_VALUE_PARAMETER && value->dtype == DIPP_WIDE &&
+            !dipp_parameter_set_has_master(set, value->entry))
+            return dipp_fail(error, DIPP_E_UNSUPPORTED,
+                             "program \"%s\" reads %s of %s as wide, and that set keeps it in bf16; declare it with "
+                             "DIPP_PARAM_WIDE",
+                             g->name, dipp_layout_entry_at(set->layout, value->entry)->name, set->name);
+        size_t words = value->kind == DIPP_VALUE_BLOCK ? dipp_parameter_set_words(set, value->block) : 0;
+        if (value->kind == DIPP_VALUE_BLOCK && words != (value->dtype == DIPP_INT32 ? (size_t)value->shape.dims[0] : 0))
+            return dipp_fail(error, DIPP_E_INTERNAL, "program \"%s\": %s keeps its moments in another format", g->name,
+                             set->name);
+    }
+    return DIPP_OK;
+}
+
 static dipp_status check_bindings(const dipp_program *program, const dipp_binding *bindings, uint32_t count,
                                   dipp_error *error)
 {
@@ -73,7 +96,7 @@ static dipp_status check_bindings(const dipp_program *program, const dipp_bindin
             return dipp_fail(error, DIPP_E_INTERNAL, "program \"%s\": slot %s trains, %s cannot", g->name, slot->name,
                              bindings[i].set->name);
     }
-    return DIPP_OK;
+    return check_formats(program, bindings, error);
 }
 
 static void resolve(dipp_executable *executable, const dipp_binding *bindings)

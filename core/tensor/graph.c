@@ -283,7 +283,7 @@ void dipp_output(dipp_graph *g, const char *name, dipp_tensor x)
     g->values[x.id].is_output = true;
 }
 
-dipp_tensor dipp_state(dipp_graph *g, dipp_params p, dipp_block block)
+dipp_tensor dipp_state(dipp_graph *g, dipp_params p, dipp_block block, size_t words)
 {
     if (dipp_graph_failed(g))
         return DIPP_NONE;
@@ -292,9 +292,10 @@ dipp_tensor dipp_state(dipp_graph *g, dipp_params p, dipp_block block)
         return dipp_graph_fail(g, "the layout of %s is not sealed", dipp_layout_name(layout));
     if (!dipp_layout_elements(layout))
         return dipp_graph_fail(g, "%s has no parameters", dipp_layout_name(layout));
+    dipp_dtype dtype = block == DIPP_BLOCK_COMPUTE ? DIPP_COMPUTE : DIPP_WIDE;
     return add_value(g, &(dipp_value){.kind = DIPP_VALUE_BLOCK,
-                                      .dtype = block == DIPP_BLOCK_COMPUTE ? DIPP_COMPUTE : DIPP_WIDE,
-                                      .shape = DIPP_SHAPE(dipp_layout_elements(layout)),
+                                      .dtype = words ? DIPP_INT32 : dtype,
+                                      .shape = DIPP_SHAPE(words ? (int64_t)words : dipp_layout_elements(layout)),
                                       .slot = p.slot,
                                       .block = block});
 }

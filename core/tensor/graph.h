@@ -17,7 +17,7 @@ typedef enum dipp_value_kind {
     DIPP_VALUE_BLOCK      /* a whole block of a slot's set */
 } dipp_value_kind;
 
-/* The contiguous blocks of a parameter set. EMA is another set of the same layout: its master. */
+/* The contiguous blocks of a parameter set (which of them hold what: tensor/parameter_set.h). EMA is another set of the same layout: its master. */
 typedef enum dipp_block {
     DIPP_BLOCK_MASTER = 0,
     DIPP_BLOCK_COMPUTE,
@@ -131,8 +131,9 @@ void dipp_graph_begin_segment(dipp_graph *g);
  * differentiates them, so that between forward and backward only what leaves a block is kept. Changes no value. */
 void dipp_graph_recompute_blocks(dipp_graph *g, bool recompute);
 
-/* A whole block of a slot's set, [elements] wide (compute for DIPP_BLOCK_COMPUTE); the layout must be sealed. */
-dipp_tensor dipp_state(dipp_graph *g, dipp_params slot, dipp_block block);
+/* A whole block of a slot's set, [elements] wide (compute for DIPP_BLOCK_COMPUTE); the layout must be sealed. words above 0:
+ * a block of so many int32 words. */
+dipp_tensor dipp_state(dipp_graph *g, dipp_params slot, dipp_block block, size_t words);
 
 /* Reverse mode. y[i] with the gradient dy[i] (none: y must be one number, gradient 1). Accumulates into the gradients of all
  * trainable slots and returns in wrt_gradients[j] the gradient to wrt[j] (zeros when y does not depend on it). First order
@@ -140,10 +141,14 @@ dipp_tensor dipp_state(dipp_graph *g, dipp_params slot, dipp_block block);
 void dipp_gradients(dipp_graph *g, uint32_t count, const dipp_tensor *y, const dipp_tensor *dy, uint32_t wrt_count,
                     const dipp_tensor *wrt, dipp_tensor *wrt_gradients);
 
-/* Records the update of a trainable slot from its gradient: grad norm, then one pass over each range of the layout.
- * scalars [DIPP_OPT_SCALARS] wide; ema: whether the binding has an EMA set. Returns the grad norm's output [2]. */
-dipp_tensor dipp_record_optimizer(dipp_graph *g, dipp_params slot, dipp_tensor scalars, int optimizer, bool ema,
-                                  bool compute_copy);
+struct dipp_parameter_set;
+
+/* Records the update of a trainable slot from its gradient, in the formats of a set that will be bound to it: grad norm, then
+ * one pass over each range of the layout. scalars [DIPP_OPT_SCALARS] wide; key int32 [6] where the set's formats round
+ * at random (dipp_formats_round), else none; ema: whether the binding has an EMA set. Returns the grad norm's output
+ * [2]. */
+dipp_tensor dipp_record_optimizer(dipp_graph *g, dipp_params slot, const struct dipp_parameter_set *set,
+                                  dipp_tensor scalars, dipp_tensor key, int optimizer, bool ema);
 
 /* ---- For the recording files of this folder ---- */
 

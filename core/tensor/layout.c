@@ -14,8 +14,9 @@ struct dipp_layout {
     size_t count, capacity;
     uint32_t *buckets; /* open hash of names: index + 1, 0 empty */
     size_t bucket_count;
-    dipp_layout_range ranges[2]; /* with decay, without */
-    int64_t elements, parameters;
+    dipp_layout_range ranges[DIPP_LAYOUT_RANGES];
+    uint32_t range_count;
+    int64_t elements, wide_elements, parameters;
     bool sealed;
 };
 
@@ -149,12 +150,13 @@ dipp_status dipp_layout_declare(dipp_layout *layout, const char *name, dipp_shap
     return DIPP_OK;
 }
 
-/* Which of the three groups of a block an entry belongs to. */
+/* Which of the six groups of a block an entry belongs to: wide, then compute; of each with decay, without, frozen. */
 static int group_of(const dipp_layout_entry *entry)
 {
+    int kind = entry->flags & DIPP_PARAM_WIDE ? 0 : 3;
     if (entry->flags & DIPP_PARAM_FROZEN)
-        return 2;
-    return entry->flags & DIPP_PARAM_NO_DECAY ? 1 : 0;
+        return kind + 2;
+    return kind + (entry->flags & DIPP_PARAM_NO_DECAY ? 1 : 0);
 }
 
 void dipp_layout_seal(dipp_layout *layout)
@@ -162,7 +164,7 @@ void dipp_layout_seal(dipp_layout *layout)
     if (layout->sealed)
         return;
     int64_t offset = 0;
-    for (int group = 0; group < 3; group++) {
+    for (int group = 0; group < 6; group++) {
         int64_t start = offset;
         for (size_t i = 0; i < layout->count; i++) {
             if (group_of(&layout->entries[i]) != group)
@@ -171,8 +173,11 @@ void dipp_layout_seal(dipp_layout *layout)
             offset += (layout->entries[i].elements + DIPP_LAYOUT_ALIGNMENT - 1) / DIPP_LAYOUT_ALIGNMENT *
                       DIPP_LAYOUT_ALIGNMENT;
         }
-        if (group < 2)
-            layout->ranges[group] = (dipp_layout_range){start, offset - start, group == 0};
+        if (group % 3 < 2 && offset > start)
+            layout->ranges[layout->range_count++] =
+                (dipp_layout_range){start, offset - start, group < 3, group % 3 == 0};
+        if (group < 3)
+            layout->wide_elements = offset;
     }
     layout->elements = offset;
     layout->sealed = true;
@@ -227,16 +232,18 @@ int64_t dipp_layout_elements(const dipp_layout *layout)
     return layout->elements;
 }
 
+int64_t dipp_layout_wide_elements(const dipp_layout *layout)
+{
+    return layout->wide_elements;
+}
+
 int64_t dipp_layout_parameters(const dipp_layout *layout)
 {
     return layout->parameters;
 }
 
-uint32_t dipp_layout_ranges(const dipp_layout *layout, dipp_layout_range out[2])
+uint32_t dipp_layout_ranges(const dipp_layout *layout, dipp_layout_range out[DIPP_LAYOUT_RANGES])
 {
-    uint32_t count = 0;
-    for (int group = 0; group < 2; group++)
-        if (layout->ranges[group].count)
-            out[count++] = layout->ranges[group];
-    return count;
+    memcpy(out, layout->ranges, layout->range_count * sizeof *out);
+    return layout->range_count;
 }

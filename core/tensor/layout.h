@@ -24,8 +24,10 @@ typedef struct dipp_layout_entry {
 /* A run of elements that are updated alike. */
 typedef struct dipp_layout_range {
     int64_t start, count;
-    bool decay;
+    bool wide, decay; /* wide: parameters that enter a recording as wide (DIPP_PARAM_WIDE) */
 } dipp_layout_range;
+
+enum { DIPP_LAYOUT_RANGES = 4 };
 
 typedef struct dipp_layout dipp_layout;
 
@@ -37,7 +39,8 @@ dipp_status dipp_layout_declare(dipp_layout *layout, const char *name, dipp_shap
                                 const dipp_param_options *options, const char *prefix, uint32_t *index,
                                 dipp_error *error);
 
-/* Assigns offsets: trainable with decay, trainable without, frozen; declaration order within each. Idempotent. */
+/* Assigns offsets: wide parameters first, so that a set without masters holds f32 numbers for a prefix alone; of each kind
+ * those trained with decay, trained without, frozen; declaration order within each. Idempotent. */
 void dipp_layout_seal(dipp_layout *layout);
 bool dipp_layout_sealed(const dipp_layout *layout);
 
@@ -47,9 +50,10 @@ const dipp_layout_entry *dipp_layout_entry_at(const dipp_layout *layout, uint32_
 bool dipp_layout_find(const dipp_layout *layout, const char *name, uint32_t *index); /* names, then aliases */
 /* Whether every entry of a has a namesake of the same shape in b. */
 bool dipp_layouts_agree(const dipp_layout *a, const dipp_layout *b);
-int64_t dipp_layout_elements(const dipp_layout *layout);   /* of a block, padding included; sealed */
-int64_t dipp_layout_parameters(const dipp_layout *layout); /* without padding */
-/* Up to two ranges of trainable elements (with decay, without); returns how many. */
-uint32_t dipp_layout_ranges(const dipp_layout *layout, dipp_layout_range out[2]);
+int64_t dipp_layout_elements(const dipp_layout *layout);      /* of a block, padding included; sealed */
+int64_t dipp_layout_wide_elements(const dipp_layout *layout); /* of the wide parameters, which come first */
+int64_t dipp_layout_parameters(const dipp_layout *layout);    /* without padding */
+/* The ranges of trainable elements; returns how many. */
+uint32_t dipp_layout_ranges(const dipp_layout *layout, dipp_layout_range out[DIPP_LAYOUT_RANGES]);
 
 #endif

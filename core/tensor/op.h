@@ -17,7 +17,7 @@
     /* copies and shape */                                                                                             \
     DIPP_OP(CAST, "cast", 1)              /* in x:f/i; out f: round to nearest even */                                 \
     DIPP_OP(PERMUTE, "permute", 1)        /* out.dims[k] = in.dims[permutation[k]] */                                  \
-    DIPP_OP(CONCAT, "concat", 1)          /* in 1..8 parts; along axis */                                              \
+    DIPP_OP(CONCAT, "concat", 1)          /* in 1..9 parts; along axis */                                              \
     DIPP_OP(SLICE, "slice", 1)            /* along axis from start, length out.dims[axis] */                           \
     DIPP_OP(PAD, "pad", 1)                /* zeros; in sits at start along axis of out */                              \
     DIPP_OP(BROADCAST, "broadcast_to", 1) /* in dims equal out's or 1, ranks aligned right */                          \
@@ -106,9 +106,9 @@
     DIPP_OP(GRAD_NORM, "grad_norm", 1) /* in gradient block w [P]; out w [2] = l2 norm, 1 when finite else 0; fixed  \
                                             order, summed in double */ \
     DIPP_OP(OPTIMIZER_STEP, "optimizer_step",                                                                          \
-            0) /* in grad_norm [2], scalars w [DIPP_OPT_SCALARS], master, gradient,  \
-                                   m, v, ema[x], compute copy[x] (c; absent when compute is wide); attributes start,   \
-                                   count, decay, optimizer; see below */
+            0) /* in grad_norm [2], scalars w [DIPP_OPT_SCALARS], weights, gradient, \
+                                   m, v, ema[x], compute copy[x] (c; absent when compute is wide), key[x] i [6];       \
+                                   attributes start, count, decay, optimizer, state; see below */
 
 typedef enum dipp_op {
 #define DIPP_OP_ENUM(upper, name, outputs) DIPP_OP_##upper,
@@ -132,7 +132,14 @@ typedef enum dipp_op {
  *   adamw:      m = beta1 m + (1 - beta1) g';  v = beta2 v + (1 - beta2) g'^2
  *               p = p - lr * ( (m * correction1) / (sqrt(v * correction2) + epsilon) + (decay ? weight_decay * p : 0) )
  *   sgd:        p = p - lr * (g' + (decay ? weight_decay * p : 0));  m and v are not touched
- *   ema       = ema + (1 - ema_decay) * (p - ema);  compute copy = p rounded to compute. */
+ *   ema       = ema + (1 - ema_decay) * (p - ema);  compute copy = p rounded to compute.
+ * The weights are w, or c: then they hold bf16 numbers on every back-end (also where compute is wider), p is rounded to
+ * bf16 at random, ema sees the rounded p, and there is no compute copy. attributes.state says how m and v are stored:
+ * F32 is w; BF16 and 8BIT are i, packed as tensor/state_format.h says, and start is a multiple of 256 then. p is computed
+ * from the new m and v before they are rounded: bf16 at random, codes to the nearest after a new scale for each 256
+ * elements, of those in [start, start + count). key is there when anything is rounded at random: {seed low, seed high,
+ * stream, update, -, -}; equal keys give equal bits on every back-end. */
+typedef enum dipp_state_format { DIPP_STATE_F32 = 0, DIPP_STATE_BF16, DIPP_STATE_8BIT } dipp_state_format;
 enum {
     DIPP_OPT_LR = 0,
     DIPP_OPT_BETA1,
@@ -160,8 +167,8 @@ typedef struct dipp_attributes {
     bool transpose_a, transpose_b;
     bool accumulate; /* the output is added to, not written; only ops whose row says so */
     bool causal, plus_one, sin_first, decay, silu;
-    uint8_t optimizer;
-    bool stop; /* RESHAPE: no gradient passes */
+    uint8_t optimizer, state; /* state: dipp_state_format */
+    bool stop;                /* RESHAPE: no gradient passes */
     bool straight_through;
 } dipp_attributes;
 

@@ -2,30 +2,77 @@
 
 #include "base/memory.h"
 #include "base/philox.h"
+#include "tensor/state_format.h"
 
 #include <math.h>
 #include <string.h>
+
+/* Elements that pass through the host at a time: copies need no second set of memory. */
+enum { CHUNK = 1 << 15 };
 
 static dipp_dtype block_dtype(dipp_block block)
 {
     return block == DIPP_BLOCK_COMPUTE ? DIPP_COMPUTE : DIPP_WIDE;
 }
 
+/* Whether MASTER ends after the wide elements. */
+static bool is_split(const dipp_parameter_set *set)
+{
+    return set->formats.bf16_weights && !set->backend->compute_is_wide;
+}
+
+bool dipp_formats_round(dipp_formats formats)
+{
+    return formats.bf16_weights || formats.state == DIPP_STATE_BF16;
+}
+
+bool dipp_parameter_set_has_master(const dipp_parameter_set *set, uint32_t entry)
+{
+    return !is_split(set) || dipp_layout_entry_at(set->layout, entry)->flags & DIPP_PARAM_WIDE;
+}
+
+size_t dipp_parameter_set_words(const dipp_parameter_set *set, dipp_block block)
+{
+    size_t count = (size_t)dipp_layout_elements(set->layout);
+    if (block != DIPP_BLOCK_MOMENT1 && block != DIPP_BLOCK_MOMENT2)
+        return 0;
+    switch (set->formats.state) {
+    case DIPP_STATE_F32: return 0;
+    case DIPP_STATE_BF16: return count / 2;
+    case DIPP_STATE_8BIT: return count / 4 + count / DIPP_STATE_BLOCK;
+    }
+    return 0;
+}
+
+static size_t bytes_of(const dipp_parameter_set *set, dipp_block block)
+{
+    size_t count = (size_t)dipp_layout_elements(set->layout), words = dipp_parameter_set_words(set, block);
+    if (words)
+        return words * sizeof(int32_t);
+    if (block == DIPP_BLOCK_MASTER && is_split(set))
+        count = (size_t)dipp_layout_wide_elements(set->layout);
+    size_t bytes = count * set->backend->element_size[block_dtype(block)];
+    return bytes ? bytes : 256; /* a block without elements has an address, too */
+}
+
 static bool allocate_block(dipp_parameter_set *set, dipp_block block)
 {
-    size_t bytes = (size_t)dipp_layout_elements(set->layout) * set->backend->element_size[block_dtype(block)];
-    set->blocks[block] = set->backend->allocate(set->backend, bytes ? bytes : 256);
+    set->blocks[block] = set->backend->allocate(set->backend, bytes_of(set, block));
     return set->blocks[block] != NULL;
 }
 
-dipp_status dipp_parameter_set_create(const char *name, dipp_layout *layout, dipp_backend *backend, bool trainable,
-                                      dipp_parameter_set **out, dipp_error *error)
+static dipp_status create(const char *name, dipp_layout *layout, dipp_backend *backend, bool trainable,
+                          dipp_formats formats, dipp_parameter_set **out, dipp_error *error)
 {
     dipp_layout_seal(layout);
     dipp_parameter_set *set = dipp_allocate_zeroed(1, sizeof *set);
     bool good = set != NULL;
+    double mib = 0;
     if (good) {
-        *set = (dipp_parameter_set){.layout = layout, .backend = backend, .trainable = trainable};
+        *set = (dipp_parameter_set){.layout = layout, .backend = backend, .trainable = trainable, .formats = formats};
+        for (int block = 0; block <= (trainable ? DIPP_BLOCK_MOMENT2 : DIPP_BLOCK_COMPUTE); block++)
+            if (block != DIPP_BLOCK_COMPUTE || !backend->compute_is_wide)
+                mib += (double)bytes_of(set, (dipp_block)block) / 1048576.0;
         good = (set->name = dipp_string_copy(name)) && allocate_block(set, DIPP_BLOCK_MASTER);
         if (good && backend->compute_is_wide)
             set->blocks[DIPP_BLOCK_COMPUTE] = set->blocks[DIPP_BLOCK_MASTER];
@@ -35,13 +82,24 @@ dipp_status dipp_parameter_set_create(const char *name, dipp_layout *layout, dip
             good = allocate_block(set, (dipp_block)block);
     }
     if (!good) {
-        double mib = (double)dipp_layout_elements(layout) * (double)backend->element_size[DIPP_WIDE] / 1048576.0;
         dipp_parameter_set_destroy(&set);
-        return dipp_fail(error, DIPP_E_MEMORY, "no %s memory for the parameters of %s (%.1f MiB a block, %d blocks)",
+        return dipp_fail(error, DIPP_E_MEMORY, "no %s memory for the parameters of %s (%.1f MiB in %d blocks)",
                          backend->name, name, mib, trainable ? 5 : 2);
     }
     *out = set;
     return DIPP_OK;
+}
+
+dipp_status dipp_parameter_set_create(const char *name, dipp_layout *layout, dipp_backend *backend, bool trainable,
+                                      dipp_parameter_set **out, dipp_error *error)
+{
+    return create(name, layout, backend, trainable, (dipp_formats){0}, out, error);
+}
+
+dipp_status dipp_parameter_set_create_in(const char *name, dipp_layout *layout, dipp_backend *backend,
+                                         dipp_formats formats, dipp_parameter_set **out, dipp_error *error)
+{
+    return create(name, layout, backend, true, formats, out, error);
 }
 
 void dipp_parameter_set_destroy(dipp_parameter_set **pointer)
@@ -118,27 +176,29 @@ dipp_status dipp_parameter_set_initialise(dipp_parameter_set *set, uint64_t seed
         dipp_release(values);
         return dipp_fail(error, DIPP_E_MEMORY, "no memory to initialise %s", set->name);
     }
-    size_t size = set->backend->element_size[DIPP_WIDE];
     for (uint32_t i = 0; i < dipp_layout_count(set->layout); i++) {
         const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, i);
         initial_values(entry, seed, stream, i, noise, values);
-        set->backend->upload(set->backend, (char *)set->blocks[DIPP_BLOCK_MASTER] + (size_t)entry->offset * size,
-                             DIPP_WIDE, values, DIPP_HOST_F64, (size_t)entry->elements);
+        dipp_parameter_set_write_part(set, DIPP_BLOCK_MASTER, (size_t)entry->offset, (size_t)entry->elements, values,
+                                      DIPP_HOST_F64);
     }
     dipp_release(noise);
     dipp_release(values);
     return dipp_parameter_set_refresh(set, error);
 }
 
+/* The first count elements. */
 static dipp_status copy_block(dipp_parameter_set *to, dipp_block to_block, const dipp_parameter_set *from,
-                              dipp_block from_block, dipp_error *error)
+                              dipp_block from_block, size_t count, dipp_error *error)
 {
-    size_t count = (size_t)dipp_layout_elements(to->layout);
-    double *host = dipp_allocate((count ? count : 1) * sizeof *host);
+    double *host = dipp_allocate(CHUNK * sizeof *host);
     if (!host)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory to copy the parameters of %s", to->name);
-    dipp_parameter_set_read(from, from_block, host, DIPP_HOST_F64);
-    dipp_parameter_set_write(to, to_block, host, DIPP_HOST_F64);
+    for (size_t first = 0; first < count; first += CHUNK) {
+        size_t part = count - first < CHUNK ? count - first : CHUNK;
+        dipp_parameter_set_read_part(from, from_block, first, part, host, DIPP_HOST_F64);
+        dipp_parameter_set_write_part(to, to_block, first, part, host, DIPP_HOST_F64);
+    }
     dipp_release(host);
     return DIPP_OK;
 }
@@ -147,27 +207,145 @@ dipp_status dipp_parameter_set_refresh(dipp_parameter_set *set, dipp_error *erro
 {
     if (set->backend->compute_is_wide)
         return DIPP_OK;
-    return copy_block(set, DIPP_BLOCK_COMPUTE, set, DIPP_BLOCK_MASTER, error);
+    int64_t copied = is_split(set) ? dipp_layout_wide_elements(set->layout) : dipp_layout_elements(set->layout);
+    return copy_block(set, DIPP_BLOCK_COMPUTE, set, DIPP_BLOCK_MASTER, (size_t)copied, error);
 }
 
 dipp_status dipp_parameter_set_copy(dipp_parameter_set *set, const dipp_parameter_set *other, dipp_error *error)
 {
     if (set->layout != other->layout)
         return dipp_fail(error, DIPP_E_INTERNAL, "%s and %s have different layouts", set->name, other->name);
-    dipp_status status = copy_block(set, DIPP_BLOCK_MASTER, other, DIPP_BLOCK_MASTER, error);
+    dipp_status status =
+        copy_block(set, DIPP_BLOCK_MASTER, other, DIPP_BLOCK_MASTER, (size_t)dipp_layout_elements(set->layout), error);
     return status == DIPP_OK ? dipp_parameter_set_refresh(set, error) : status;
+}
+
+/* ---- To and from the host ---- */
+
+static size_t host_size(dipp_host_type type)
+{
+    return type == DIPP_HOST_F64 ? sizeof(double) : sizeof(float);
+}
+
+static void *element_of(const dipp_parameter_set *set, dipp_block block, size_t first)
+{
+    return (char *)set->blocks[block] + first * set->backend->element_size[block_dtype(block)];
+}
+
+/* How many of count elements from first are wide parameters. */
+static size_t wide_part(const dipp_parameter_set *set, size_t first, size_t count)
+{
+    size_t wide = (size_t)dipp_layout_wide_elements(set->layout);
+    if (first + count <= wide)
+        return count;
+    return first < wide ? wide - first : 0;
+}
+
+static void put_number(void *host, dipp_host_type type, size_t i, float value)
+{
+    if (type == DIPP_HOST_F64)
+        ((double *)host)[i] = value;
+    else
+        ((float *)host)[i] = value;
+}
+
+static int32_t word_at(const dipp_parameter_set *set, dipp_block block, size_t at)
+{
+    int32_t word;
+    dipp_parameter_set_read_words(set, block, at, 1, &word);
+    return word;
+}
+
+/* Element by element: for tests and people. */
+static void read_packed(const dipp_parameter_set *set, dipp_block block, size_t first, size_t count, void *host,
+                        dipp_host_type type)
+{
+    size_t codes = (size_t)dipp_layout_elements(set->layout) / 4;
+    for (size_t i = 0; i < count; i++) {
+        size_t e = first + i;
+        float value;
+        if (set->formats.state == DIPP_STATE_BF16) {
+            uint32_t word = (uint32_t)word_at(set, block, e / 2);
+            value = dipp_float_of_bits(e % 2 ? word & 0xffff0000u : word << 16);
+        } else {
+            uint32_t code = (uint32_t)word_at(set, block, e / 4) >> (8 * (e % 4)) & 255u;
+            uint32_t scale = (uint32_t)word_at(set, block, codes + e / DIPP_STATE_BLOCK);
+            value = dipp_code_value(block == DIPP_BLOCK_MOMENT1, code) * dipp_float_of_bits(scale);
+        }
+        put_number(host, type, i, value);
+    }
+}
+
+void dipp_parameter_set_read_part(const dipp_parameter_set *set, dipp_block block, size_t first, size_t count,
+                                  void *host, dipp_host_type type)
+{
+    if (dipp_parameter_set_words(set, block)) {
+        read_packed(set, block, first, count, host, type);
+        return;
+    }
+    size_t own = block == DIPP_BLOCK_MASTER && is_split(set) ? wide_part(set, first, count) : count;
+    if (own)
+        set->backend->download(set->backend, host, type, element_of(set, block, first), block_dtype(block), own);
+    if (own < count)
+        set->backend->download(set->backend, (char *)host + own * host_size(type), type,
+                               element_of(set, DIPP_BLOCK_COMPUTE, first + own), DIPP_COMPUTE, count - own);
+}
+
+static float nearest_bf16(double value)
+{
+    uint32_t bits = dipp_bits_of_float((float)value);
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return (float)value;
+    return dipp_float_of_bits((bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
+}
+
+/* What is no wide parameter, through bf16 numbers. */
+static void write_bf16(dipp_parameter_set *set, size_t first, size_t count, const void *host, dipp_host_type type)
+{
+    enum { PIECE = 1024 };
+    float piece[PIECE];
+    dipp_block block = is_split(set) ? DIPP_BLOCK_COMPUTE : DIPP_BLOCK_MASTER;
+    for (size_t at = 0; at < count; at += PIECE) {
+        size_t part = count - at < PIECE ? count - at : PIECE;
+        for (size_t i = 0; i < part; i++)
+            piece[i] =
+                nearest_bf16(type == DIPP_HOST_F64 ? ((const double *)host)[at + i] : ((const float *)host)[at + i]);
+        set->backend->upload(set->backend, element_of(set, block, first + at), block_dtype(block), piece, DIPP_HOST_F32,
+                             part);
+    }
+}
+
+void dipp_parameter_set_write_part(dipp_parameter_set *set, dipp_block block, size_t first, size_t count,
+                                   const void *host, dipp_host_type type)
+{
+    size_t own = block == DIPP_BLOCK_MASTER && set->formats.bf16_weights ? wide_part(set, first, count) : count;
+    if (own)
+        set->backend->upload(set->backend, element_of(set, block, first), block_dtype(block), host, type, own);
+    if (own < count)
+        write_bf16(set, first + own, count - own, (const char *)host + own * host_size(type), type);
 }
 
 void dipp_parameter_set_read(const dipp_parameter_set *set, dipp_block block, void *host, dipp_host_type type)
 {
-    set->backend->download(set->backend, host, type, set->blocks[block], block_dtype(block),
-                           (size_t)dipp_layout_elements(set->layout));
+    dipp_parameter_set_read_part(set, block, 0, (size_t)dipp_layout_elements(set->layout), host, type);
 }
 
 void dipp_parameter_set_write(dipp_parameter_set *set, dipp_block block, const void *host, dipp_host_type type)
 {
-    set->backend->upload(set->backend, set->blocks[block], block_dtype(block), host, type,
-                         (size_t)dipp_layout_elements(set->layout));
+    dipp_parameter_set_write_part(set, block, 0, (size_t)dipp_layout_elements(set->layout), host, type);
+}
+
+void dipp_parameter_set_read_words(const dipp_parameter_set *set, dipp_block block, size_t first, size_t count,
+                                   int32_t *words)
+{
+    set->backend->download(set->backend, words, DIPP_HOST_I32, (const int32_t *)set->blocks[block] + first, DIPP_INT32,
+                           count);
+}
+
+void dipp_parameter_set_write_words(dipp_parameter_set *set, dipp_block block, size_t first, size_t count,
+                                    const int32_t *words)
+{
+    set->backend->upload(set->backend, (int32_t *)set->blocks[block] + first, DIPP_INT32, words, DIPP_HOST_I32, count);
 }
 
 dipp_status dipp_parameter_set_read_entry(const dipp_parameter_set *set, const char *name, double *out, size_t count,
@@ -180,18 +358,20 @@ dipp_status dipp_parameter_set_read_entry(const dipp_parameter_set *set, const c
     if ((size_t)entry->elements != count)
         return dipp_fail(error, DIPP_E_INVALID, "parameter \"%s\" has %lld elements, not %zu", name,
                          (long long)entry->elements, count);
-    size_t size = set->backend->element_size[DIPP_WIDE];
-    set->backend->download(set->backend, out, DIPP_HOST_F64,
-                           (const char *)set->blocks[DIPP_BLOCK_MASTER] + (size_t)entry->offset * size, DIPP_WIDE,
-                           count);
+    dipp_parameter_set_read_part(set, DIPP_BLOCK_MASTER, (size_t)entry->offset, count, out, DIPP_HOST_F64);
     return DIPP_OK;
+}
+
+size_t dipp_parameter_set_block_bytes(const dipp_parameter_set *set, dipp_block block)
+{
+    bool shared = block == DIPP_BLOCK_COMPUTE && set->backend->compute_is_wide;
+    return set->blocks[block] && !shared ? bytes_of(set, block) : 0;
 }
 
 size_t dipp_parameter_set_bytes(const dipp_parameter_set *set)
 {
-    size_t bytes = 0, count = (size_t)dipp_layout_elements(set->layout);
+    size_t bytes = 0;
     for (int block = 0; block < DIPP_BLOCK_COUNT; block++)
-        if (set->blocks[block] && !(block == DIPP_BLOCK_COMPUTE && set->backend->compute_is_wide))
-            bytes += count * set->backend->element_size[block_dtype((dipp_block)block)];
+        bytes += dipp_parameter_set_block_bytes(set, (dipp_block)block);
     return bytes;
 }

@@ -418,6 +418,11 @@ dipp_status dipp_plan_solve(dipp_plan *plan, size_t limit, dipp_plan_report *rep
     return DIPP_OK;
 }
 
+size_t dipp_plan_bytes(const dipp_plan_report *report)
+{
+    return (report->arena_bytes ? report->arena_bytes : ALIGNMENT) + report->constant_bytes;
+}
+
 dipp_status dipp_plan_allocate(dipp_plan *plan, dipp_error *error)
 {
     dipp_backend *backend = plan->backend;

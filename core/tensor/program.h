@@ -64,6 +64,9 @@ typedef struct dipp_plan_report {
     size_t peak_step, values;
 } dipp_plan_report;
 
+/* What dipp_plan_allocate allocates. */
+size_t dipp_plan_bytes(const dipp_plan_report *report);
+
 /* Places everything. limit: most bytes the arena may take, 0 for none; when it does not fit the error says what would. */
 dipp_status dipp_plan_solve(dipp_plan *plan, size_t limit, dipp_plan_report *report, dipp_error *error);
 /* Allocates the arena and uploads constants. */

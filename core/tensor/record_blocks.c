@@ -1,5 +1,6 @@
 /* Recording of linear algebra, fused blocks, lookups, random numbers and the optimizer. */
 #include "tensor/graph.h"
+#include "tensor/parameter_set.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -265,29 +266,37 @@ dipp_tensor dipp_philox_uniform(dipp_graph *g, dipp_tensor key, dipp_shape shape
     return philox(g, DIPP_OP_PHILOX_UNIFORM, key, shape);
 }
 
-dipp_tensor dipp_record_optimizer(dipp_graph *g, dipp_params slot, dipp_tensor scalars, int optimizer, bool ema,
-                                  bool compute_copy)
+/* A range's weights are the masters, with a copy where compute is narrower; or, without masters, the compute block. */
+dipp_tensor dipp_record_optimizer(dipp_graph *g, dipp_params slot, const dipp_parameter_set *set, dipp_tensor scalars,
+                                  dipp_tensor key, int optimizer, bool ema)
 {
-    dipp_tensor gradient = dipp_state(g, slot, DIPP_BLOCK_GRADIENT);
+    dipp_tensor gradient = dipp_state(g, slot, DIPP_BLOCK_GRADIENT, 0);
     dipp_tensor norm = dipp_append(g, DIPP_OP_GRAD_NORM, &gradient, 1, NULL, DIPP_WIDE, DIPP_SHAPE(2));
-    dipp_tensor inputs[8] = {norm,
+    dipp_tensor master = dipp_state(g, slot, DIPP_BLOCK_MASTER, 0),
+                compute = dipp_state(g, slot, DIPP_BLOCK_COMPUTE, 0);
+    dipp_tensor inputs[9] = {norm,
                              scalars,
-                             dipp_state(g, slot, DIPP_BLOCK_MASTER),
+                             DIPP_NONE,
                              gradient,
-                             dipp_state(g, slot, DIPP_BLOCK_MOMENT1),
-                             dipp_state(g, slot, DIPP_BLOCK_MOMENT2),
-                             ema ? dipp_state(g, slot, DIPP_BLOCK_EMA) : DIPP_NONE,
-                             compute_copy ? dipp_state(g, slot, DIPP_BLOCK_COMPUTE) : DIPP_NONE};
+                             dipp_state(g, slot, DIPP_BLOCK_MOMENT1, dipp_parameter_set_words(set, DIPP_BLOCK_MOMENT1)),
+                             dipp_state(g, slot, DIPP_BLOCK_MOMENT2, dipp_parameter_set_words(set, DIPP_BLOCK_MOMENT2)),
+                             ema ? dipp_state(g, slot, DIPP_BLOCK_EMA, 0) : DIPP_NONE,
+                             DIPP_NONE,
+                             key};
     if (dipp_graph_failed(g))
         return DIPP_NONE;
-    dipp_layout_range ranges[2];
+    dipp_layout_range ranges[DIPP_LAYOUT_RANGES];
     uint32_t count = dipp_layout_ranges(g->slots[slot.slot].layout, ranges);
     for (uint32_t i = 0; i < count; i++) {
+        bool masters = ranges[i].wide || !set->formats.bf16_weights;
+        inputs[2] = masters ? master : compute;
+        inputs[7] = masters && !set->backend->compute_is_wide ? compute : DIPP_NONE;
         dipp_attributes attributes = {.start = ranges[i].start,
                                       .count = ranges[i].count,
                                       .decay = ranges[i].decay,
-                                      .optimizer = (uint8_t)optimizer};
-        dipp_append_many(g, DIPP_OP_OPTIMIZER_STEP, inputs, 8, &attributes, 0, NULL, NULL, NULL);
+                                      .optimizer = (uint8_t)optimizer,
+                                      .state = (uint8_t)set->formats.state};
+        dipp_append_many(g, DIPP_OP_OPTIMIZER_STEP, inputs, 9, &attributes, 0, NULL, NULL, NULL);
     }
     return norm;
 }

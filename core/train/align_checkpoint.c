@@ -48,16 +48,20 @@ static void counters_of(dipp_align *align, dipp_checkpoint_counter counters[COUN
 
 static void identity_of(const dipp_align *align, char *out, size_t size)
 {
-    snprintf(out, size, "seed %llu batch %u generator %lld ta %lld", (unsigned long long)align->settings.seed,
-             align->settings.batch, (long long)dipp_layout_parameters(dipp_trained_generator(align->models).layout),
-             (long long)dipp_layout_parameters(dipp_trained_ta(align->models).layout));
+    dipp_trained theta = dipp_trained_generator(align->models), psi = dipp_trained_ta(align->models);
+    char formats[64], ta_formats[64];
+    dipp_checkpoint_formats(theta.set, formats, sizeof formats);
+    dipp_checkpoint_formats(psi.set, ta_formats, sizeof ta_formats);
+    snprintf(out, size, "seed %llu batch %u generator %lld, %s; ta %lld, %s", (unsigned long long)align->settings.seed,
+             align->settings.batch, (long long)dipp_layout_parameters(theta.layout), formats,
+             (long long)dipp_layout_parameters(psi.layout), ta_formats);
 }
 
 dipp_status dipp_align_save(const dipp_align *align, const char *path, char *sha256, dipp_error *error)
 {
     dipp_checkpoint_block blocks[MAX_BLOCKS];
     dipp_checkpoint_counter counters[COUNTERS];
-    char identity[160];
+    char identity[256];
     dipp_align copy = *align; /* counters are read through pointers */
     counters_of(&copy, counters);
     identity_of(align, identity, sizeof identity);
@@ -69,7 +73,7 @@ dipp_status dipp_align_load(dipp_align *align, const char *path, dipp_error *err
 {
     dipp_checkpoint_block blocks[MAX_BLOCKS];
     dipp_checkpoint_counter counters[COUNTERS];
-    char identity[160];
+    char identity[256];
     counters_of(align, counters);
     identity_of(align, identity, sizeof identity);
     return dipp_checkpoint_read(path, "dipp.align", identity, blocks, collect(align, blocks), counters, COUNTERS,

@@ -3,6 +3,7 @@
 #include "train/align_programs.h"
 
 #include "tensor/graph.h"
+#include "train/streams.h"
 
 #include <stdio.h>
 
@@ -195,7 +196,6 @@ dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
 {
     dipp_models *models = align->models;
     const dipp_align_settings *settings = &align->settings;
-    dipp_layout *theta = dipp_trained_generator(models).layout, *psi = dipp_trained_ta(models).layout;
     dipp_status status = align->text ? record_condition(align, error) : DIPP_OK;
     if (status == DIPP_OK)
         status = record_generate(align, error);
@@ -204,8 +204,8 @@ dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
         if (status == DIPP_OK)
             status = record_diverge(align, error);
         if (status == DIPP_OK)
-            status = dipp_updater_record(&align->ta_update, "ta", psi, models->backend, &settings->ta_optimizer, false,
-                                         error);
+            status = dipp_updater_record(&align->ta_update, "ta", dipp_trained_ta(models).set, &settings->ta_optimizer,
+                                         false, error);
     }
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
         status =
@@ -213,8 +213,11 @@ dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
     if (status == DIPP_OK)
         status = record_combine(align, error);
     if (status == DIPP_OK)
-        status = dipp_updater_record(&align->generator_update, "generator", theta, models->backend,
+        status = dipp_updater_record(&align->generator_update, "generator", dipp_trained_generator(models).set,
                                      &settings->optimizer, true, error);
+    align->generator_update.seed = align->ta_update.seed = settings->seed;
+    align->generator_update.stream = DIPP_STREAM_ROUND_GENERATOR;
+    align->ta_update.stream = DIPP_STREAM_ROUND_TA;
     align->generator_update.ledger = align->ta_update.ledger = settings->ledger;
     align->generator_update.total = settings->steps;
     align->generator_update.average_decay = dipp_average_decay(&settings->average, settings->batch);

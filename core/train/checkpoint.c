@@ -1,6 +1,5 @@
 #include "train/checkpoint.h"
 
-#include "base/memory.h"
 #include "base/sha256.h"
 #include "weights/weights.h"
 #include "weights/writer.h"
@@ -15,15 +14,38 @@ static bool is_double(const dipp_parameter_set *set)
     return set->backend->element_size[DIPP_WIDE] == sizeof(double);
 }
 
+/* As a block is stored: packed moments by words, the rest as the set's wide numbers. */
+static dipp_weight_dtype stored_as(const dipp_checkpoint_block *block, uint64_t *count)
+{
+    size_t words = dipp_parameter_set_words(block->set, block->block);
+    *count = words ? words : (uint64_t)dipp_layout_elements(block->set->layout);
+    if (words)
+        return DIPP_WEIGHT_I32;
+    return is_double(block->set) ? DIPP_WEIGHT_F64 : DIPP_WEIGHT_F32;
+}
+
+/* A piece of a block on its way to the file, so that no copy of a set is ever made. */
+static dipp_status fetch(void *user, uint64_t first, void *buffer, size_t bytes, dipp_error *error)
+{
+    const dipp_checkpoint_block *block = user;
+    uint64_t count;
+    dipp_weight_dtype dtype = stored_as(block, &count);
+    size_t size = dipp_weight_dtype_bytes(dtype), at = (size_t)first / size;
+    if (dtype == DIPP_WEIGHT_I32)
+        dipp_parameter_set_read_words(block->set, block->block, at, bytes / size, buffer);
+    else
+        dipp_parameter_set_read_part(block->set, block->block, at, bytes / size, buffer,
+                                     dtype == DIPP_WEIGHT_F64 ? DIPP_HOST_F64 : DIPP_HOST_F32);
+    return DIPP_OK;
+}
+
 dipp_status dipp_checkpoint_write(const char *path, const char *kind, const char *identity,
                                   const dipp_checkpoint_block *blocks, uint32_t block_count,
                                   const dipp_checkpoint_counter *counters, uint32_t counter_count, char *sha256,
                                   dipp_error *error)
 {
     dipp_weights_writer *writer = NULL;
-    void **copies = dipp_allocate_zeroed(block_count + 1, sizeof *copies);
-    dipp_status status = copies ? dipp_weights_writer_create(path, &writer, error)
-                                : dipp_fail(error, DIPP_E_MEMORY, "no memory for a checkpoint");
+    dipp_status status = dipp_weights_writer_create(path, &writer, error);
     if (status == DIPP_OK)
         status = dipp_weights_writer_metadata(writer, "dipp.kind", kind, error);
     if (status == DIPP_OK)
@@ -37,24 +59,14 @@ dipp_status dipp_checkpoint_write(const char *path, const char *kind, const char
         status = dipp_weights_writer_metadata(writer, counters[i].name, value, error);
     }
     for (uint32_t i = 0; i < block_count && status == DIPP_OK; i++) {
-        const dipp_parameter_set *set = blocks[i].set;
-        uint64_t count = (uint64_t)dipp_layout_elements(set->layout);
-        bool wide = is_double(set);
-        copies[i] = dipp_allocate(count * (wide ? sizeof(double) : sizeof(float)) + 1);
-        if (!copies[i]) {
-            status = dipp_fail(error, DIPP_E_MEMORY, "no memory for a checkpoint");
-            break;
-        }
-        dipp_parameter_set_read(set, blocks[i].block, copies[i], wide ? DIPP_HOST_F64 : DIPP_HOST_F32);
-        status = dipp_weights_writer_add(writer, blocks[i].name, wide ? DIPP_WEIGHT_F64 : DIPP_WEIGHT_F32, 1, &count,
-                                         copies[i], error);
+        uint64_t count;
+        dipp_weight_dtype dtype = stored_as(&blocks[i], &count);
+        status =
+            dipp_weights_writer_add_fetched(writer, blocks[i].name, dtype, 1, &count, fetch, (void *)&blocks[i], error);
     }
     if (status == DIPP_OK)
         status = dipp_weights_writer_commit(&writer, error);
     dipp_weights_writer_destroy(&writer);
-    for (uint32_t i = 0; copies && i < block_count; i++)
-        dipp_release(copies[i]);
-    dipp_release(copies);
     return status == DIPP_OK && sha256 ? dipp_sha256_file(path, sha256, error) : status;
 }
 
@@ -92,20 +104,35 @@ static dipp_status read_block(const dipp_weights *weights, const char *path, con
                               bool take, dipp_error *error)
 {
     const dipp_weight_tensor *tensor = dipp_weights_find(weights, block->name);
-    bool wide = is_double(block->set);
-    uint64_t count = (uint64_t)dipp_layout_elements(block->set->layout);
-    if (!tensor || tensor->count != count || tensor->dtype != (wide ? DIPP_WEIGHT_F64 : DIPP_WEIGHT_F32))
+    uint64_t count;
+    dipp_weight_dtype dtype = stored_as(block, &count);
+    if (!tensor || tensor->count != count || tensor->dtype != dtype)
         return dipp_fail(error, DIPP_E_FORMAT, "%s: %s is %s", path, block->name,
                          tensor ? "of another size or dtype" : "missing");
     if (!take)
         return DIPP_OK;
-    void *copy = dipp_allocate(tensor->bytes + 1);
-    if (!copy)
-        return dipp_fail(error, DIPP_E_MEMORY, "no memory to read a checkpoint");
-    memcpy(copy, tensor->data, tensor->bytes); /* the file's data need not be aligned */
-    dipp_parameter_set_write(block->set, block->block, copy, wide ? DIPP_HOST_F64 : DIPP_HOST_F32);
-    dipp_release(copy);
+    union {
+        double numbers[512];
+        int32_t words[1024];
+    } piece; /* the file's data need not be aligned */
+    size_t size = dipp_weight_dtype_bytes(dtype), most = sizeof piece / size;
+    for (size_t first = 0; first < count; first += most) {
+        size_t part = count - first < most ? (size_t)count - first : most;
+        memcpy(&piece, (const char *)tensor->data + first * size, part * size);
+        if (dtype == DIPP_WEIGHT_I32)
+            dipp_parameter_set_write_words(block->set, block->block, first, part, piece.words);
+        else
+            dipp_parameter_set_write_part(block->set, block->block, first, part, &piece,
+                                          dtype == DIPP_WEIGHT_F64 ? DIPP_HOST_F64 : DIPP_HOST_F32);
+    }
     return block->block == DIPP_BLOCK_MASTER ? dipp_parameter_set_refresh(block->set, error) : DIPP_OK;
+}
+
+void dipp_checkpoint_formats(const dipp_parameter_set *set, char *out, size_t size)
+{
+    static const char *const states[] = {"f32", "bf16", "8bit"};
+    snprintf(out, size, "%s weights with %s moments", set->formats.bf16_weights ? "bf16" : "f32",
+             states[set->formats.state]);
 }
 
 dipp_status dipp_checkpoint_read(const char *path, const char *kind, const char *identity,

@@ -18,8 +18,9 @@ typedef struct dipp_checkpoint_counter {
     bool may_lack;  /* a file without it is fine and leaves it as it is */
 } dipp_checkpoint_counter;
 
-/* kind names what the file is ("dipp.align"); identity is compared on reading, e.g. seed and shapes as text. f32 sets are
- * stored as F32, f64 sets as F64. sha256 [65] may be NULL. */
+/* kind names what the file is ("dipp.align"); identity is compared on reading, e.g. seed, shapes and formats as text. Packed
+ * moments are stored as they are, as I32 words; other blocks as F32, on a back-end of f64 as F64. Nothing is copied whole
+ * on the way. sha256 [65] may be NULL. */
 dipp_status dipp_checkpoint_write(const char *path, const char *kind, const char *identity,
                                   const dipp_checkpoint_block *blocks, uint32_t block_count,
                                   const dipp_checkpoint_counter *counters, uint32_t counter_count, char *sha256,
@@ -28,5 +29,8 @@ dipp_status dipp_checkpoint_write(const char *path, const char *kind, const char
 dipp_status dipp_checkpoint_read(const char *path, const char *kind, const char *identity,
                                  const dipp_checkpoint_block *blocks, uint32_t block_count,
                                  const dipp_checkpoint_counter *counters, uint32_t counter_count, dipp_error *error);
+
+/* "bf16 weights with 8bit moments": a part of an identity, since a checkpoint goes on in its own formats only. */
+void dipp_checkpoint_formats(const dipp_parameter_set *set, char *out, size_t size);
 
 #endif

@@ -399,8 +399,11 @@ static dipp_status create_sets(dipp_models *models, const dipp_models_options *o
 {
     bool trains = options->train_generator;
     dipp_overlay *generator = &models->generator_overlay, *ta = &models->ta_overlay;
-    dipp_status status = dipp_parameter_set_create("reference", models->reference_layout, models->backend,
-                                                   options->train_reference, &models->reference_set, error);
+    dipp_status status = options->train_reference
+                             ? dipp_parameter_set_create_in("reference", models->reference_layout, models->backend,
+                                                            options->formats, &models->reference_set, error)
+                             : dipp_parameter_set_create("reference", models->reference_layout, models->backend, false,
+                                                         &models->reference_set, error);
     if (status == DIPP_OK)
         share_bases(models, options);
     struct {
@@ -422,10 +425,15 @@ static dipp_status create_sets(dipp_models *models, const dipp_models_options *o
         {"generator overlay", generator->layout, trains, generator->layout != NULL, &generator->set},
         {"generator overlay average", generator->layout, false, trains && generator->layout, &generator->average},
     };
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && status == DIPP_OK; i++)
-        if (wanted[i].wanted)
-            status = dipp_parameter_set_create(wanted[i].name, wanted[i].layout, models->backend, wanted[i].trainable,
-                                               wanted[i].set, error);
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && status == DIPP_OK; i++) {
+        bool of_ta = wanted[i].set == &models->ta_set || wanted[i].set == &ta->set;
+        if (wanted[i].wanted && wanted[i].trainable)
+            status = dipp_parameter_set_create_in(wanted[i].name, wanted[i].layout, models->backend,
+                                                  of_ta ? options->ta_formats : options->formats, wanted[i].set, error);
+        else if (wanted[i].wanted)
+            status = dipp_parameter_set_create(wanted[i].name, wanted[i].layout, models->backend, false, wanted[i].set,
+                                               error);
+    }
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
         status = dipp_parameter_set_create(models->rewards[i].plugin->name, models->rewards[i].layout, models->backend,
                                            false, &models->rewards[i].set, error);

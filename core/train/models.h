@@ -83,6 +83,8 @@ typedef struct dipp_models_options {
     bool train_reference; /* pretraining: the reference and its text encoder are trained and averaged */
     bool train_decoder;   /* pretraining of the autoencoder: encoder and decoder are trained and averaged */
     bool train_generator;
+    dipp_formats formats,
+        ta_formats; /* of what is trained: the generator or the reference with its text encoder; the TA */
     const dipp_host *host;
 } dipp_models_options;
 

@@ -1,5 +1,7 @@
 #include "train/optimizer.h"
 
+#include "train/program_io.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -40,18 +42,20 @@ dipp_status dipp_check_updates(int64_t in_a_row, int64_t limit, int64_t skipped,
     return DIPP_OK;
 }
 
-dipp_status dipp_updater_record(dipp_updater *updater, const char *name, dipp_layout *layout, dipp_backend *backend,
+dipp_status dipp_updater_record(dipp_updater *updater, const char *name, const dipp_parameter_set *set,
                                 const dipp_optimizer_settings *settings, bool ema, dipp_error *error)
 {
     updater->settings = *settings;
+    updater->rounds = dipp_formats_round(set->formats);
     dipp_graph *g;
     dipp_status status = dipp_graph_create(name, &g, error);
     if (status != DIPP_OK)
         return status;
-    dipp_params slot = dipp_graph_slot(g, name, layout, true);
+    dipp_params slot = dipp_graph_slot(g, name, set->layout, true);
     dipp_tensor scalars = dipp_input(g, "scalars", DIPP_WIDE, DIPP_SHAPE(DIPP_OPT_SCALARS));
-    dipp_output(g, "norm", dipp_record_optimizer(g, slot, scalars, settings->kind, ema, !backend->compute_is_wide));
-    return dipp_program_create(&g, backend, &updater->program, error);
+    dipp_tensor key = updater->rounds ? dipp_input(g, "rounding_key", DIPP_INT32, DIPP_SHAPE(6)) : DIPP_NONE;
+    dipp_output(g, "norm", dipp_record_optimizer(g, slot, set, scalars, key, settings->kind, ema));
+    return dipp_program_create(&g, set->backend, &updater->program, error);
 }
 
 dipp_status dipp_updater_bind(dipp_updater *updater, dipp_plan *plan, dipp_parameter_set *set, dipp_parameter_set *ema,
@@ -78,6 +82,9 @@ dipp_status dipp_updater_step(dipp_updater *updater, double *norm, bool *applied
     };
     dipp_status status =
         dipp_executable_write(updater->run, "scalars", scalars, DIPP_HOST_F64, DIPP_OPT_SCALARS, error);
+    if (status == DIPP_OK && updater->rounds)
+        status =
+            dipp_write_key(updater->run, "rounding_key", updater->seed, updater->stream, updater->attempts, 0, error);
     if (status != DIPP_OK)
         return status;
     dipp_execute_maybe_timed(updater->run, 0, updater->ledger);

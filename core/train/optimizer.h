@@ -38,12 +38,17 @@ typedef struct dipp_updater {
     double average_decay;
     int64_t done, total; /* updates that were applied, and planned (for the schedule) */
     dipp_ledger *ledger; /* NULL, or where the op times go */
-    int64_t attempts;    /* updates asked for, skipped ones included: drives the learning rate */
+    int64_t attempts;    /* updates asked for, skipped ones included: drives the learning rate and the rounding */
+    uint64_t seed;       /* of random rounding, with the stream: set by the owner after recording */
+    uint32_t stream;
+    bool rounds;
 } dipp_updater;
 
-/* Records the update of a set of this layout. ema: the set has an average. */
-dipp_status dipp_updater_record(dipp_updater *updater, const char *name, dipp_layout *layout, dipp_backend *backend,
+/* Records the update of this set, in its formats. ema: the set has an average, which is kept in f32: it moves by less than
+ * bf16 can tell. */
+dipp_status dipp_updater_record(dipp_updater *updater, const char *name, const dipp_parameter_set *set,
                                 const dipp_optimizer_settings *settings, bool ema, dipp_error *error);
+/* set: the one that was recorded, or another of its layout and formats. */
 dipp_status dipp_updater_bind(dipp_updater *updater, dipp_plan *plan, dipp_parameter_set *set, dipp_parameter_set *ema,
                               dipp_error *error);
 /* Runs one update. norm receives the gradient's norm before clipping; *applied tells whether it was finite. */

@@ -100,11 +100,14 @@ static dipp_status plan(dipp_pretrain *pretrain, dipp_plan_report *report, dipp_
 {
     dipp_models *models = pretrain->models;
     const dipp_pretrain_settings *settings = &pretrain->settings;
-    dipp_status status = dipp_updater_record(&pretrain->net_update, "reference update", pretrain->net.layout,
-                                             models->backend, &settings->optimizer, true, error);
+    dipp_status status = dipp_updater_record(&pretrain->net_update, "reference update", pretrain->net.set,
+                                             &settings->optimizer, true, error);
     if (status == DIPP_OK && pretrain->text)
-        status = dipp_updater_record(&pretrain->text_update, "text update", models->text_layout, models->backend,
-                                     &settings->optimizer, true, error);
+        status = dipp_updater_record(&pretrain->text_update, "text update", models->text_set, &settings->optimizer,
+                                     true, error);
+    pretrain->net_update.seed = pretrain->text_update.seed = settings->seed;
+    pretrain->net_update.stream = DIPP_STREAM_ROUND_REFERENCE;
+    pretrain->text_update.stream = DIPP_STREAM_ROUND_TEXT;
     pretrain->net_update.ledger = pretrain->text_update.ledger = settings->ledger;
     pretrain->net_update.total = pretrain->text_update.total = settings->steps;
     pretrain->net_update.average_decay = pretrain->text_update.average_decay =
@@ -413,15 +416,18 @@ static void counters_of(dipp_pretrain *pretrain, dipp_checkpoint_counter *counte
     counters[5] = (dipp_checkpoint_counter){"text_attempts", .value = &pretrain->text_update.attempts};
     /* Files of before it was kept lack it: the count began anew. */
     counters[6] = (dipp_checkpoint_counter){"nonfinite", .value = &pretrain->nonfinite, .may_lack = true};
-    snprintf(identity, size, "seed %llu batch %u %s %lld", (unsigned long long)pretrain->settings.seed,
-             pretrain->settings.batch, pretrain->net.name, (long long)dipp_layout_parameters(pretrain->net.layout));
+    char formats[64];
+    dipp_checkpoint_formats(pretrain->net.set, formats, sizeof formats);
+    snprintf(identity, size, "seed %llu batch %u %s %lld, %s", (unsigned long long)pretrain->settings.seed,
+             pretrain->settings.batch, pretrain->net.name, (long long)dipp_layout_parameters(pretrain->net.layout),
+             formats);
 }
 
 dipp_status dipp_pretrain_save(const dipp_pretrain *pretrain, const char *path, char *sha256, dipp_error *error)
 {
     dipp_checkpoint_block blocks[MAX_BLOCKS];
     dipp_checkpoint_counter counters[COUNTERS];
-    char identity[128];
+    char identity[192];
     dipp_pretrain copy = *pretrain; /* counters are read through pointers */
     counters_of(&copy, counters, identity, sizeof identity);
     return dipp_checkpoint_write(path, "dipp.pretrain", identity, blocks, collect(pretrain, blocks), counters, COUNTERS,
@@ -432,7 +438,7 @@ dipp_status dipp_pretrain_load(dipp_pretrain *pretrain, const char *path, dipp_e
 {
     dipp_checkpoint_block blocks[MAX_BLOCKS];
     dipp_checkpoint_counter counters[COUNTERS];
-    char identity[128];
+    char identity[192];
     counters_of(pretrain, counters, identity, sizeof identity);
     return dipp_checkpoint_read(path, "dipp.pretrain", identity, blocks, collect(pretrain, blocks), counters, COUNTERS,
                                 error);

@@ -20,6 +20,7 @@ struct dipp_sampler {
     dipp_program *start, *step, *finish;
     dipp_executable *run_start, *run_step, *run_finish;
     dipp_plan *plan;
+    dipp_plan_report report;
     dipp_buffer parts[DIPP_MAX_CONDITION_PARTS], null_parts[DIPP_MAX_CONDITION_PARTS];
     int32_t *tokens;
     float *mask, *rows_out;
@@ -128,7 +129,7 @@ static dipp_status build_generator(dipp_sampler *sampler, dipp_error *error)
     if (status == DIPP_OK)
         status = dipp_plan_step(sampler->plan, sampler->start, 0, error);
     if (status == DIPP_OK)
-        status = dipp_plan_solve(sampler->plan, 0, NULL, error);
+        status = dipp_plan_solve(sampler->plan, 0, &sampler->report, error);
     if (status == DIPP_OK)
         status = dipp_plan_allocate(sampler->plan, error);
     dipp_binding slots[2 + DIPP_NETWORK_SLOTS] = {{models->text_set, NULL}};
@@ -156,7 +157,7 @@ static dipp_status build_reference(dipp_sampler *sampler, dipp_error *error)
     if (status == DIPP_OK)
         status = connect_conditions(sampler, error);
     if (status == DIPP_OK)
-        status = dipp_plan_solve(sampler->plan, 0, NULL, error);
+        status = dipp_plan_solve(sampler->plan, 0, &sampler->report, error);
     if (status == DIPP_OK)
         status = dipp_plan_allocate(sampler->plan, error);
     bool average = sampler->options.use_average && models->reference_ema;
@@ -237,6 +238,11 @@ void dipp_sampler_destroy(dipp_sampler **pointer)
     dipp_release(sampler->level);
     dipp_release(sampler);
     *pointer = NULL;
+}
+
+size_t dipp_sampler_bytes(const dipp_sampler *sampler)
+{
+    return dipp_plan_bytes(&sampler->report);
 }
 
 size_t dipp_sampler_picture_floats(const dipp_sampler *sampler)

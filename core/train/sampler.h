@@ -22,6 +22,9 @@ dipp_status dipp_sampler_create(dipp_models *models, const dipp_sampler_options 
                                 dipp_error *error);
 void dipp_sampler_destroy(dipp_sampler **sampler);
 
+/* Bytes of its plan on the back-end. */
+size_t dipp_sampler_bytes(const dipp_sampler *sampler);
+
 /* Floats of one picture (decoded), and of one x0. */
 size_t dipp_sampler_picture_floats(const dipp_sampler *sampler);
 size_t dipp_sampler_x0_floats(const dipp_sampler *sampler);
@@ -44,6 +47,8 @@ dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin,
                                dipp_scorer **out, dipp_error *error);
 void dipp_scorer_destroy(dipp_scorer **scorer);
 const dipp_reward_info *dipp_scorer_info(const dipp_scorer *scorer);
+/* Bytes of its parameters and its plan on the back-end. */
+size_t dipp_scorer_bytes(const dipp_scorer *scorer);
 
 /* samples [count, ...] with the prompts they were made for -> scores[count]. */
 dipp_status dipp_scorer_score(dipp_scorer *scorer, const float *samples, const char *const *prompts, uint32_t count,

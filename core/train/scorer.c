@@ -18,6 +18,7 @@ struct dipp_scorer {
     dipp_program *program;
     dipp_executable *run;
     dipp_plan *plan;
+    dipp_plan_report report;
     uint32_t n;
     size_t floats;
     dipp_shape sample;
@@ -56,7 +57,7 @@ static dipp_status build(dipp_scorer *scorer, dipp_backend *backend, const char 
     if (status == DIPP_OK)
         status = dipp_plan_step(scorer->plan, scorer->program, 0, error);
     if (status == DIPP_OK)
-        status = dipp_plan_solve(scorer->plan, 0, NULL, error);
+        status = dipp_plan_solve(scorer->plan, 0, &scorer->report, error);
     if (status == DIPP_OK)
         status = dipp_plan_allocate(scorer->plan, error);
     if (status == DIPP_OK)
@@ -122,6 +123,11 @@ void dipp_scorer_destroy(dipp_scorer **pointer)
     dipp_release(scorer->mask);
     dipp_release(scorer);
     *pointer = NULL;
+}
+
+size_t dipp_scorer_bytes(const dipp_scorer *scorer)
+{
+    return scorer->set ? dipp_plan_bytes(&scorer->report) + dipp_parameter_set_bytes(scorer->set) : 0;
 }
 
 const dipp_reward_info *dipp_scorer_info(const dipp_scorer *scorer)

@@ -50,9 +50,13 @@ static bool same_arrangement(const dipp_shape *file, const dipp_shape *layout)
     return a.rank && b.rank && a.dims[0] == b.dims[0];
 }
 
-static dipp_status load_entry(const dipp_weight_tensor *tensor, const dipp_layout_entry *entry, float *block,
-                              dipp_text *problems, dipp_error *error)
+/* Notes what is wrong with a tensor for an entry. */
+static void check_entry(const dipp_weight_tensor *tensor, const dipp_layout_entry *entry, dipp_text *problems)
 {
+    if (!tensor) {
+        dipp_text_printf(problems, "\n  %s is missing", entry->name);
+        return;
+    }
     dipp_shape shape = {.rank = tensor->rank <= DIPP_MAX_RANK ? tensor->rank : 0};
     for (uint32_t k = 0; k < shape.rank; k++)
         shape.dims[k] = (int64_t)tensor->shape[k];
@@ -60,33 +64,34 @@ static dipp_status load_entry(const dipp_weight_tensor *tensor, const dipp_layou
         char have[128], want[128];
         dipp_text_printf(problems, "\n  %s has shape %s, expected %s", entry->name,
                          dipp_shape_text(&shape, have, sizeof have), dipp_shape_text(&entry->shape, want, sizeof want));
-        return DIPP_OK;
     }
-    return dipp_weight_tensor_to_f32(tensor, block + entry->offset, (size_t)entry->elements, error);
 }
 
+/* Entry by entry, so that no copy of a set is made; nothing is written when anything is wrong. */
 static dipp_status load_set(const dipp_weights *weights, dipp_parameter_set *set, dipp_text *problems,
                             dipp_error *error)
 {
-    size_t count = (size_t)dipp_layout_elements(set->layout);
-    float *block = dipp_allocate_zeroed(count + 1, sizeof *block);
-    if (!block)
+    int64_t largest = 0;
+    for (uint32_t i = 0; i < dipp_layout_count(set->layout); i++) {
+        const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, i);
+        check_entry(find_entry(weights, entry), entry, problems);
+        largest = entry->elements > largest ? entry->elements : largest;
+    }
+    if (problems->length)
+        return DIPP_OK;
+    float *numbers = dipp_allocate((size_t)largest * sizeof *numbers);
+    if (!numbers)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory to load %s", set->name);
     dipp_status status = DIPP_OK;
     for (uint32_t i = 0; i < dipp_layout_count(set->layout) && status == DIPP_OK; i++) {
         const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, i);
-        const dipp_weight_tensor *tensor = find_entry(weights, entry);
-        if (!tensor)
-            dipp_text_printf(problems, "\n  %s is missing", entry->name);
-        else
-            status = load_entry(tensor, entry, block, problems, error);
+        size_t count = (size_t)entry->elements;
+        status = dipp_weight_tensor_to_f32(find_entry(weights, entry), numbers, count, error);
+        if (status == DIPP_OK)
+            dipp_parameter_set_write_part(set, DIPP_BLOCK_MASTER, (size_t)entry->offset, count, numbers, DIPP_HOST_F32);
     }
-    if (status == DIPP_OK && !problems->length) {
-        dipp_parameter_set_write(set, DIPP_BLOCK_MASTER, block, DIPP_HOST_F32);
-        status = dipp_parameter_set_refresh(set, error);
-    }
-    dipp_release(block);
-    return status;
+    dipp_release(numbers);
+    return status == DIPP_OK ? dipp_parameter_set_refresh(set, error) : status;
 }
 
 dipp_status dipp_weights_read_sets(const char *path, const char *name, dipp_parameter_set *const *sets, uint32_t count,
@@ -111,18 +116,40 @@ dipp_status dipp_weights_read_sets(const char *path, const char *name, dipp_para
     return status;
 }
 
-static dipp_status write_set(dipp_weights_writer *writer, const dipp_parameter_set *set, float *block, bool bf16,
+/* An entry on its way to the file. */
+typedef struct outgoing {
+    const dipp_parameter_set *set;
+    const dipp_layout_entry *entry;
+    dipp_weight_dtype dtype;
+} outgoing;
+
+static dipp_status fetch_entry(void *user, uint64_t first, void *buffer, size_t bytes, dipp_error *error)
+{
+    enum { PIECE = 2048 };
+    const outgoing *from = user;
+    float numbers[PIECE];
+    size_t size = dipp_weight_dtype_bytes(from->dtype), count = bytes / size;
+    size_t start = (size_t)from->entry->offset + (size_t)first / size;
+    for (size_t at = 0; at < count; at += PIECE) {
+        size_t part = count - at < PIECE ? count - at : PIECE;
+        dipp_parameter_set_read_part(from->set, DIPP_BLOCK_MASTER, start + at, part, numbers, DIPP_HOST_F32);
+        dipp_weight_from_f32(from->dtype, numbers, (char *)buffer + at * size, part);
+    }
+    return DIPP_OK;
+}
+
+static dipp_status write_set(dipp_weights_writer *writer, const dipp_parameter_set *set, outgoing *entries, bool bf16,
                              dipp_error *error)
 {
-    dipp_parameter_set_read(set, DIPP_BLOCK_MASTER, block, DIPP_HOST_F32);
     dipp_status status = DIPP_OK;
     for (uint32_t i = 0; i < dipp_layout_count(set->layout) && status == DIPP_OK; i++) {
         const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, i);
         uint64_t shape[DIPP_MAX_RANK];
         for (uint32_t k = 0; k < entry->shape.rank; k++)
             shape[k] = (uint64_t)entry->shape.dims[k];
-        status = dipp_weights_writer_add_f32(writer, entry->name, bf16 ? DIPP_WEIGHT_BF16 : DIPP_WEIGHT_F32,
-                                             entry->shape.rank, shape, block + entry->offset, error);
+        entries[i] = (outgoing){set, entry, bf16 ? DIPP_WEIGHT_BF16 : DIPP_WEIGHT_F32};
+        status = dipp_weights_writer_add_fetched(writer, entry->name, entries[i].dtype, entry->shape.rank, shape,
+                                                 fetch_entry, &entries[i], error);
     }
     return status;
 }
@@ -131,22 +158,23 @@ dipp_status dipp_weights_write_sets(const char *path, const dipp_parameter_set *
                                     const char *const *metadata, dipp_error *error)
 {
     dipp_weights_writer *writer = NULL;
-    float *blocks[8] = {0};
-    dipp_status status = count <= 8 ? dipp_weights_writer_create(path, &writer, error)
-                                    : dipp_fail(error, DIPP_E_INTERNAL, "too many sets for %s", path);
+    size_t entry_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        entry_count += sets[i] ? dipp_layout_count(sets[i]->layout) : 0;
+    outgoing *entries = dipp_allocate_zeroed(entry_count + 1, sizeof *entries), *at = entries;
+    dipp_status status = entries ? dipp_weights_writer_create(path, &writer, error)
+                                 : dipp_fail(error, DIPP_E_MEMORY, "no memory to write %s", path);
     for (; status == DIPP_OK && metadata && *metadata; metadata += 2)
         status = dipp_weights_writer_metadata(writer, metadata[0], metadata[1], error);
     for (uint32_t i = 0; i < count && status == DIPP_OK; i++) {
         if (!sets[i])
             continue;
-        blocks[i] = dipp_allocate((size_t)dipp_layout_elements(sets[i]->layout) * sizeof(float) + 1);
-        status = blocks[i] ? write_set(writer, sets[i], blocks[i], bf16, error)
-                           : dipp_fail(error, DIPP_E_MEMORY, "no memory to write %s", path);
+        status = write_set(writer, sets[i], at, bf16, error);
+        at += dipp_layout_count(sets[i]->layout);
     }
     if (status == DIPP_OK)
         status = dipp_weights_writer_commit(&writer, error);
     dipp_weights_writer_destroy(&writer);
-    for (int i = 0; i < 8; i++)
-        dipp_release(blocks[i]);
+    dipp_release(entries);
     return status;
 }

@@ -65,8 +65,7 @@ static void machine_create(machine *m, const char *name, const char *precision)
     CHECK(dipp_graph_create("update", &g, error));
     dipp_params p = dipp_graph_slot(g, "net", m->layout, true);
     dipp_tensor scalars = dipp_input(g, "scalars", DIPP_WIDE, DIPP_SHAPE(DIPP_OPT_SCALARS));
-    dipp_output(g, "norm",
-                dipp_record_optimizer(g, p, scalars, DIPP_OPTIMIZER_ADAMW, false, !m->backend->compute_is_wide));
+    dipp_output(g, "norm", dipp_record_optimizer(g, p, m->set, scalars, DIPP_NONE, DIPP_OPTIMIZER_ADAMW, false));
     CHECK(dipp_program_create(&g, m->backend, &m->update, error));
     CHECK(dipp_plan_create(m->backend, &m->plan, error));
     CHECK(dipp_plan_step(m->plan, m->program, 0, error));

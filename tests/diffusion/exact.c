@@ -34,10 +34,15 @@ void exact_open(exact *e, const exact_choice *choice)
     const char *file = getenv("DIPP_TEST_PLUGINS"); /* plugins of the test itself, in one file */
     CHECK(dipp_plugins_open(&(dipp_plugins_options){.files = &file, .file_count = file != NULL, .no_environment = true},
                             &e->plugins, error));
-    CHECK(dipp_reference_backend_create(
-        &(dipp_backend_options){.struct_size = sizeof(dipp_backend_options), .precision = "f64"}, &e->backend, error));
-    dipp_models_options options = {
-        .schedule = &choice->schedule, .steps = choice->steps, .train_generator = true, .host = &host};
+    dipp_backend_options machine = {
+        .struct_size = sizeof machine, .precision = "f64", .memory_limit = choice->memory_limit};
+    CHECK(dipp_backend_create(choice->device ? choice->device : "reference", &machine, &e->backend, error));
+    dipp_models_options options = {.schedule = &choice->schedule,
+                                   .steps = choice->steps,
+                                   .train_generator = true,
+                                   .formats = choice->formats,
+                                   .ta_formats = choice->ta_formats,
+                                   .host = &host};
     const char *generator = choice->generator ? choice->generator : start;
     const char *ta = choice->ta ? choice->ta : generator;
     options.reference.plugin =

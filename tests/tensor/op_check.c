@@ -5,6 +5,7 @@
  *     room that its own conditioning asks for, and no more;
  *   - for activations, the rounding of x itself, since x Phi(x) may cancel. */
 #include "op_check.h"
+#include "packed_check.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -182,6 +183,12 @@ static void judge(dipp_backend *backend, const op_case *c, double *const *held, 
     const precision_limits limits = limits_of(backend);
     const dipp_operand *operand = result_operand(c, k);
     int64_t count = op_elements(operand), not_finite = 0;
+    if (op_is_packed_result(c, k)) {
+        char failure[256];
+        if (!op_judge_packed(c, k, held[k], want->numbers[k], got, failure, sizeof failure))
+            fail(report, c, "%s", failure);
+        return;
+    }
     double factor = c->slack * (rounds_inside(backend, c->view.op) ? 8 : 8 + 4 * sqrt((double)c->terms));
     double *step = movement(c, want, moved, k), *expected = new_numbers(count);
     memcpy(expected, want->numbers[k], (size_t)count * sizeof *expected);

@@ -11,7 +11,7 @@ typedef struct descent {
 static void descent_open(descent *d, exact *e, double rate)
 {
     *d = (descent){0};
-    CHECK(dipp_updater_record(&d->updater, "generator", e->models->generator_layout, e->backend,
+    CHECK(dipp_updater_record(&d->updater, "generator", e->models->generator_set,
                               &(dipp_optimizer_settings){.kind = DIPP_OPTIMIZER_SGD, .lr = rate}, false, error));
     CHECK(dipp_plan_create(e->backend, &d->plan, error));
     CHECK(dipp_plan_step(d->plan, d->updater.program, 0, error));

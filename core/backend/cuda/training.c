@@ -25,7 +25,17 @@ static void run_grad_norm(void *state, void *const *args)
                    "grad_norm");
 }
 
-/* args: norm and ok, scalars, master, gradient, m, v, ema, compute copy */
+/* args: norm and ok, scalars, weights, gradient, m, v, ema, compute copy, key */
+static void run_packed_step(void *state, void *const *args)
+{
+    const training_state *s = state;
+    dipp_cuda_note(s->context,
+                   dipp_cuda_launch_packed_step(s->context->stream, &s->step, args[0], args[1], args[2], args[3],
+                                                args[4], args[5], args[6], args[7], args[8]),
+                   "optimizer_step");
+}
+
+/* The same; there is no key. */
 static void run_step(void *state, void *const *args)
 {
     const training_state *s = state;
@@ -55,9 +65,13 @@ dipp_status dipp_cuda_prepare_training(dipp_cuda_context *context, const dipp_no
     }
     s->step = (dipp_cuda_step){.start = node->attributes->start,
                                .count = node->attributes->count,
+                               .elements = dipp_cuda_elements(&node->inputs[3].shape),
                                .adamw = node->attributes->optimizer == DIPP_OPTIMIZER_ADAMW,
                                .decay = node->attributes->decay,
-                               .copy_type = dipp_cuda_type_of(context, DIPP_COMPUTE)};
-    out->run = run_step;
+                               .copy_type = dipp_cuda_type_of(context, DIPP_COMPUTE),
+                               .state = node->attributes->state,
+                               .random_weights = node->inputs[2].dtype != DIPP_WIDE,
+                               .weight_type = dipp_cuda_type_of(context, node->inputs[2].dtype)};
+    out->run = s->step.state != DIPP_STATE_F32 || s->step.random_weights ? run_packed_step : run_step;
     return DIPP_OK;
 }

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-enum { DIPP_MAX_RANK = 6, DIPP_MAX_INPUTS = 8, DIPP_MAX_OUTPUTS = 4 };
+enum { DIPP_MAX_RANK = 6, DIPP_MAX_INPUTS = 9, DIPP_MAX_OUTPUTS = 4 };
 
 typedef struct dipp_graph dipp_graph;
 
@@ -168,7 +168,7 @@ dipp_tensor dipp_cast(dipp_graph *g, dipp_tensor x, dipp_dtype dtype);
 
 dipp_tensor dipp_reshape(dipp_graph *g, dipp_tensor x, dipp_shape shape);                   /* one dim may be -1 */
 dipp_tensor dipp_permute(dipp_graph *g, dipp_tensor x, const int *axes);                    /* rank entries */
-dipp_tensor dipp_concat(dipp_graph *g, const dipp_tensor *parts, uint32_t count, int axis); /* count <= 8 */
+dipp_tensor dipp_concat(dipp_graph *g, const dipp_tensor *parts, uint32_t count, int axis); /* count <= 9 */
 dipp_tensor dipp_slice(dipp_graph *g, dipp_tensor x, int axis, int64_t start, int64_t length);
 dipp_tensor dipp_pad(dipp_graph *g, dipp_tensor x, int axis, int64_t before, int64_t after); /* with zeros */
 dipp_tensor dipp_broadcast_to(dipp_graph *g, dipp_tensor x, dipp_shape shape);

@@ -1,9 +1,7 @@
 /* Training state: the optimizer's step in one pass over memory, and the norm of the gradient block. */
-#include "backend/cpu/kernels/row.h"
+#include "backend/cpu/kernels/optimizer.h"
 
 #include <math.h>
-
-enum { BLOCK = 4096 };
 
 /* ---- gradient norm: sums of squares in double per block of fixed size, added in order ---- */
 
@@ -18,8 +16,10 @@ static void square_blocks(const void *state, void *const *args, int thread, int6
     const grad_norm_state *s = state;
     double *partial = args[2];
     for (int64_t block = begin; block < end; block++) {
-        const float *g = (const float *)args[0] + block * BLOCK;
-        int64_t n = s->count - block * BLOCK < BLOCK ? s->count - block * BLOCK : BLOCK;
+        const float *g = (const float *)args[0] + block * DIPP_CPU_STEP_BLOCK;
+        int64_t n = s->count - block * DIPP_CPU_STEP_BLOCK < DIPP_CPU_STEP_BLOCK
+                        ? s->count - block * DIPP_CPU_STEP_BLOCK
+                        : DIPP_CPU_STEP_BLOCK;
         double total = 0.0;
         _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++) total += (double)g[i] * (double)g[i];
         partial[block] = total;
@@ -43,49 +43,18 @@ static void run_grad_norm(void *state, void *const *args)
 
 /* ---- optimizer step ---- */
 
-typedef struct step_state {
-    int threads;
-    int64_t start, count;
-    bool decay, adamw;
-    dipp_cpu_type copy_type;
-} step_state;
-
-/* The numbers of one step, read once per replay. */
-typedef struct step_numbers {
-    float scale, lr, beta1, rest1, beta2, rest2, epsilon, decay, correction1, correction2, ema_rest;
-} step_numbers;
-
-enum { NORM, SCALARS, MASTER, GRADIENT, FIRST, SECOND, EMA, COPY };
-
-static step_numbers read_numbers(const step_state *s, const float *norm, const float *scalars)
-{
-    float grad_scale = scalars[DIPP_OPT_GRAD_SCALE], clip = scalars[DIPP_OPT_CLIP], length = norm[0] * grad_scale;
-    step_numbers k = {
-        .scale = grad_scale * (clip > 0.0f && length > clip ? clip / length : 1.0f),
-        .lr = scalars[DIPP_OPT_LR],
-        .beta1 = scalars[DIPP_OPT_BETA1],
-        .rest1 = 1.0f - scalars[DIPP_OPT_BETA1],
-        .beta2 = scalars[DIPP_OPT_BETA2],
-        .rest2 = 1.0f - scalars[DIPP_OPT_BETA2],
-        .epsilon = scalars[DIPP_OPT_EPSILON],
-        .decay = s->decay ? scalars[DIPP_OPT_WEIGHT_DECAY] : 0.0f,
-        .correction1 = scalars[DIPP_OPT_CORRECTION1],
-        .correction2 = scalars[DIPP_OPT_CORRECTION2],
-        .ema_rest = 1.0f - scalars[DIPP_OPT_EMA_DECAY],
-    };
-    return k;
-}
-
-/* One item is a block of BLOCK elements; its pieces stay in the first-level cache between the loops below. */
+/* One item is a block of DIPP_CPU_STEP_BLOCK elements; its pieces stay in the first-level cache between the loops below. */
 static void step_blocks(const void *state, void *const *args, int thread, int64_t begin, int64_t end)
 {
     const step_state *s = state;
     const float *norm = args[NORM];
     step_numbers k = read_numbers(s, norm, args[SCALARS]);
     for (int64_t block = begin; block < end; block++) {
-        int64_t offset = s->start + block * BLOCK;
-        int64_t n = s->count - block * BLOCK < BLOCK ? s->count - block * BLOCK : BLOCK;
-        float *p = (float *)args[MASTER] + offset, *g = (float *)args[GRADIENT] + offset;
+        int64_t offset = s->start + block * DIPP_CPU_STEP_BLOCK;
+        int64_t n = s->count - block * DIPP_CPU_STEP_BLOCK < DIPP_CPU_STEP_BLOCK
+                        ? s->count - block * DIPP_CPU_STEP_BLOCK
+                        : DIPP_CPU_STEP_BLOCK;
+        float *p = (float *)args[WEIGHTS] + offset, *g = (float *)args[GRADIENT] + offset;
         if (norm[1] == 0.0f) {
             memset(g, 0, (size_t)n * sizeof *g);
             continue;
@@ -124,7 +93,8 @@ static void step_blocks(const void *state, void *const *args, int thread, int64_
 static void run_step(void *state, void *const *args)
 {
     const step_state *s = state;
-    dipp_cpu_parallel(s->threads, (s->count + BLOCK - 1) / BLOCK, s->count, step_blocks, s, args);
+    dipp_cpu_parallel(s->threads, (s->count + DIPP_CPU_STEP_BLOCK - 1) / DIPP_CPU_STEP_BLOCK, s->count, step_blocks, s,
+                      args);
 }
 
 dipp_cpu_prepare DIPP_CPU_AT_LEVEL(dipp_cpu_prepare_optimizer) DIPP_CPU_HIDDEN;
@@ -138,20 +108,17 @@ dipp_status DIPP_CPU_AT_LEVEL(dipp_cpu_prepare_optimizer)(dipp_cpu_context *cont
             return DIPP_E_MEMORY;
         s->threads = context->threads;
         s->count = dipp_cpu_elements(&node->inputs[0].shape);
-        s->blocks = (s->count + BLOCK - 1) / BLOCK;
+        s->blocks = (s->count + DIPP_CPU_STEP_BLOCK - 1) / DIPP_CPU_STEP_BLOCK;
         out->scratch_bytes = dipp_cpu_round_up((size_t)s->blocks * sizeof(double));
         out->run = run_grad_norm;
         return DIPP_OK;
     }
+    if (node->attributes->state != DIPP_STATE_F32 || node->inputs[2].dtype != DIPP_WIDE)
+        return DIPP_CPU_AT_LEVEL(dipp_cpu_prepare_packed_step)(context, node, out, error);
     step_state *s = dipp_cpu_state(out, sizeof *s, error);
     if (!s)
         return DIPP_E_MEMORY;
-    s->threads = context->threads;
-    s->start = node->attributes->start;
-    s->count = node->attributes->count;
-    s->decay = node->attributes->decay;
-    s->adamw = node->attributes->optimizer == DIPP_OPTIMIZER_ADAMW;
-    s->copy_type = dipp_cpu_type_of(context, DIPP_COMPUTE);
+    *s = step_state_of(context, node);
     out->run = run_step;
     return DIPP_OK;
 }

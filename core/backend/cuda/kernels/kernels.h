@@ -134,14 +134,19 @@ cudaError_t dipp_cuda_launch_grad_norm(cudaStream_t stream, int64_t count, const
                                        double *scratch);
 
 typedef struct dipp_cuda_step {
-    int64_t start, count;
+    int64_t start, count, elements; /* elements of the whole block */
     int32_t adamw, decay, copy_type;
+    int32_t state, random_weights, weight_type; /* dipp_state_format; bf16 numbers that are rounded at random */
 } dipp_cuda_step;
 
 /* ema and copy may be NULL. */
 cudaError_t dipp_cuda_launch_optimizer_step(cudaStream_t stream, const dipp_cuda_step *p, const float *norm_ok,
                                             const float *scalars, float *master, float *gradient, float *m, float *v,
                                             float *ema, void *copy);
+/* The same where p->state is packed or the weights are rounded at random; key is NULL where nothing is. */
+cudaError_t dipp_cuda_launch_packed_step(cudaStream_t stream, const dipp_cuda_step *p, const float *norm_ok,
+                                         const float *scalars, void *weights, float *gradient, void *m, void *v,
+                                         float *ema, void *copy, const uint32_t *key);
 
 /* The product that the library has no algorithm for: any strides, any types. out [batch, m, n] row-major. */
 typedef struct dipp_cuda_plain_product {
