@@ -89,13 +89,14 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
     result_file files[3];
     size_t count = 0;
     if (setup->pretrain) {
-        files[count++] = (result_file){.name = "model.safetensors",
-                                       .role = "reference",
-                                       .section = "reference",
-                                       .plugin = setup->reference,
-                                       .sets = {average ? models->reference_ema : models->reference_set,
-                                                average ? models->text_ema : models->text_set, models->decoder_set},
-                                       .count = 3};
+        result_file model = {.name = "model.safetensors",
+                             .role = "reference",
+                             .section = "reference",
+                             .plugin = setup->reference,
+                             .sets = {average ? models->reference_ema : models->reference_set,
+                                      average ? models->text_ema : models->text_set, models->decoder_set},
+                             .count = 3};
+        files[count++] = model;
     } else {
         dipp_trained theta = dipp_trained_generator(models), psi = dipp_trained_ta(models);
         bool adapted = models->generator_overlay.layout, ta_adapted = models->ta_overlay.layout;
@@ -113,15 +114,16 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
         generator.sets[0] = theta.set;
         if (average)
             files[count++] = generator;
-        files[count++] = (result_file){.name = ta_adapted ? DIPP_TA_ADAPTER ".safetensors" : "ta.safetensors",
-                                       .role = "ta",
-                                       .section = setup->ta ? "align.ta" : "reference",
-                                       .plugin = setup->ta ? setup->ta : setup->reference,
-                                       .sets = {psi.set},
-                                       .count = 1,
-                                       .overlay = ta_adapted ? &models->ta_overlay : NULL,
-                                       .base = models->ta_layout,
-                                       .base_sha256 = ta_adapted ? setup->ta_base : NULL};
+        result_file teacher = {.name = ta_adapted ? DIPP_TA_ADAPTER ".safetensors" : "ta.safetensors",
+                               .role = "ta",
+                               .section = setup->ta ? "align.ta" : "reference",
+                               .plugin = setup->ta ? setup->ta : setup->reference,
+                               .sets = {psi.set},
+                               .count = 1,
+                               .overlay = ta_adapted ? &models->ta_overlay : NULL,
+                               .base = models->ta_layout,
+                               .base_sha256 = ta_adapted ? setup->ta_base : NULL};
+        files[count++] = teacher;
     }
     dipp_status status = DIPP_OK;
     for (size_t i = 0; i < count && status == DIPP_OK; i++)
