@@ -129,15 +129,16 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
         generator.sets[0] = theta.set;
         if (average)
             files[count++] = generator;
-        files[count++] = (result_file){.name = ta_adapted ? DIPP_TA_ADAPTER ".safetensors" : "ta.safetensors",
-                                       .role = "ta",
-                                       .section = setup->ta ? "align.ta" : "reference",
-                                       .plugin = setup->ta ? setup->ta : setup->reference,
-                                       .sets = {psi.set},
-                                       .count = 1,
-                                       .overlay = ta_adapted ? &models->ta_overlay : NULL,
-                                       .base = models->ta_layout,
-                                       .base_sha256 = ta_adapted ? setup->ta_base : NULL};
+        result_file teacher = {.name = ta_adapted ? DIPP_TA_ADAPTER ".safetensors" : "ta.safetensors",
+                               .role = "ta",
+                               .section = setup->ta ? "align.ta" : "reference",
+                               .plugin = setup->ta ? setup->ta : setup->reference,
+                               .sets = {psi.set},
+                               .count = 1,
+                               .overlay = ta_adapted ? &models->ta_overlay : NULL,
+                               .base = models->ta_layout,
+                               .base_sha256 = ta_adapted ? setup->ta_base : NULL};
+        files[count++] = teacher;
     }
     dipp_status status = DIPP_OK;
     for (size_t i = 0; i < count && status == DIPP_OK; i++)

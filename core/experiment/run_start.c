@@ -46,7 +46,7 @@ dipp_status dipp_run_lora(const dipp_config *config, const char *section, dipp_l
 static dipp_status same_content(const char *a, const char *b, bool *same, dipp_error *error)
 {
     struct stat of_a, of_b;
-    char sha256_a[DIPP_SHA256_HEX_BYTES], sha256_b[DIPP_SHA256_HEX_BYTES];
+    char sha256_a[DIPP_SHA256_HEX_BYTES] = "", sha256_b[DIPP_SHA256_HEX_BYTES] = "";
     *same = false;
     if (stat(a, &of_a) != 0 || stat(b, &of_b) != 0 || of_a.st_size != of_b.st_size)
         return DIPP_OK;
@@ -64,6 +64,17 @@ static dipp_status find_generator(const dipp_config *config, const char *referen
     const char *adapter = dipp_config_string(config, "generator.adapter");
     if (init && !(start->generator = dipp_run_weights_generator(init)))
         return no_memory(error);
+    if (init && !dipp_path_exists(start->generator) && dipp_path_is_directory(init)) {
+        char *found = dipp_run_weights_file(init, DIPP_GENERATOR_ADAPTER);
+        bool adapted = found && dipp_path_exists(found);
+        dipp_release(found);
+        if (adapted)
+            return dipp_fail(
+                error, DIPP_E_INVALID,
+                "generator.init: %s holds an adapter, not whole weights; name it as generator.adapter, and "
+                "as generator.init what it was trained over, if that is not the reference",
+                init);
+    }
     if (adapter && !(start->generator_adapter = dipp_run_weights_file(adapter, DIPP_GENERATOR_ADAPTER)))
         return no_memory(error);
     start->generator_over_reference = !init && reference;

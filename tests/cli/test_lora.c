@@ -36,18 +36,22 @@ static const char alignment[] =
     "   ta: {warmup: 5, lora: {rank: 2, targets: [to_q, ff.net.2]}, optimizer: {lr: 0.001}}}\n"
     "evaluate: {prompts: {set: emoji, split: eval, count: 2}, samples: 2, metrics: [border, background]}\n";
 
-/* A reference in ref/, and the alignment in a.yaml; false where the emoji world cannot be drawn. */
-static bool prepare(void)
+static bool ready; /* the emoji world can be drawn here, and there are ref/ and a.yaml */
+
+/* One folder for all tests, with a reference in ref/ and the alignment in a.yaml. */
+static int prepare(void **state)
 {
+    if (cli_setup(state) != 0)
+        return -1;
     if (dipp("world --vocabulary words.txt") != 0) {
         print_message("skipped: %s", output(NULL));
-        return false;
+        return 0;
     }
     write_file("scenes.yaml", pretraining);
     write_file("a.yaml", alignment);
-    assert_int_equal(dipp("run scenes.yaml --db scenes.db --quiet"), 0);
-    assert_int_equal(dipp("export scenes/default/0 --db scenes.db --to ref"), 0);
-    return true;
+    ready = dipp("run scenes.yaml --db scenes.db --quiet") == 0 &&
+            dipp("export scenes/default/0 --db scenes.db --to ref") == 0;
+    return ready ? 0 : -1;
 }
 
 /* kill -9 of the worker, once it has come to this step. */
@@ -73,8 +77,8 @@ static void a_killed_run_ends_the_same(void **state)
 {
     static const char *const files[] = {"generator-lora.safetensors", "generator-lora-raw.safetensors",
                                         "ta-lora.safetensors"};
-    if (!prepare())
-        return;
+    if (!ready)
+        skip();
     assert_int_equal(dipp("run a.yaml --db whole.db --quiet"), 0);
     kill_once_at(30);
     kill_once_at(90);
@@ -113,8 +117,8 @@ static void assert_same_pictures(const char *a, const char *b, bool same)
 
 static void adapters_are_weights_like_others(void **state)
 {
-    if (!prepare())
-        return;
+    if (!ready)
+        skip();
     assert_int_equal(dipp("plan a.yaml"), 0);
     assert_true(output_has("reference, base of generator and TA") && output_has("generator overlay average") &&
                 output_has("TA overlay") && !output_has("frozen base"));
@@ -165,32 +169,32 @@ static void expect(const char *line, int code, const char *part)
 
 static void what_does_not_fit_is_said(void **state)
 {
-    if (!prepare())
-        return;
-    assert_int_equal(dipp("run a.yaml --db a.db --quiet align.steps=2"), 0);
-    assert_int_equal(dipp("export @latest --db a.db --to lora"), 0);
+    if (!ready)
+        skip();
+    assert_int_equal(dipp("run a.yaml --db r.db --quiet align.steps=2"), 0);
+    assert_int_equal(dipp("export @latest --db r.db --to refused"), 0);
     expect("check a.yaml generator.lora.targets=[to_q,nose]", 3, "the target nose of generator's adapter");
     expect("check a.yaml generator.lora.targets=[]", 3, "generator.lora.targets has 0 layers");
-    expect("check a.yaml generator.adapter=lora generator.lora.rank=3", 3, "expected [3, 32]");
+    expect("check a.yaml generator.adapter=refused generator.lora.rank=3", 3, "expected [3, 32]");
+    expect("check a.yaml generator.init=refused", 3, "refused holds an adapter, not whole weights");
     expect("check a.yaml generator.lora.rank=0", 3, "a whole number in [1, 4096]");
     expect("check a.yaml ~generator.lora.rank", 3, "generator.lora.alpha is given without generator.lora.rank");
     expect("export scenes/default/0 --db scenes.db --to y --merge", 3, "there is no adapter to merge");
     /* Another reference: the adapter is not laid over it. */
     assert_int_equal(dipp("run scenes.yaml --db scenes.db --quiet pretrain.steps=3 name=other"), 0);
     assert_int_equal(dipp("export other/default/0 --db scenes.db --to ref"), 0);
-    expect("check a.yaml generator.adapter=lora", 3, "was trained over the weights of SHA-256");
-    expect("check a.yaml generator.adapter=lora generator.init=ref/model.safetensors "
+    expect("check a.yaml generator.adapter=refused", 3, "was trained over the weights of SHA-256");
+    expect("check a.yaml generator.adapter=refused generator.init=ref/model.safetensors "
            "align.ta.init=stage1",
            3, "neither reference.weights nor a ta.safetensors beside generator.init is that file");
-    expect("sample @latest --db a.db -o z.png", 3, "was trained over the weights of SHA-256");
+    expect("sample @latest --db r.db -o z.png", 3, "was trained over the weights of SHA-256");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_killed_run_ends_the_same, cli_setup, cli_teardown),
-        cmocka_unit_test_setup_teardown(adapters_are_weights_like_others, cli_setup, cli_teardown),
-        cmocka_unit_test_setup_teardown(what_does_not_fit_is_said, cli_setup, cli_teardown),
+        cmocka_unit_test(a_killed_run_ends_the_same), cmocka_unit_test(adapters_are_weights_like_others),
+        cmocka_unit_test(what_does_not_fit_is_said), /* last: it replaces ref/ */
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, prepare, cli_teardown);
 }
