@@ -86,7 +86,10 @@ static const char *next_line(const dipp_file_text *file, const char **at, size_t
 dipp_status dipp_tokenizer_read_merges(dipp_tokenizer *tokenizer, const dipp_file_text *file, dipp_error *error)
 {
     dipp_name_table *names = NULL;
-    dipp_status status = dipp_tokenizer_create_names(file->label, 512 + OPENAI_MERGES, &names, error);
+    size_t merges = 0; /* at most */
+    for (size_t i = 0; i < file->bytes && merges < OPENAI_MERGES; i++)
+        merges += file->text[i] == '\n';
+    dipp_status status = dipp_tokenizer_create_names(file->label, 512 + merges, &names, error);
     /* Numbers by order: the printable bytes, the others, all of them at the end of a word, the merges. */
     for (int last = 0, number = 0; last < 2 && !status; last++)
         for (int letter = 0; letter < 512 && !status; letter++)
@@ -98,13 +101,13 @@ dipp_status dipp_tokenizer_read_merges(dipp_tokenizer *tokenizer, const dipp_fil
                     status = fail_memory(error, file->label);
             }
     if (!status)
-        status = dipp_tokenizer_create_bpe(tokenizer, file->label, names, OPENAI_MERGES, error);
+        status = dipp_tokenizer_create_bpe(tokenizer, file->label, names, merges, error);
     size_t bytes, number = 512;
     const char *at = file->bytes ? file->text : NULL;
     if (!status && (!at || !strstr(next_line(file, &at, &bytes), "#version") || !at))
         status =
             dipp_fail(error, DIPP_E_FORMAT, "%s: expected a first line with #version and merges below", file->label);
-    for (size_t line = 2; !status && at && number < 512 + OPENAI_MERGES; line++) {
+    for (size_t line = 2; !status && at && number < 512 + merges; line++) {
         char where[400];
         const char *text = next_line(file, &at, &bytes);
         snprintf(where, sizeof where, "%s:%zu", file->label, line);

@@ -210,6 +210,19 @@ static void test_pictures_of_any_model(void **state)
     assert_sound("p.db");
 }
 
+/* tests/fixtures/make_picture_fixture.py: red.jpg and red.webp. */
+static void test_pictures_of_any_kind(void **state)
+{
+    write_file("prompts.txt", "a red thing\na red thing again\n");
+    assert_int_equal(mkdir("kinds", 0777), 0);
+    assert_int_equal(symlink(DIPP_FIXTURE_FOLDER "/pictures/red.jpg", "kinds/0.jpg"), 0);
+    assert_int_equal(symlink(DIPP_FIXTURE_FOLDER "/pictures/red.webp", "kinds/1.WebP"), 0);
+    assert_int_equal(dipp("eval --images kinds --prompts prompts.txt -m colorfulness --db p.db"), 0);
+    assert_true(output_has("2 prompts, 1 of each"));
+    assert_true(score_of(0, 0) > 84.5 && score_of(0, 0) < 86);
+    assert_true(score_of(1, 0) > 85.52 && score_of(1, 0) < 85.54);
+}
+
 static void test_wrong_pictures(void **state)
 {
     write_file("prompts.txt", "one\ntwo\n");
@@ -474,6 +487,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_merge, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_scoring_again, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_pictures_of_any_model, cli_setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_pictures_of_any_kind, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_wrong_pictures, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_grids, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_garbage, cli_setup, cli_teardown),

@@ -183,6 +183,18 @@ static void check_prompt(const dipp_tokenizer *tokenizer, const char *text, cons
         check_prompt(tokenizer, text, expected_, sizeof expected_ / sizeof(int32_t)); \
     } while (0)
 
+/* Of equal pairs the leftmost is joined first: "aaaa" is aa, a, and a at the end of a word. */
+static void equal_pairs_are_joined_from_the_left(void **state)
+{
+    (void)state;
+    static const char file[] = "#version: of two\na a";
+    dipp_tokenizer *t = NULL;
+    assert_int_equal(
+        dipp_tokenizer_create_memory(DIPP_TOKENIZER_OPEN_CLIP, "x", file, sizeof file - 1, NULL, 0, &t, NULL), DIPP_OK);
+    CHECK_PROMPT(t, "aaaa", 513, 512, 'a' - 33, 'a' - 33 + 256, 514);
+    dipp_tokenizer_destroy(&t);
+}
+
 #define OCEAN "a painting of an ocean with clouds and birds, day time, low depth field effect"
 
 static void real_clip_vocabulary_gives_known_ids(void **state)
@@ -303,6 +315,7 @@ int main(void)
         cmocka_unit_test(hugging_face_gives_these_ids),
         cmocka_unit_test(bert_gives_these_ids),
         cmocka_unit_test(long_texts_are_cut_as_published),
+        cmocka_unit_test(equal_pairs_are_joined_from_the_left),
         cmocka_unit_test(too_much_is_refused),
         cmocka_unit_test(real_clip_vocabulary_gives_known_ids),
         cmocka_unit_test(real_bert_vocabulary_gives_known_ids),

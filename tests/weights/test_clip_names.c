@@ -149,6 +149,10 @@ static void names_are_the_published_ones(void **state)
         assert_true(dipp_clip_to_hugging_face(pairs[i][0], &source));
         assert_string_equal(source.names[0], pairs[i][1]);
     }
+    assert_true(dipp_clip_to_hugging_face("transformer.resblocks.11.attn.in_proj_weight", &source));
+    assert_string_equal(source.names[0], "text_model.encoder.layers.11.self_attn.q_proj.weight");
+    assert_string_equal(source.names[1], "text_model.encoder.layers.11.self_attn.k_proj.weight");
+    assert_string_equal(source.names[2], "text_model.encoder.layers.11.self_attn.v_proj.weight");
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         assert_false(dipp_clip_to_hugging_face(none[i], &source));
         assert_false(dipp_clip_from_hugging_face(none[i], back, &change, &third));
