@@ -13,8 +13,9 @@
 
 static dipp_status fail_errno(dipp_error *error, const char *path, const char *what, int reason)
 {
-    return dipp_fail(error, reason == ENOENT ? DIPP_E_NOT_FOUND : DIPP_E_IO, "%s: cannot %s: %s", path, what,
-                     strerror(reason));
+    bool full = reason == ENOSPC || reason == EDQUOT;
+    return dipp_fail(error, reason == ENOENT ? DIPP_E_NOT_FOUND : DIPP_E_IO, "%s: cannot %s: %s%s", path, what,
+                     strerror(reason), full ? "; free some space and run the same command again" : "");
 }
 
 static dipp_status fail_memory(dipp_error *error, const char *path)
