@@ -225,6 +225,19 @@ dipp_status dipp_file_write_atomic(const char *path, const void *data, size_t by
     return status;
 }
 
+bool dipp_file_line(FILE *stream, char *line, size_t size, size_t *length)
+{
+    size_t used = 0;
+    for (int c; used + 1 < size && (c = getc_unlocked(stream)) != EOF;) {
+        line[used++] = (char)c;
+        if (c == '\n')
+            break;
+    }
+    line[used] = 0;
+    *length = used;
+    return used > 0;
+}
+
 dipp_status dipp_file_map_open(const char *path, dipp_file_map *map, dipp_error *error)
 {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
