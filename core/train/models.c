@@ -263,6 +263,7 @@ static dipp_status create_instances(dipp_models *models, const dipp_models_optio
         models->own_ta = true;
         models->ta = options->ta.plugin->vtable;
         models->ta_self = NULL;
+        models->ta_space = (dipp_space){.struct_size = sizeof models->ta_space};
         status = models->ta->create(options->ta.parameters, options->host, &models->ta_self, error);
         if (status == DIPP_OK)
             status = models->ta->space(models->ta_self, &models->ta_space, error);
