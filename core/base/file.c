@@ -13,8 +13,9 @@
 
 static dipp_status fail_errno(dipp_error *error, const char *path, const char *what, int reason)
 {
-    return dipp_fail(error, reason == ENOENT ? DIPP_E_NOT_FOUND : DIPP_E_IO, "%s: cannot %s: %s", path, what,
-                     strerror(reason));
+    bool full = reason == ENOSPC || reason == EDQUOT;
+    return dipp_fail(error, reason == ENOENT ? DIPP_E_NOT_FOUND : DIPP_E_IO, "%s: cannot %s: %s%s", path, what,
+                     strerror(reason), full ? "; free some space and run the same command again" : "");
 }
 
 static dipp_status fail_memory(dipp_error *error, const char *path)
@@ -222,6 +223,19 @@ dipp_status dipp_file_write_atomic(const char *path, const void *data, size_t by
         status = dipp_file_writer_commit(&writer, error);
     dipp_file_writer_destroy(&writer);
     return status;
+}
+
+bool dipp_file_line(FILE *stream, char *line, size_t size, size_t *length)
+{
+    size_t used = 0;
+    for (int c; used + 1 < size && (c = getc_unlocked(stream)) != EOF;) {
+        line[used++] = (char)c;
+        if (c == '\n')
+            break;
+    }
+    line[used] = 0;
+    *length = used;
+    return used > 0;
 }
 
 dipp_status dipp_file_map_open(const char *path, dipp_file_map *map, dipp_error *error)

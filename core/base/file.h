@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* Reads a whole regular file (or pipe) of at most limit bytes; *data gets one zero byte more than *bytes and is freed
  * with dipp_release. bytes may be NULL. DIPP_E_NOT_FOUND, DIPP_E_IO, DIPP_E_INVALID beyond the limit, DIPP_E_MEMORY.
@@ -26,6 +27,10 @@ dipp_status dipp_file_writer_append(dipp_file_writer *writer, const void *data, 
 dipp_status dipp_file_writer_commit(dipp_file_writer **writer, dipp_error *error);
 uint64_t dipp_file_writer_bytes(const dipp_file_writer *writer); /* appended so far */
 void dipp_file_writer_destroy(dipp_file_writer **writer);
+
+/* The next line of a stream into line [size], its '\n' included, ended by a zero; *length counts bytes, so that a zero byte in
+ * the file is seen. A longer line comes in pieces. false at the end, or when reading failed (ferror). [one thread at a time] */
+bool dipp_file_line(FILE *stream, char *line, size_t size, size_t *length);
 
 /* A file mapped for reading. data is NULL for an empty file. The bytes stay readable until unmap also when the file is
  * renamed or deleted; a file that somebody truncates meanwhile ends the process with SIGBUS, so dipp never writes

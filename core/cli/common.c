@@ -114,6 +114,27 @@ dipp_status cli_load_experiment(const char *path, const cli_list *overrides, siz
     return status;
 }
 
+bool cli_read_bytes(const char *text, size_t *bytes)
+{
+    static const struct {
+        const char *name;
+        double factor;
+    } units[] = {{"", 1}, {"K", 1024}, {"M", 1048576}, {"G", 1073741824}, {"T", 1099511627776}};
+    char *end = NULL;
+    double value = strtod(text, &end);
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        size_t length = strlen(units[i].name);
+        const char *rest = end + length;
+        if (!strncmp(end, units[i].name, length) &&
+            (!*rest || (length && (!strcmp(rest, "B") || !strcmp(rest, "iB")))) && end > text &&
+            value * units[i].factor >= 1 && value * units[i].factor < 1e18) {
+            *bytes = (size_t)(value * units[i].factor);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool cli_is_terminal(FILE *stream)
 {
     const char *kind = getenv("TERM");

@@ -45,6 +45,9 @@ dipp_status cli_load_experiment(const char *path, const cli_list *overrides, siz
 enum { CLI_BYTES_TEXT = 24 };
 const char *cli_bytes_text(size_t bytes, char out[CLI_BYTES_TEXT]);
 
+/* "512M", "1.5GiB", "2e9" to bytes; false for anything else. */
+bool cli_read_bytes(const char *text, size_t *bytes);
+
 /* Whether to use colours and move the cursor on this stream: a terminal, and NO_COLOR not set. */
 bool cli_is_terminal(FILE *stream);
 bool cli_colours(FILE *stream);

@@ -57,28 +57,6 @@ static void print_memory(const dipp_run_plan *plan, const run_options *options)
                 cli_bytes_text(options->memory, texts[2]));
 }
 
-/* "512M", "1.5GiB", "2e9": bytes; false for anything else. */
-static bool read_bytes(const char *text, size_t *bytes)
-{
-    static const struct {
-        const char *name;
-        double factor;
-    } units[] = {{"", 1}, {"K", 1024}, {"M", 1048576}, {"G", 1073741824}, {"T", 1099511627776}};
-    char *end = NULL;
-    double value = strtod(text, &end);
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        size_t length = strlen(units[i].name);
-        const char *rest = end + length;
-        if (!strncmp(end, units[i].name, length) &&
-            (!*rest || (length && (!strcmp(rest, "B") || !strcmp(rest, "iB")))) && end > text &&
-            value * units[i].factor >= 1 && value * units[i].factor < 1e18) {
-            *bytes = (size_t)(value * units[i].factor);
-            return true;
-        }
-    }
-    return false;
-}
-
 static void say_lost(void *user, int64_t run_id, const char *name, const char *host, int64_t pid)
 {
     fprintf(stderr, "dipp: run %lld (%s) is lost: process %lld on %s is gone\n", (long long)run_id, name,
@@ -115,7 +93,7 @@ static dipp_status supervise(const run_options *options, dipp_run_plan *plan, di
     char program[PATH_MAX];
     cli_progress progress;
     const char **arguments =
-        calloc(2 * (options->places.files.count + options->places.directories.count) + 1, sizeof *arguments);
+        calloc(2 * (options->places.files.count + options->places.directories.count) + 3, sizeof *arguments);
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
     if (!arguments || length < 0) {
         free(arguments);
@@ -130,6 +108,10 @@ static dipp_status supervise(const run_options *options, dipp_run_plan *plan, di
     for (size_t i = 0; i < options->places.directories.count; i++) {
         arguments[count++] = "--plugin-dir";
         arguments[count++] = options->places.directories.items[i];
+    }
+    if (options->memory_text) {
+        arguments[count++] = "--memory";
+        arguments[count++] = options->memory_text;
     }
     unsigned jobs = options->jobs ? (unsigned)options->jobs : 1;
     bool configured = plan->count && dipp_config_int(plan->cells[0].cell->config, "threads") > 0;
@@ -217,7 +199,7 @@ int cli_run(int argc, char **argv)
         return code;
     if (!options.positionals.count)
         return cli_usage_error(self, "an experiment file is needed");
-    if (options.memory_text && !read_bytes(options.memory_text, &options.memory))
+    if (options.memory_text && !cli_read_bytes(options.memory_text, &options.memory))
         return cli_usage_error(self, "--memory is `%s`; expected a size such as 1.5G or 800M", options.memory_text);
     dipp_error error;
     dipp_plugins *plugins = NULL;

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/stop.h"
+#include "experiment/run_check.h"
 #include "experiment/run_supervisor.h"
 #include "experiment/run_worker.h"
 
@@ -38,9 +39,21 @@ static void note(void *context, const char *message)
     fflush(stdout);
 }
 
+/* Where memory ends all the same, the kernel is to take this process, not the one that supervises it. Best effort: a system
+ * without the file does without. */
+static void come_first_when_memory_ends(void)
+{
+    FILE *file = fopen("/proc/self/oom_score_adj", "w");
+    if (!file)
+        return;
+    fputs("500", file);
+    fclose(file);
+}
+
 int cli_run_cell(int argc, char **argv)
 {
-    const char *database = NULL;
+    const char *database = NULL, *memory_text = NULL;
+    size_t memory = 0;
     long run = 0, threads = 0;
     bool supervised = false, again = false, completed = false;
     cli_plugin_options places = {{0}, {0}};
@@ -49,6 +62,7 @@ int cli_run_cell(int argc, char **argv)
         CLI_DATABASE_OPTION(database),
         {"run", 0, CLI_NUMBER, "N", "the run's number", &run},
         {"threads", 0, CLI_NUMBER, "N", "threads in place of the configured number", &threads},
+        {"memory", 0, CLI_TEXT, "SIZE", "what the run may take, and 512 MiB that no plan counts", &memory_text},
         {"again", 0, CLI_FLAG, NULL, "also when it failed, was killed or lost", &again},
         {"completed", 0, CLI_FLAG, NULL, "also when it is completed", &completed},
         {"supervised", 0, CLI_FLAG, NULL, "save and end when the parent process ends", &supervised},
@@ -60,16 +74,21 @@ int cli_run_cell(int argc, char **argv)
         return code;
     if (!run || positionals.count)
         return cli_usage_error(self, "--run N is needed, and nothing else");
+    if (memory_text && !cli_read_bytes(memory_text, &memory))
+        return cli_usage_error(self, "--memory is `%s`; expected a size such as 1.5G or 800M", memory_text);
     cli_catch_stop();
     if (supervised) {
         pid_t parent = getppid();
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (getppid() != parent) /* it ended in between */
             return CLI_INTERRUPTED;
+        come_first_when_memory_ends();
     }
     dipp_error error;
     dipp_plugins *plugins = NULL;
-    dipp_status status = cli_open_plugins(&places, &plugins, &error);
+    dipp_status status = memory ? dipp_run_limit_memory(memory, &error) : DIPP_OK;
+    if (status == DIPP_OK)
+        status = cli_open_plugins(&places, &plugins, &error);
     if (status == DIPP_OK) {
         dipp_worker_options work = {
             .database = cli_database(database, NULL),

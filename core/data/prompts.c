@@ -1,6 +1,7 @@
 /* Prompt sets of the emoji world and of text files. */
 #include "data/prompts.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "data/cldr.h"
 #include "data/world_private.h"
@@ -102,11 +103,13 @@ static dipp_status read_lines(FILE *file, const char *path, dipp_prompt_set *set
 {
     char line[LINE_BYTES + 1];
     int room = 0;
-    for (int number = 1; fgets(line, sizeof line, file); number++) {
-        size_t length = strlen(line);
+    size_t length;
+    for (int number = 1; dipp_file_line(file, line, sizeof line, &length); number++) {
         if (length == LINE_BYTES && line[length - 1] != '\n')
             return dipp_fail(error, DIPP_E_FORMAT, "%s:%d: a line of more than %d bytes; expected one prompt a line",
                              path, number, LINE_BYTES - 1);
+        if (strlen(line) != length)
+            return dipp_fail(error, DIPP_E_FORMAT, "%s:%d: a zero byte; expected text", path, number);
         char *from = line + strspn(line, " \t\r\n"), *end = line + length;
         while (end > from && strchr(" \t\r\n", end[-1]))
             end--;

@@ -1,11 +1,17 @@
 #include "experiment/run_check.h"
 
+#include "base/memory.h"
 #include "base/resident.h"
 #include "experiment/run_evaluate.h"
 #include "experiment/run_source.h"
+#include "plugin/plugin_child.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { UNPLANNED_BYTES = 512 << 20, APART_MS = 600 * 1000 };
 
 /* The roles of a cell while it is set up. */
 typedef struct checked {
@@ -168,4 +174,61 @@ dipp_status dipp_run_check(const dipp_cell *cell, dipp_plugins *plugins, bool we
     dipp_run_evaluator_destroy(&c.evaluator);
     dipp_run_setup_destroy(&c.setup);
     return status;
+}
+
+/* ---- Apart ---- */
+
+dipp_status dipp_run_limit_memory(size_t planned, dipp_error *error)
+{
+    unsigned long long data =
+        0; /* private writable pages (proc(5)); sanitizers and devices' libraries reserve terabytes */
+    FILE *file = fopen("/proc/self/statm", "r");
+    int found = file ? fscanf(file, "%*u %*u %*u %*u %*u %llu", &data) : 0;
+    if (file)
+        fclose(file);
+    rlim_t most = (rlim_t)data * (rlim_t)sysconf(_SC_PAGESIZE) + UNPLANNED_BYTES + planned;
+    if (found != 1 || setrlimit(RLIMIT_DATA, &(struct rlimit){most, most}) != 0)
+        return dipp_fail(error, DIPP_E_IO, "this process' memory cannot be limited");
+    return DIPP_OK;
+}
+
+typedef struct apart {
+    const dipp_cell *cell;
+    dipp_plugins *plugins;
+    size_t limit;
+} apart;
+
+typedef struct apart_answer {
+    size_t bytes;
+    dipp_error error;
+} apart_answer;
+
+static int check_in_child(void *context, volatile int *stage)
+{
+    const apart *question = context;
+    apart_answer answer = {0};
+    dipp_check_report report;
+    answer.error.code = dipp_run_limit_memory(question->limit, &answer.error);
+    if (answer.error.code == DIPP_OK)
+        answer.error.code = dipp_run_check(question->cell, question->plugins, false, &report, &answer.error);
+    if (answer.error.code == DIPP_OK)
+        answer.bytes = report.total_bytes;
+    return dipp_child_write((const char *)&answer, sizeof answer);
+}
+
+dipp_status dipp_run_check_apart(const dipp_cell *cell, dipp_plugins *plugins, size_t limit, size_t *bytes,
+                                 dipp_error *error)
+{
+    apart question = {cell, plugins, limit};
+    dipp_child_answer child;
+    apart_answer answer = {0};
+    *bytes = 0;
+    dipp_status status = dipp_child_run(check_in_child, &question, APART_MS, sizeof answer, &child, error);
+    if (status != DIPP_OK)
+        return status;
+    if (child.data && child.size == sizeof answer)
+        memcpy(&answer, child.data, sizeof answer);
+    dipp_release(child.data);
+    *bytes = answer.bytes;
+    return answer.error.code == DIPP_OK ? DIPP_OK : dipp_fail(error, answer.error.code, "%s", answer.error.message);
 }

@@ -31,4 +31,15 @@ typedef struct dipp_check_report {
 dipp_status dipp_run_check(const dipp_cell *cell, dipp_plugins *plugins, bool weights, dipp_check_report *report,
                            dipp_error *error);
 
+/* So that what takes all memory there is fails by itself: this process gets no more private memory than planned bytes, and
+ * 512 MiB that no plan counts (program, libraries and their scratch, host copies, threads' stacks), beside what it has now.
+ * DIPP_E_IO. [main] */
+dipp_status dipp_run_limit_memory(size_t planned, dipp_error *error);
+
+/* The total of dipp_run_check without weights, found by a child process of so limited memory, since plugins run: *bytes is 0
+ * when the child crashed or took longer than ten minutes, which the run itself will end with. DIPP_E_MEMORY when the limit does
+ * not do, and what dipp_run_check says. No thread may run yet. [main] */
+dipp_status dipp_run_check_apart(const dipp_cell *cell, dipp_plugins *plugins, size_t limit, size_t *bytes,
+                                 dipp_error *error);
+
 #endif

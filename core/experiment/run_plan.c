@@ -196,22 +196,23 @@ dipp_status dipp_run_plan_memory(dipp_run_plan *plan, dipp_plugins *plugins, siz
     for (size_t i = 0; i < plan->count; i++) {
         dipp_planned_cell *planned = &plan->cells[i];
         const dipp_planned_cell *before = i ? &plan->cells[i - 1] : NULL;
-        dipp_check_report report;
         if (planned->action != DIPP_CELL_RUN)
             continue;
         if (before && before->bytes && before->cell->point == planned->cell->point) {
             planned->bytes = before->bytes;
             continue;
         }
-        dipp_status status = dipp_run_check(planned->cell, plugins, false, &report, error);
+        dipp_status status = dipp_run_check_apart(planned->cell, plugins, limit, &planned->bytes, error);
+        if (status == DIPP_E_MEMORY)
+            return dipp_error_context(error, "a run of %s takes more than the %.3g MiB that --memory allows in all",
+                                      planned->cell->arm, (double)limit / 1048576);
         if (status != DIPP_OK)
             return dipp_error_context(error, "%s", planned->cell->arm);
-        planned->bytes = report.total_bytes;
-        if (report.total_bytes > limit)
+        if (planned->bytes > limit)
             return dipp_fail(error, DIPP_E_MEMORY,
                              "a run of %s takes %.3g MiB by its plan, and --memory allows %.3g MiB in all; allow more, "
                              "or lower its batch (dipp plan says what takes how much)",
-                             planned->cell->arm, (double)report.total_bytes / 1048576, (double)limit / 1048576);
+                             planned->cell->arm, (double)planned->bytes / 1048576, (double)limit / 1048576);
     }
     return DIPP_OK;
 }

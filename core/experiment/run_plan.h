@@ -33,9 +33,9 @@ dipp_status dipp_run_plan_create(const dipp_experiment *experiment, dipp_plugins
                                  bool rerun, dipp_run_plan **out, dipp_error *error);
 void dipp_run_plan_destroy(dipp_run_plan **plan);
 
-/* Sets every distinct configuration that will run up once, to learn from the planner what memory a run takes: parameter
- * sets, activations, constants; not the program itself and the back-end's scratch. DIPP_E_MEMORY names a run that takes
- * more than limit (bytes) alone. */
+/* Sets every distinct configuration that will run up once, in a child process, to learn from the planner what memory a run
+ * takes: parameter sets, activations, constants; not the program itself and the back-end's scratch. One whose set-up crashes
+ * counts as 0: the run will say so. DIPP_E_MEMORY names a run that takes more than limit (bytes) alone. */
 dipp_status dipp_run_plan_memory(dipp_run_plan *plan, dipp_plugins *plugins, size_t limit, dipp_error *error);
 
 /* Adds the experiment with its text and every cell that will run, with all parameters and where each was set. */

@@ -1,6 +1,8 @@
 /* The life of a run: who executes it, attempts, heartbeats, its end, and finding out that its process died. */
 #include "store/store_internal.h"
 
+#include "base/memory.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,14 +148,9 @@ dipp_status dipp_store_mark_lost(dipp_store *store, int64_t other_host_seconds, 
         bool silent = other_host_seconds > 0 && dipp_store_now() - one.heartbeat_at > other_host_seconds * 1000000;
         if (on_this_host(one.process.host) ? dipp_process_alive(&one.process) : !silent)
             continue;
-        if (found == capacity) {
-            capacity = capacity ? capacity * 2 : 8;
-            holder *more = realloc(dead, capacity * sizeof *dead);
-            if (!more) {
-                status = dipp_fail(error, DIPP_E_MEMORY, "no memory to list dead runs");
-                break;
-            }
-            dead = more;
+        if (!dipp_grow((void **)&dead, &capacity, found + 1, sizeof *dead)) {
+            status = dipp_fail(error, DIPP_E_MEMORY, "no memory to list dead runs");
+            break;
         }
         dead[found++] = one;
     }
@@ -173,7 +170,7 @@ dipp_status dipp_store_mark_lost(dipp_store *store, int64_t other_host_seconds, 
     }
     for (size_t i = 0; status == DIPP_OK && lost && i < marked; i++)
         lost(user, dead[i].run_id, dead[i].name, dead[i].process.host, dead[i].process.pid);
-    free(dead);
+    dipp_release(dead);
     if (status == DIPP_OK && count)
         *count = (int)marked;
     return status;

@@ -129,6 +129,19 @@ static dipp_status merge_attached(dipp_store *store, const char *from, dipp_stor
     return dipp_store_end(store, status, error);
 }
 
+/* An earlier merge may have had no memory to undo what it did and to let go of its file. */
+static dipp_status let_go(dipp_store *store, dipp_error *error)
+{
+    int64_t attached = 0;
+    dipp_status status = dipp_store_begin(store, error);
+    if (status == DIPP_OK)
+        status = dipp_store_integer(store, what, error, &attached, NULL,
+                                    "SELECT count(*) FROM pragma_database_list WHERE name='other'", "");
+    if (store->depth)
+        status = dipp_store_end(store, status, error);
+    return status == DIPP_OK && attached ? dipp_store_script(store, what, "DETACH other", error) : status;
+}
+
 dipp_status dipp_store_merge(dipp_store *store, const char *from, dipp_store_merge_report *report, dipp_error *error)
 {
     *report = (dipp_store_merge_report){0};
@@ -137,10 +150,13 @@ dipp_status dipp_store_merge(dipp_store *store, const char *from, dipp_store_mer
         status = check_source(store, from, error);
     if (status != DIPP_OK)
         return status;
-    status = dipp_store_do(store, what, error, "ATTACH ?1 AS other", "t", from);
+    status = let_go(store, error);
+    if (status == DIPP_OK)
+        status = dipp_store_do(store, what, error, "ATTACH ?1 AS other", "t", from);
     if (status != DIPP_OK)
         return status;
     status = merge_attached(store, from, report, error);
-    dipp_status detached = dipp_store_script(store, what, "DETACH other", status == DIPP_OK ? error : NULL);
-    return status == DIPP_OK ? detached : status;
+    dipp_store_script(store, what, "DETACH other",
+                      NULL); /* what fails here undoes no merge; the next one lets go again */
+    return status;
 }

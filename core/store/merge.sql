@@ -60,11 +60,16 @@ DELETE FROM runs WHERE run_id IN (
     AND o.seed=m.seed AND o.config_sha256=m.config_sha256
   WHERE o.run_uuid<>m.run_uuid AND o.status='completed' AND m.status NOT IN('completed','running'));
 
--- A run known on both sides is as the side that heard of it last says.
+-- A run known on both sides is as the side that heard of it last says: by its attempts, how many of them have ended, and its
+-- step; by clocks, which two machines need not share, only where these are the same.
 CREATE TEMP TABLE merge_newer AS
   SELECT m.run_id, o.run_id AS other_id FROM other.runs o JOIN main.runs m ON m.run_uuid=o.run_uuid
-  WHERE max(o.created_at, ifnull(o.heartbeat_at, 0), ifnull(o.ended_at, 0))
-    >max(m.created_at, ifnull(m.heartbeat_at, 0), ifnull(m.ended_at, 0));
+  WHERE ((SELECT count(*) FROM other.attempts a WHERE a.run_id=o.run_id),
+      (SELECT count(a.ended_at) FROM other.attempts a WHERE a.run_id=o.run_id), o.step,
+      max(o.created_at, ifnull(o.heartbeat_at, 0), ifnull(o.ended_at, 0)))
+    >((SELECT count(*) FROM main.attempts a WHERE a.run_id=m.run_id),
+      (SELECT count(a.ended_at) FROM main.attempts a WHERE a.run_id=m.run_id), m.step,
+      max(m.created_at, ifnull(m.heartbeat_at, 0), ifnull(m.ended_at, 0)));
 UPDATE runs SET status=o.status, started_at=o.started_at, ended_at=o.ended_at, heartbeat_at=o.heartbeat_at,
     step=o.step, images_seen=o.images_seen, exit_code=o.exit_code, term_signal=o.term_signal, error=o.error,
     host=o.host, pid=o.pid, pid_start=o.pid_start, slurm_job=o.slurm_job
@@ -121,7 +126,7 @@ INSERT INTO artifacts(run_id, step, kind, path, sha256, bytes, meta_json, create
   FROM other.artifacts a JOIN temp.merge_runs m ON m.other_id=a.run_id WHERE true
   ON CONFLICT(run_id, path) DO UPDATE SET step=excluded.step, kind=excluded.kind, sha256=excluded.sha256,
     bytes=excluded.bytes, meta_json=excluded.meta_json, created_at=excluded.created_at
-    WHERE excluded.created_at>artifacts.created_at;
+    WHERE EXISTS(SELECT 1 FROM temp.merge_newer w WHERE w.run_id=artifacts.run_id);
 CREATE TEMP TABLE merge_artifacts(other_id INTEGER PRIMARY KEY, artifact_id INTEGER);
 INSERT INTO merge_artifacts SELECT o.artifact_id, a.artifact_id FROM other.artifacts o
   JOIN temp.merge_runs m ON m.other_id=o.run_id
@@ -131,7 +136,7 @@ INSERT INTO metrics(run_id, metric_id, step, value, kind, ts, attempt)
   SELECT m.run_id, n.metric_id, d.step, d.value, d.kind, d.ts, d.attempt FROM other.metrics d
     JOIN temp.merge_runs m ON m.other_id=d.run_id JOIN temp.merge_metrics n ON n.other_id=d.metric_id WHERE true
   ON CONFLICT DO UPDATE SET value=excluded.value, kind=excluded.kind, ts=excluded.ts, attempt=excluded.attempt
-    WHERE excluded.ts>metrics.ts;
+    WHERE (excluded.attempt, excluded.ts)>(metrics.attempt, metrics.ts);
 INSERT OR REPLACE INTO evaluations(run_id, metric_id, step, settings_id, scorer_id, prompt_id, sample, noise_seed,
     value, kind, artifact_id)
   SELECT m.run_id, n.metric_id, e.step, t.settings_id, c.scorer_id, p.prompt_id, e.sample, e.noise_seed, e.value,

@@ -1,6 +1,8 @@
 /* Opening, migrating, checking and closing the store. */
 #include "store/store_internal.h"
 
+#include "base/memory.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -275,7 +277,7 @@ static bool open_immutable(dipp_store *store)
     sqlite3_free(log);
     if (!empty)
         return false;
-    char *uri = malloc(strlen(store->path) * 3 + 32);
+    char *uri = dipp_allocate(strlen(store->path) * 3 + 32);
     if (!uri)
         return false;
     char *out = uri + sprintf(uri, "file:");
@@ -288,7 +290,7 @@ static bool open_immutable(dipp_store *store)
     strcpy(out, "?immutable=1");
     sqlite3_close(store->db);
     int result = sqlite3_open_v2(uri, &store->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
-    free(uri);
+    dipp_release(uri);
     return result == SQLITE_OK;
 }
 
@@ -305,7 +307,7 @@ static dipp_status check_path(const char *path, dipp_store_mode mode, dipp_error
     if (mode != DIPP_STORE_CREATE)
         return dipp_fail(error, DIPP_E_NOT_FOUND, "there is no store %s: `dipp run` makes one, or name the right file",
                          path);
-    char *directory = strdup(path);
+    char *directory = dipp_string_copy(path);
     if (!directory)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory to open %s", path);
     char *slash = strrchr(directory, '/');
@@ -316,7 +318,7 @@ static dipp_status check_path(const char *path, dipp_store_mode mode, dipp_error
             result = dipp_fail(error, DIPP_E_NOT_FOUND, "the directory %s of the store does not exist: make it first",
                                directory);
     }
-    free(directory);
+    dipp_release(directory);
     return result;
 }
 
@@ -375,11 +377,11 @@ dipp_status dipp_store_open(const char *path, const dipp_store_options *options,
     dipp_status status = check_path(path, options->mode, error);
     if (status != DIPP_OK)
         return status;
-    dipp_store *made = calloc(1, sizeof *made);
+    dipp_store *made = dipp_allocate_zeroed(1, sizeof *made);
     if (made)
-        made->path = strdup(path);
+        made->path = dipp_string_copy(path);
     if (!made || !made->path) {
-        free(made);
+        dipp_release(made);
         return dipp_fail(error, DIPP_E_MEMORY, "no memory to open the store %s", path);
     }
     made->owner = getpid();
@@ -420,9 +422,9 @@ void dipp_store_close(dipp_store **store)
         sqlite3_close(old->db);
     }
     dipp_store_forget_metric_names(old);
-    free(old->metric_names);
-    free(old->path);
-    free(old);
+    dipp_release(old->metric_names);
+    dipp_release(old->path);
+    dipp_release(old);
     *store = NULL;
 }
 

@@ -110,7 +110,7 @@ static dipp_status select_run(dipp_store *store, const char *selector, const cha
         const char *sql;
     } forms[] = {
         {strcmp(selector, "@latest") == 0, SELECT_RUN "?1 IS NOT NULL AND (?2 IS NULL OR x.name=?2) ORDER BY "
-                                                      "r.created_at DESC, r.run_id DESC LIMIT 1"},
+                                                      "r.run_id DESC LIMIT 1"}, /* clocks jump, row ids do not */
         {length > 0 && isdigit((unsigned char)selector[0]) && *number_end == 0, SELECT_RUN "r.run_id=?4 AND ?2 IS ?2"},
         {length >= 4 && strspn(selector, "0123456789abcdefABCDEF-") == length,
          SELECT_RUN "r.run_uuid LIKE ?1||'%' AND ?2 IS ?2 LIMIT 6"},

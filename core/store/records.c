@@ -1,7 +1,8 @@
 /* What a run measures and leaves: metrics by step, prompts, evaluations, set metrics, files, events. */
 #include "store/store_internal.h"
 
-#include <stdlib.h>
+#include "base/memory.h"
+
 #include <string.h>
 
 dipp_status dipp_store_metric_define(dipp_store *store, const char *name, int direction, const char *split,
@@ -37,17 +38,12 @@ dipp_status dipp_store_metric_id(dipp_store *store, const char *name, int64_t *m
                                     "INSERT INTO metric_names(name) VALUES(?) RETURNING metric_id", "t", name);
     if (status != DIPP_OK)
         return status;
-    if (store->metric_count == store->metric_capacity) {
-        size_t capacity = store->metric_capacity ? store->metric_capacity * 2 : 32;
-        dipp_store_name *more = realloc(store->metric_names, capacity * sizeof *more);
-        if (!more)
-            return dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric name %s", name);
-        store->metric_names = more;
-        store->metric_capacity = capacity;
-    }
-    char *copy = strdup(name);
-    if (!copy)
+    char *copy = dipp_string_copy(name);
+    if (!copy || !dipp_grow((void **)&store->metric_names, &store->metric_capacity, store->metric_count + 1,
+                            sizeof *store->metric_names)) {
+        dipp_release(copy);
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric name %s", name);
+    }
     store->metric_names[store->metric_count++] = (dipp_store_name){copy, *metric_id};
     return DIPP_OK;
 }

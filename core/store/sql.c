@@ -1,9 +1,10 @@
 /* Statements, transactions and the translation of SQLite's results into messages with a remedy. */
 #include "store/store_internal.h"
 
+#include "base/memory.h"
+
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -266,6 +267,8 @@ dipp_status dipp_store_begin(dipp_store *store, dipp_error *error)
                          "an earlier call of this transaction in %s failed, so nothing of it is recorded: roll it back "
                          "and repeat the whole",
                          store->path);
+    if (store->depth == 0 && !sqlite3_get_autocommit(store->db))
+        undo(store); /* what a call that failed for want of memory could not undo for the same reason */
     if (store->depth == 0)
         status = dipp_store_script(store, "begin to record", "BEGIN IMMEDIATE", error);
     if (status == DIPP_OK)
@@ -308,6 +311,6 @@ void dipp_store_rollback(dipp_store *store)
 void dipp_store_forget_metric_names(dipp_store *store)
 {
     for (size_t i = 0; i < store->metric_count; i++)
-        free(store->metric_names[i].text);
+        dipp_release(store->metric_names[i].text);
     store->metric_count = 0;
 }

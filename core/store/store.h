@@ -13,7 +13,8 @@
  * sha256 strings are 64 hexadecimal digits. All functions are [one thread at a time] per store. Errors every writer may
  * return: DIPP_E_IO (disk full, read-only, input/output error), DIPP_E_BUSY (locked longer than the timeout: names the
  * holder where known), DIPP_E_FORMAT (file damaged), DIPP_E_INVALID (a value breaks the schema, an id is unknown),
- * DIPP_E_MEMORY. On an error the call has changed nothing. The tables are in schema_1.sql, the views in views.sql. */
+ * DIPP_E_MEMORY. On an error the call has changed nothing (SQLite may run out of memory behind
+ * a commit: then all of it is there, and repeating the call, which the keys allow, does no harm). The tables are in schema_1.sql, the views in views.sql. */
 #ifndef DIPP_STORE_STORE_H
 #define DIPP_STORE_STORE_H
 

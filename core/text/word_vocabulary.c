@@ -153,9 +153,13 @@ dipp_status dipp_word_vocabulary_load(const char *path, dipp_word_vocabulary **o
     }
     char line[2 * DIPP_WORD_BYTES_MAX];
     int number = 0;
-    while (status == DIPP_OK && fgets(line, sizeof line, file)) {
+    size_t length;
+    while (status == DIPP_OK && dipp_file_line(file, line, sizeof line, &length)) {
+        bool text = strlen(line) == length;
         line[strcspn(line, "\r\n")] = 0; /* a line too long for the buffer is too long for a word */
-        status = take_line(vocabulary, path, number++, line, error);
+        status = text ? take_line(vocabulary, path, number, line, error)
+                      : dipp_fail(error, DIPP_E_FORMAT, "%s:%d: a zero byte; expected text", path, number + 1);
+        number++;
     }
     if (status == DIPP_OK && ferror(file))
         status = dipp_fail(error, DIPP_E_IO, "%s: reading failed", path);

@@ -98,5 +98,7 @@ dipp_condition dipp_expect_condition(dipp_graph *g, dipp_condition c, int64_t ba
         expected.dims[0] = batch;
         dipp_expect_shape(g, c.parts[i], &expected, "encode_text");
     }
-    return dipp_graph_failed(g) ? (dipp_condition){0} : c;
+    if (dipp_graph_failed(g))
+        c.count = 0;
+    return c;
 }

@@ -2,7 +2,10 @@
 #include <dipp/plugin.h>
 
 #include <math.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static dipp_status create(const dipp_parameters *parameters, const dipp_host *host, void **self, dipp_error *error)
@@ -139,6 +142,50 @@ static dipp_status score_moody(void *self, const float *samples, const dipp_shap
     return DIPP_OK;
 }
 
+/* Gives its own gradient. On its sixth call in this folder the process is told to end, once; each call leaves a letter. */
+static dipp_status score_terminating(void *self, const float *samples, const dipp_shape *shape,
+                                     const char *const *prompts, uint32_t count, double *scores, float *gradient,
+                                     bool *has_gradient, dipp_error *error)
+{
+    FILE *calls = fopen("calls", "a");
+    if (!calls || fputc('c', calls) == EOF || ftell(calls) < 0)
+        return dipp_fail(error, DIPP_E_IO, "cannot write `calls`");
+    if (ftell(calls) == 6)
+        raise(SIGTERM);
+    fclose(calls);
+    sum_squares(samples, shape, count, 0, scores, gradient, 2);
+    *has_gradient = gradient != NULL;
+    return DIPP_OK;
+}
+
+/* Takes all memory there is once a run is under way (the first question comes before its first step), and keeps it. */
+static dipp_status score_greedy(void *self, const float *samples, const dipp_shape *shape, const char *const *prompts,
+                                uint32_t count, double *scores, float *gradient, bool *has_gradient, dipp_error *error)
+{
+    enum { PIECE = 1 << 20 };
+    static int calls;
+    int taken = 0;
+    for (char *piece; calls && (piece = malloc(PIECE)); taken++)
+        memset(piece, 1, PIECE);
+    if (calls++)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory after %d MiB", taken);
+    sum_squares(samples, shape, count, 0, scores, gradient, 2);
+    *has_gradient = gradient != NULL;
+    return DIPP_OK;
+}
+
+/* The same as soon as it is made, and believes that there is always more. */
+static dipp_status create_trusting(const dipp_parameters *parameters, const dipp_host *host, void **self,
+                                   dipp_error *error)
+{
+    enum { PIECE = 1 << 20 };
+    for (char *piece;; *piece = 2) {
+        piece = malloc(PIECE);
+        memset(piece, 1, PIECE);
+    }
+    return create(parameters, host, self, error);
+}
+
 static dipp_status create_leaking(const dipp_parameters *parameters, const dipp_host *host, void **self,
                                   dipp_error *error)
 {
@@ -162,6 +209,15 @@ static dipp_status create_mute(const dipp_parameters *parameters, const dipp_hos
 static const dipp_parameter level[] = {
     {.key = "level", .type = DIPP_TYPE_INT, .default_text = "1", .minimum = 1, .maximum = 9, .help = "A level."}};
 
+static const dipp_reward greedy = {
+    .struct_size = sizeof greedy, .create = create, .destroy = destroy, .info = info_opaque, .score = score_greedy};
+static const dipp_reward trusting = {
+    .struct_size = sizeof trusting, .create = create_trusting, .destroy = destroy, .info = info, .record = record_nan};
+static const dipp_reward terminating = {.struct_size = sizeof terminating,
+                                        .create = create,
+                                        .destroy = destroy,
+                                        .info = info_opaque,
+                                        .score = score_terminating};
 static const dipp_reward nan_reward = {
     .struct_size = sizeof nan_reward, .create = create, .destroy = destroy, .info = info, .record = record_nan};
 static const dipp_reward crashing = {
@@ -214,6 +270,9 @@ static const dipp_reward moody = {
                                          .vtable = &vtable_,                          \
                                          __VA_ARGS__}
 
+REWARD(greedy_plugin, "greedy", greedy);
+REWARD(trusting_plugin, "trusting", trusting);
+REWARD(terminating_plugin, "terminating", terminating);
 REWARD(nan_plugin, "not-a-number", nan_reward);
 REWARD(crashing_plugin, "crashing", crashing);
 REWARD(hanging_plugin, "hanging", hanging);
@@ -232,4 +291,4 @@ REWARD(moody_plugin, "moody", moody);
 
 DIPP_PLUGINS(&nan_plugin, &crashing_plugin, &hanging_plugin, &lying_plugin, &stopped_plugin, &crowded_plugin,
              &fickle_plugin, &dividing_plugin, &cancelling_plugin, &leaking_plugin, &rude_plugin, &mute_plugin,
-             &misleading_plugin, &sociable_plugin, &moody_plugin)
+             &misleading_plugin, &sociable_plugin, &moody_plugin, &greedy_plugin, &trusting_plugin, &terminating_plugin)

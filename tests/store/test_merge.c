@@ -1,5 +1,6 @@
 /* Two stores become one: nothing lost, nothing doubled, in any order, as often as one likes. */
 #include "synthetic.h"
+#include "base/memory.h"
 
 #include <sqlite3.h>
 
@@ -179,6 +180,142 @@ static void a_run_is_as_the_side_that_heard_last_says(void **state)
     dipp_store_close(&from);
 }
 
+/* The run goes on elsewhere, by a clock that is a day behind: its second attempt is the later one all the same. */
+static void a_clock_that_lags_does_not_make_the_later_side_the_earlier(void **state)
+{
+    char here[400], there[400];
+    dipp_store *into = open_at(state, "into.db", here);
+    int64_t run, attempt;
+    dipp_error error = {0};
+    dipp_attempt_spec spec = {.start_step = 0};
+    char sha[65];
+    dipp_file_record file = {.step = 2, .kind = "grid", .path = "grid.png", .sha256 = fake_sha256("old", sha)};
+    one_run(into, NULL, &run);
+    assert_ok(dipp_store_claim(into, run, 0, NULL, &error), error);
+    assert_ok(dipp_store_attempt_begin(into, run, &spec, &attempt, &error), error);
+    dipp_metric_point points[] = {{"train/loss", 1, 0.5}, {"train/loss", 2, 0.4}};
+    assert_ok(dipp_store_metrics_put(into, run, attempt, points, 2, &error), error);
+    assert_ok(dipp_store_artifact_put(into, run, &file, NULL, &error), error);
+    assert_ok(dipp_store_heartbeat(into, run, 2, 20, &error), error);
+    assert_ok(dipp_store_run_requeue(into, run, "interrupted", &error), error);
+    snprintf(there, sizeof there, "%s/there.db", ((test_directory *)*state)->path);
+    copy_to(into, there);
+    dipp_store *from = open_at(state, "there.db", there);
+    assert_ok(dipp_store_claim(from, run, 0, NULL, &error), error);
+    assert_ok(dipp_store_attempt_begin(from, run, &spec, &attempt, &error), error);
+    dipp_metric_point later[] = {{"train/loss", 2, 0.3}, {"train/loss", 3, 0.2}};
+    assert_ok(dipp_store_metrics_put(from, run, attempt, later, 2, &error), error);
+    file.sha256 = fake_sha256("new", sha);
+    assert_ok(dipp_store_artifact_put(from, run, &file, NULL, &error), error);
+    assert_ok(dipp_store_run_finish(from, run, DIPP_RUN_COMPLETED, 0, -1, NULL, NULL, &error), error);
+    change(
+        from,
+        "UPDATE metrics SET ts=ts-86400000000 WHERE attempt=2; UPDATE artifacts SET created_at=created_at-86400000000;"
+        "UPDATE runs SET ended_at=ended_at-86400000000, heartbeat_at=heartbeat_at-86400000000");
+    dipp_store_merge_report report = merge(from, here); /* there is nothing newer here */
+    assert_int_equal(report.updated, 0);
+    assert_true(number_of(from, "SELECT count(*) FROM runs WHERE status='completed'") == 1);
+    report = merge(into, there);
+    assert_int_equal(report.updated, 1);
+    assert_true(number_of(into, "SELECT count(*) FROM runs WHERE status='completed'") == 1);
+    assert_true(number_of(into, "SELECT value FROM metrics WHERE step=2") == 0.3);
+    assert_true(number_of(into, "SELECT count(*) FROM metrics") == 3);
+    char found[80];
+    assert_string_equal(text_of(into, "SELECT sha256 FROM artifacts", found, sizeof found), file.sha256);
+    dipp_store_close(&into);
+    dipp_store_close(&from);
+}
+
+/* ---- Memory ---- */
+
+static int64_t allocations_left = -1; /* of SQLite; -1 is off */
+static bool allocation_failed;
+static sqlite3_mem_methods plain_memory;
+
+static bool sqlite_may_allocate(void)
+{
+    if (allocations_left > 0)
+        allocations_left--;
+    allocation_failed = allocation_failed || allocations_left == 0;
+    return allocations_left != 0;
+}
+
+static void *allocate_or_fail(int bytes)
+{
+    return sqlite_may_allocate() ? plain_memory.xMalloc(bytes) : NULL;
+}
+
+static void *reallocate_or_fail(void *memory, int bytes)
+{
+    return sqlite_may_allocate() ? plain_memory.xRealloc(memory, bytes) : NULL;
+}
+
+static int fail_at_will(void **state)
+{
+    (void)state;
+    sqlite3_mem_methods own;
+    if (sqlite3_shutdown() || sqlite3_config(SQLITE_CONFIG_GETMALLOC, &plain_memory))
+        return -1;
+    own = plain_memory;
+    own.xMalloc = allocate_or_fail;
+    own.xRealloc = reallocate_or_fail;
+    return sqlite3_config(SQLITE_CONFIG_MALLOC, &own) || sqlite3_initialize();
+}
+
+/* Each allocation of the store's, and a growing sample of SQLite's thousands: an error and nothing changed (or all, where
+ * memory ended behind the commit), and the same store merges once there is memory again. */
+static void no_memory_is_an_error_and_changes_nothing(void **state)
+{
+    char here[400], there[400], whole_path[400];
+    dipp_store *into = open_at(state, "into.db", here), *from = open_at(state, "from.db", there);
+    dipp_store_merge_report report;
+    dipp_error error = {0};
+    int64_t failures = 0, all_the_same = 0;
+    one_run(into, NULL, &(int64_t){0});
+    fill_synthetic(from);
+    snprintf(whole_path, sizeof whole_path, "%s/whole.db", ((test_directory *)*state)->path);
+    copy_to(into, whole_path);
+    dipp_store *merged = open_at(state, "whole.db", whole_path);
+    merge(merged, there);
+    char *before = contents(into), *after = contents(merged);
+    for (int64_t nth = 1;; nth++) { /* the store's own, where nothing is */
+        dipp_memory_fail_nth((uint64_t)nth, true);
+        dipp_status status = dipp_store_merge(merged, there, &report, &error);
+        bool failed = dipp_memory_has_failed();
+        dipp_memory_fail_nth(0, false);
+        if (status != (failed ? DIPP_E_MEMORY : DIPP_OK))
+            fail_msg("own allocation %lld: %s, %s", (long long)nth, dipp_status_name(status), error.message);
+        if (!failed)
+            break;
+        failures++;
+    }
+    for (int64_t nth = 1;; nth += nth / 8 + 1) { /* SQLite's, where everything is to be merged */
+        allocation_failed = false;
+        allocations_left = nth;
+        dipp_status status = dipp_store_merge(into, there, &report, &error);
+        allocations_left = -1;
+        char *now = contents(into);
+        bool unchanged = !strcmp(now, before), whole = !strcmp(now, after);
+        free(now);
+        if (status == DIPP_OK ? !whole : status != DIPP_E_MEMORY || !error.message[0] || !(unchanged || whole))
+            fail_msg("allocation %lld: %s, %s", (long long)nth, dipp_status_name(status), error.message);
+        failures += status != DIPP_OK;
+        all_the_same += status != DIPP_OK && whole;
+        if (whole)
+            break;
+        assert_true(allocation_failed);
+    }
+    same(contents(merged), contents(into));
+    assert_true(failures > 40);
+    assert_true(all_the_same <= 1);
+    merge(into, there);
+    same(contents(into), after);
+    free(before);
+    dipp_store_close(&into);
+    dipp_store_close(&from);
+    dipp_store_close(&merged);
+}
+
 static void of_one_cell_made_twice_the_completed_run_stays(void **state)
 {
     char failed_path[400], completed_path[400];
@@ -267,11 +404,14 @@ int main(void)
                                         remove_directory),
         cmocka_unit_test_setup_teardown(ids_do_not_clash_and_order_does_not_matter, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(a_run_is_as_the_side_that_heard_last_says, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(a_clock_that_lags_does_not_make_the_later_side_the_earlier, make_directory,
+                                        remove_directory),
+        cmocka_unit_test_setup_teardown(no_memory_is_an_error_and_changes_nothing, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(of_one_cell_made_twice_the_completed_run_stays, make_directory,
                                         remove_directory),
         cmocka_unit_test_setup_teardown(paths_lead_to_where_the_files_are, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(what_cannot_be_merged_is_refused_and_changes_nothing, make_directory,
                                         remove_directory),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, fail_at_will, NULL);
 }

@@ -336,6 +336,41 @@ static void a_ratio_of_gradients_is_kept(void **state)
     runner_close(&r);
 }
 
+/* The ratio of a smoothed gradient: kept to the last digits although the gradient is an estimate, and the step is the one that a
+ * fixed scale of the logged size takes. */
+static void a_ratio_of_a_smoothed_gradient_is_kept(void **state)
+{
+    (void)state;
+    exact_choice choice = runner_plain;
+    choice.rewards[0] = "opaque-quadratic";
+    choice.reward_parameters[0] = "center=[2]; curvature=1.5";
+    dipp_align_settings settings = runner_settings(&scenarios[VP_WBETA]);
+    settings.steps = 1;
+    settings.optimizer.lr = 1;
+    double moved[2], factor[2], scale, ratio, divergence, reward;
+    for (int fixed = 0; fixed < 2; fixed++) {
+        settings.rewards[0] = (dipp_align_reward){.scale = 0.3, .by_ratio = true, .sigma = 0.2, .pairs = 3};
+        if (fixed)
+            settings.rewards[0] = (dipp_align_reward){.scale = scale, .sigma = 0.2, .pairs = 3};
+        runner r;
+        runner_open(&r, &choice, NULL, &settings);
+        runner_run(&r);
+        moved[fixed] = runner_number(r.e.models->generator_set, "mean") - START_MEAN;
+        factor[fixed] = runner_number(r.e.models->generator_set, "factor") - START_FACTOR;
+        assert_true(runner_metric(&r, "train/ratio_reward_divergence", &ratio));
+        assert_true(runner_metric(&r, "train/dx0_divergence", &divergence));
+        assert_true(runner_metric(&r, "train/dx0_reward", &reward));
+        if (!fixed)
+            assert_true(runner_metric(&r, "train/scale.opaque-quadratic", &scale));
+        exact_near("ratio", ratio, 0.3, 1e-10, 0);
+        exact_near("sizes", reward, 0.3 * divergence, 1e-10, 0);
+        runner_close(&r);
+    }
+    assert_true(scale > 0 && fabs(moved[0]) > 1e-3);
+    exact_near("mean", moved[0], moved[1], 1e-10, 0);
+    exact_near("factor", factor[0], factor[1], 1e-10, 0);
+}
+
 /* ---- What cannot be ---- */
 
 static void terms_that_make_no_sense_are_refused(void **state)
@@ -391,6 +426,7 @@ int main(void)
         cmocka_unit_test(ramps_follow_their_formula),
         cmocka_unit_test(a_ramped_reward_moves_the_mean_as_far_as_it_should),
         cmocka_unit_test(a_ratio_of_gradients_is_kept),
+        cmocka_unit_test(a_ratio_of_a_smoothed_gradient_is_kept),
         cmocka_unit_test(terms_that_make_no_sense_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
