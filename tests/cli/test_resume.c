@@ -310,7 +310,7 @@ static void test_hanging_reward(void **state)
 
 static void test_lying_reward(void **state)
 {
-    bad_reward("lying", "failed", "scores", "");
+    bad_reward("lying", "failed", "reward lying gives [1, 1]; expected [1]", "");
 }
 
 int main(void)
