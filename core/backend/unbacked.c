@@ -11,9 +11,14 @@ static void *allocate_addresses(dipp_backend *backend, size_t bytes)
     size_t whole = bytes + HEAD;
     if (whole < bytes)
         return NULL;
-    char *block = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    /* Addresses that cannot be written do not count against a limit of the process (RLIMIT_DATA). */
+    char *block = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (block == MAP_FAILED)
         return NULL;
+    if (mprotect(block, HEAD, PROT_READ | PROT_WRITE) != 0) {
+        munmap(block, whole);
+        return NULL;
+    }
     memcpy(block, &whole, sizeof whole);
     return block + HEAD;
 }

@@ -17,6 +17,7 @@ enum { UNPLANNED_BYTES = 512 << 20, APART_MS = 600 * 1000 };
 typedef struct checked {
     dipp_run_setup *setup;
     dipp_run_evaluator *evaluator;
+    bool backed;     /* memory was taken, not addresses alone */
     size_t resident; /* before it began */
     dipp_check_report *report;
 } checked;
@@ -97,7 +98,8 @@ static dipp_status describe_rest(const checked *c, dipp_error *error)
     add_role(report, "evaluation", device, -1);
     bool shared = !strcmp(c->setup->backend->name, "cpu") || !strcmp(c->setup->backend->name, "reference");
     size_t resident = dipp_resident_now(), grown = resident > c->resident ? resident - c->resident : 0;
-    size_t other = shared ? grown > report->total_bytes ? grown - report->total_bytes : 0 : grown;
+    size_t planned = shared && c->backed ? report->total_bytes : 0; /* of what has grown */
+    size_t other = grown > planned ? grown - planned : 0;
     if (shared) {
         add_role(report, "recordings, tables, libraries", other, -1);
         add_role(report, "pictures and scores", pictures, -1);
@@ -158,13 +160,14 @@ static dipp_status check_pretrain(const checked *c, int64_t seed, dipp_error *er
     return status;
 }
 
-dipp_status dipp_run_check(const dipp_cell *cell, dipp_plugins *plugins, bool weights, dipp_check_report *report,
-                           dipp_error *error)
+/* Sets a cell up, with memory or (only without weights) with addresses in its place, and describes it. */
+static dipp_status check(const dipp_cell *cell, dipp_plugins *plugins, bool weights, bool backed, size_t resident,
+                         dipp_check_report *report, dipp_error *error)
 {
-    checked c = {.resident = dipp_resident_now(), .report = report};
+    checked c = {.backed = backed, .resident = resident, .report = report};
     *report = (dipp_check_report){.role_count = 0};
-    dipp_status status = weights ? dipp_run_setup_create(cell->config, plugins, 0, &c.setup, error)
-                                 : dipp_run_setup_create_unbacked(cell->config, plugins, &c.setup, error);
+    dipp_status status = backed ? dipp_run_setup_create(cell->config, plugins, 0, &c.setup, error)
+                                : dipp_run_setup_create_unbacked(cell->config, plugins, &c.setup, error);
     if (status == DIPP_OK && weights)
         status = dipp_run_setup_load(c.setup, cell->seed, error);
     if (status == DIPP_OK)
@@ -173,6 +176,22 @@ dipp_status dipp_run_check(const dipp_cell *cell, dipp_plugins *plugins, bool we
         status = c.setup->pretrain ? check_pretrain(&c, cell->seed, error) : check_align(&c, cell->seed, error);
     dipp_run_evaluator_destroy(&c.evaluator);
     dipp_run_setup_destroy(&c.setup);
+    return status;
+}
+
+dipp_status dipp_run_check(const dipp_cell *cell, dipp_plugins *plugins, bool weights, dipp_check_report *report,
+                           dipp_error *error)
+{
+    size_t resident = dipp_resident_now();
+    if (weights)
+        return check(cell, plugins, true, true, resident, report, error);
+    dipp_status status = check(cell, plugins, false, false, resident, report, error);
+    /* What this machine holds with ease is set up once more in earnest: only then is what libraries take by the way seen. */
+    size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    dipp_check_report measured;
+    if (status == DIPP_OK && report->total_bytes < memory / 4 &&
+        check(cell, plugins, false, true, resident, &measured, NULL) == DIPP_OK)
+        *report = measured;
     return status;
 }
 

@@ -246,7 +246,9 @@ static void test_autoencoder(void **state)
     assert_true(output_has("an autoencoder draws nothing by itself"));
     assert_sound("l.db");
 
-    assert_int_equal(dipp("check autoencode.yaml ~reference.params.vae_widths reference.params.channels=3"), 3);
+    assert_int_equal(dipp("check autoencode.yaml ~reference.params.vae_widths reference.params.channels=3 "
+                          "reference.params.size=16"),
+                     3);
     assert_true(output_has("the reference has no autoencoder to train"));
 }
 
