@@ -230,7 +230,8 @@ static void write_or_read(bench *b, const char *path, bool write)
                                             {"net.moment1", b->set, DIPP_BLOCK_MOMENT1},
                                             {"net.moment2", b->set, DIPP_BLOCK_MOMENT2},
                                             {"average.master", b->average, DIPP_BLOCK_MASTER}};
-    const dipp_checkpoint_counter counters[] = {{"done", &b->updater.done}, {"attempts", &b->updater.attempts}};
+    const dipp_checkpoint_counter counters[] = {{"done", .value = &b->updater.done},
+                                                {"attempts", .value = &b->updater.attempts}};
     char identity[64];
     dipp_checkpoint_formats(b->set, identity, sizeof identity);
     if (write)
