@@ -105,7 +105,7 @@ static int check_or_plan(const char *name, bool plan, int argc, char **argv)
     if (!cli_parse(self, table, argc, argv, &positionals, &code))
         return code;
     if (!positionals.count)
-        return cli_usage_error(self, "an experiment file is needed");
+        return cli_refuse(table, &positionals, cli_usage_error(self, "an experiment file is needed"));
     dipp_error error;
     dipp_plugins *plugins = NULL;
     dipp_experiment *experiment = NULL;

@@ -206,9 +206,10 @@ int cli_compare(int argc, char **argv)
     if (!cli_parse(self, options, argc, argv, &positionals, &code))
         return code;
     if (positionals.count != 1)
-        return cli_usage_error(self, "the name of one experiment is needed");
+        return cli_refuse(options, &positionals, cli_usage_error(self, "the name of one experiment is needed"));
     if (level && !read_level(level, &wanted))
-        return cli_usage_error(self, "--at is `%s`; expected images=N or ikl=X", level);
+        return cli_refuse(options, &positionals,
+                          cli_usage_error(self, "--at is `%s`; expected images=N or ikl=X", level));
     wanted.experiment = positionals.items[0];
     dipp_error error;
     dipp_store *store = NULL;

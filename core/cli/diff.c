@@ -121,7 +121,7 @@ int cli_diff(int argc, char **argv)
     if (!cli_parse(self, options, argc, argv, &positionals, &code))
         return code;
     if (positionals.count != 2)
-        return cli_usage_error(self, "two runs are needed");
+        return cli_refuse(options, &positionals, cli_usage_error(self, "two runs are needed"));
     dipp_error error;
     dipp_store *store = NULL;
     dipp_status status = cli_open_store(cli_database(database, NULL), &store, &error);

@@ -42,7 +42,7 @@ int cli_gc(int argc, char **argv)
     if (!cli_parse(self, options, argc, argv, &positionals, &code))
         return code;
     if (positionals.count)
-        return cli_usage_error(self, "nothing but options is expected");
+        return cli_refuse(options, &positionals, cli_usage_error(self, "nothing but options is expected"));
     dipp_error error;
     dipp_store *store = NULL;
     dipp_garbage garbage = {0};

@@ -47,13 +47,13 @@ int cli_ls(int argc, char **argv)
     if (!cli_parse(self, options, argc, argv, &positionals, &code))
         return code;
     if (positionals.count > 1)
-        return cli_usage_error(self, "one experiment at most");
+        return cli_refuse(options, &positionals, cli_usage_error(self, "one experiment at most"));
     dipp_run_filter filter = {.experiment = positionals.count ? positionals.items[0] : NULL, .arm = arm};
     for (int i = 0; status_name && i <= DIPP_RUN_LOST; i++)
         if (!strcmp(status_name, dipp_run_status_name((dipp_run_status)i)))
             filter.statuses = 1u << i;
     if (status_name && !filter.statuses)
-        return cli_usage_error(self, "`%s` is no status of a run", status_name);
+        return cli_refuse(options, &positionals, cli_usage_error(self, "`%s` is no status of a run", status_name));
     dipp_error error;
     dipp_store *store = NULL;
     cli_table table = {.columns = 9};

@@ -20,7 +20,8 @@ int cli_merge(int argc, char **argv)
         return code;
     if (positionals.count < 2) {
         cli_list_clear(&positionals);
-        return cli_usage_error(self, "a database to merge into and at least one to merge from are needed");
+        return cli_refuse(options, &positionals,
+                          cli_usage_error(self, "a database to merge into and at least one to merge from are needed"));
     }
     dipp_error error;
     dipp_store *store = NULL;

@@ -147,9 +147,15 @@ bool cli_parse(const cli_command *command, const cli_option *options, int argc, 
 {
     if (parse(command, options, argc, argv, positionals, code))
         return true;
+    cli_refuse(options, positionals, *code);
+    return false;
+}
+
+int cli_refuse(const cli_option *options, cli_list *positionals, int code)
+{
     cli_list_clear(positionals);
     for (; options->name; options++)
         if (options->type == CLI_LIST)
             cli_list_clear(options->target);
-    return false;
+    return code;
 }

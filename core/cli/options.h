@@ -50,6 +50,8 @@ extern const cli_command cli_commands[];
 bool cli_parse(const cli_command *command, const cli_option *options, int argc, char **argv, cli_list *positionals,
                int *code);
 void cli_list_clear(cli_list *list);
+/* Clears what cli_parse filled and returns code: the end of a command that finds its words wrong after parsing. */
+int cli_refuse(const cli_option *options, cli_list *positionals, int code);
 
 /* "dipp: MESSAGE" to stderr, and what to type for help; returns CLI_USAGE. */
 int cli_usage_error(const cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -21,7 +21,7 @@ int cli_report(int argc, char **argv)
     if (!cli_parse(self, options, argc, argv, &positionals, &code))
         return code;
     if (positionals.count != 1)
-        return cli_usage_error(self, "one experiment is needed, by its name");
+        return cli_refuse(options, &positionals, cli_usage_error(self, "one experiment is needed, by its name"));
     dipp_error error;
     dipp_store *store = NULL;
     char *written = NULL;

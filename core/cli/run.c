@@ -198,9 +198,11 @@ int cli_run(int argc, char **argv)
     if (!cli_parse(self, table, argc, argv, &options.positionals, &code))
         return code;
     if (!options.positionals.count)
-        return cli_usage_error(self, "an experiment file is needed");
+        return cli_refuse(table, &options.positionals, cli_usage_error(self, "an experiment file is needed"));
     if (options.memory_text && !cli_read_bytes(options.memory_text, &options.memory))
-        return cli_usage_error(self, "--memory is `%s`; expected a size such as 1.5G or 800M", options.memory_text);
+        return cli_refuse(
+            table, &options.positionals,
+            cli_usage_error(self, "--memory is `%s`; expected a size such as 1.5G or 800M", options.memory_text));
     dipp_error error;
     dipp_plugins *plugins = NULL;
     dipp_experiment *experiment = NULL;

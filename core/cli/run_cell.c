@@ -73,9 +73,10 @@ int cli_run_cell(int argc, char **argv)
     if (!cli_parse(self, options, argc, argv, &positionals, &code))
         return code;
     if (!run || positionals.count)
-        return cli_usage_error(self, "--run N is needed, and nothing else");
+        return cli_refuse(options, &positionals, cli_usage_error(self, "--run N is needed, and nothing else"));
     if (memory_text && !cli_read_bytes(memory_text, &memory))
-        return cli_usage_error(self, "--memory is `%s`; expected a size such as 1.5G or 800M", memory_text);
+        return cli_refuse(options, &positionals,
+                          cli_usage_error(self, "--memory is `%s`; expected a size such as 1.5G or 800M", memory_text));
     cli_catch_stop();
     if (supervised) {
         pid_t parent = getppid();

@@ -183,9 +183,9 @@ int cli_sample(int argc, char **argv)
     if (!cli_parse(self, table, argc, argv, &positionals, &code))
         return code;
     if (!positionals.count)
-        return cli_usage_error(self, "a run or an experiment file is needed");
+        return cli_refuse(table, &positionals, cli_usage_error(self, "a run or an experiment file is needed"));
     if (options.samples < 1 || options.samples > 64)
-        return cli_usage_error(self, "--samples needs a number from 1 to 64");
+        return cli_refuse(table, &positionals, cli_usage_error(self, "--samples needs a number from 1 to 64"));
     dipp_error error;
     dipp_plugins *plugins = NULL;
     dipp_status status = cli_open_plugins(&options.places, &plugins, &error);

@@ -133,7 +133,7 @@ int cli_show(int argc, char **argv)
     if (!cli_parse(self, options, argc, argv, &positionals, &code))
         return code;
     if (positionals.count != 1)
-        return cli_usage_error(self, "one run is needed");
+        return cli_refuse(options, &positionals, cli_usage_error(self, "one run is needed"));
     dipp_error error;
     dipp_store *store = NULL;
     dipp_status status = cli_open_store(cli_database(database, NULL), &store, &error);

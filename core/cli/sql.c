@@ -78,7 +78,7 @@ int cli_sql(int argc, char **argv)
     if (!cli_parse(self, table, argc, argv, &positionals, &code))
         return code;
     if (positionals.count > 1)
-        return cli_usage_error(self, "one query at a time; put it in quotes");
+        return cli_refuse(table, &positionals, cli_usage_error(self, "one query at a time; put it in quotes"));
     dipp_error error;
     dipp_store *store = NULL;
     database = cli_database(database, NULL);

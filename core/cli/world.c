@@ -82,7 +82,7 @@ int cli_world(int argc, char **argv)
     if (!cli_parse(self, table, argc, argv, &positionals, &code))
         return code;
     if (rows < 1 || rows > 1000)
-        return cli_usage_error(self, "--rows needs a number from 1 to 1000");
+        return cli_refuse(table, &positionals, cli_usage_error(self, "--rows needs a number from 1 to 1000"));
     dipp_error error;
     dipp_plugins *plugins = NULL;
     dipp_experiment *experiment = NULL;

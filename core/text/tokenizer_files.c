@@ -103,8 +103,8 @@ dipp_status dipp_tokenizer_read_merges(dipp_tokenizer *tokenizer, const dipp_fil
     if (!status)
         status = dipp_tokenizer_create_bpe(tokenizer, file->label, names, merges, error);
     size_t bytes, number = 512;
-    const char *at = file->bytes ? file->text : NULL;
-    if (!status && (!at || !strstr(next_line(file, &at, &bytes), "#version") || !at))
+    const char *at = file->bytes ? file->text : NULL, *first = at ? next_line(file, &at, &bytes) : NULL;
+    if (!status && (!first || !memmem(first, bytes, "#version", 8) || !at))
         status =
             dipp_fail(error, DIPP_E_FORMAT, "%s: expected a first line with #version and merges below", file->label);
     for (size_t line = 2; !status && at && number < 512 + merges; line++) {

@@ -32,7 +32,8 @@ fail() {
 }
 
 look --dump-dom >"$folder/dom.html"
-grep -q 'CONSOLE' "$folder/log" && fail "the console is not empty"
+# On a busy machine the browser itself remarks that loading is slow.
+grep 'CONSOLE' "$folder/log" | grep -qv 'Slow network is detected' && fail "the console is not empty"
 grep -q '<script' "$folder/dom.html" && fail "a script came to life"
 grep -qF "<title>rewards &lt;b&gt;&amp;\"emoji\"'</title>" "$folder/dom.html" || fail "the title is another"
 for section in verdict arms leaderboard baseline curves pictures wins fronts worst reproduce; do
