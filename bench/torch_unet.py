@@ -22,7 +22,7 @@ import torch_dit as dit
 
 # As compare.py gives them to dipp. text is the width of the text encoder, which has four heads as all transformers have.
 CONFIGS = {
-    # experiments/emoji-unet.yaml.
+    # Pictures of the emoji world.
     "emoji": dict(widths=(32, 48, 64), size=32, channels=3, groups=16, heads=4, layers=1, text=96, text_tokens=16, batch=32),
     # Latents of an autoencoder.
     "latent": dict(widths=(48, 96), size=16, channels=4, groups=16, heads=4, layers=1, text=96, text_tokens=16, batch=32),
