@@ -47,7 +47,7 @@ size_t dipp_reference_scratch(const dipp_node_view *view)
         break;
     case DIPP_OP_ATTENTION_BACKWARD: doubles = 2 * (first->dims[2] / (int64_t)view->attributes->heads); break;
     case DIPP_OP_LAYER_NORM_BACKWARD: doubles = 2 * reference_width(first); break;
-    case DIPP_OP_CONV2D: doubles = out->dims[2] * out->dims[3]; break;
+    case DIPP_OP_CONV2D:
     case DIPP_OP_CONV2D_BACKWARD_DATA: doubles = out->dims[2] * out->dims[3]; break;
     case DIPP_OP_GROUP_NORM_BACKWARD: doubles = 2 * first->dims[1]; break;
     case DIPP_OP_GATED_ADD_BACKWARD: doubles = reference_width(first); break;

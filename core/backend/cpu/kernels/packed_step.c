@@ -66,6 +66,7 @@ static void store_codes(const float *x, bool second, int64_t n, uint8_t *codes, 
     }
     *scale = largest;
     float by = largest > 0.0f ? largest : 1.0f;
+    /* NOLINTNEXTLINE(bugprone-branch-clone): the codes differ; the check does not look into the loops */
     if (second) {
         SIMD for (int64_t i = 0; i < n; i++) codes[i] = (uint8_t)dipp_unsigned_code(x[i] / by, x[i]);
     } else {

@@ -204,7 +204,7 @@ dipp_status DIPP_CPU_AT_LEVEL(dipp_cpu_prepare_sum)(dipp_cpu_context *context, c
     s->parts = possible < wanted ? possible : wanted;
     if (s->parts < 1)
         s->parts = 1;
-    if (s->parts == 1 && s->inner_summed && s->inner <= NARROW && s->kept_rank) {
+    if (s->parts == 1 && s->inner_summed && s->inner > 0 && s->inner <= NARROW && s->kept_rank) {
         s->narrow = s->kept_dims[s->kept_rank - 1];
         s->slices = (s->narrow + CHUNK / s->inner - 1) / (CHUNK / s->inner);
     }
