@@ -23,10 +23,11 @@ dipp_status dipp_tokenizer_create_names(const char *where, size_t limit, dipp_na
 /* The symbol of a byte, as the files spell it: one letter, and "</w>" where a word ends. */
 static size_t byte_symbol(int byte, bool last, char out[16])
 {
+    static const char end_of_word[4] = {'<', '/', 'w', '>'};
     size_t length = dipp_code_to_utf8(dipp_bpe_letter((uint8_t)byte), out);
     if (last)
-        memcpy(out + length, "</w>", 4);
-    return length + (last ? 4 : 0);
+        memcpy(out + length, end_of_word, sizeof end_of_word);
+    return length + (last ? sizeof end_of_word : 0);
 }
 
 dipp_status dipp_tokenizer_create_bpe(dipp_tokenizer *tokenizer, const char *where, const dipp_name_table *names,

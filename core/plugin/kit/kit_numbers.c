@@ -360,6 +360,7 @@ static void repeat_of(const subject *s, kit_verdict *verdict)
         double kept = first.y[0];
         if (status == DIPP_OK && verdict->ok)
             status = kit_model_forward(&first.model, 0, first.x, first.y, &error);
+        /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are meant */
         if (status == DIPP_OK && verdict->ok && memcmp(&kept, &first.y[0], sizeof kept))
             kit_fault(verdict, "the same replay twice gives different numbers");
         bench_close(&first);

@@ -139,12 +139,14 @@ void kit_opaque_repeat(const kit_instance *instance, kit_verdict *verdict)
     if (!open_question(instance, &q, verdict))
         return;
     dipp_status status = ask(&q, instance, q.samples, 0, ROWS, NULL, again, &error);
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are meant */
     if (status == DIPP_OK && memcmp(again, q.scores, sizeof again))
         kit_fault(verdict, "the same call twice gives different scores");
     if (status == DIPP_OK && verdict->ok)
         status = kit_instance_create(instance->of, NULL, &other, &error);
     if (status == DIPP_OK && verdict->ok) {
         status = ask(&q, &other, q.samples, 0, ROWS, NULL, again, &error);
+        /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are meant */
         if (status == DIPP_OK && memcmp(again, q.scores, sizeof again))
             kit_fault(verdict, "two instances with the same parameters give different scores");
         kit_instance_destroy(&other);
