@@ -151,7 +151,7 @@ dipp_tensor dipp_record_generator_from(const dipp_models *models, dipp_graph *g,
 dipp_tensor dipp_record_generator(const dipp_models *models, dipp_graph *g, dipp_params p, dipp_condition c,
                                   int64_t batch)
 {
-    dipp_tensor z[DIPP_MAX_GENERATOR_STEPS];
+    dipp_tensor z[DIPP_MAX_GENERATOR_STEPS] = {DIPP_NONE};
     for (uint32_t k = 0; k < models->steps.count; k++) {
         char name[32] = "z_key";
         if (k > 0)

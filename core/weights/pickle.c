@@ -56,12 +56,14 @@ static dipp_status fail_at(machine *m, dipp_status code, const char *format, ...
 
 static dipp_status fail_memory(machine *m)
 {
-    return fail_at(m, DIPP_E_MEMORY, "out of memory");
+    fail_at(m, DIPP_E_MEMORY, "out of memory");
+    return DIPP_E_MEMORY;
 }
 
 static dipp_status fail_damaged(machine *m, const char *what)
 {
-    return fail_at(m, DIPP_E_FORMAT, "%s; the pickle is damaged", what);
+    fail_at(m, DIPP_E_FORMAT, "%s; the pickle is damaged", what);
+    return DIPP_E_FORMAT;
 }
 
 static dipp_status push(machine *m, dipp_pickle_value *value)

@@ -284,7 +284,7 @@ static dipp_status take_tensor(torch_file *f, const dipp_pickle_value *key, cons
                                dipp_weight_tensor *tensor)
 {
     const dipp_zip_entry *entry = NULL;
-    uint64_t strides[DIPP_WEIGHT_MAX_RANK], extent = 0, offset = (uint64_t)value->tensor.offset;
+    uint64_t strides[DIPP_WEIGHT_MAX_RANK] = {0}, extent = 0, offset = (uint64_t)value->tensor.offset;
     bool contiguous = false;
     tensor->file = f->path;
     dipp_status status = take_name(f, key, &tensor->name);
@@ -298,7 +298,7 @@ static dipp_status take_tensor(torch_file *f, const dipp_pickle_value *key, cons
     if (offset > stored || extent > stored - offset)
         return dipp_weight_fail(f->error, DIPP_E_FORMAT, f->path, tensor->name,
                                 "it takes the numbers from %llu to %llu of a storage of %llu; the file is damaged",
-                                (unsigned long long)offset, (unsigned long long)(offset + extent),
+                                (unsigned long long)offset, (unsigned long long)offset + extent,
                                 (unsigned long long)stored);
     tensor->data = entry->data + offset * dipp_weight_dtype_bytes(tensor->dtype);
     return contiguous ? DIPP_OK : copy_strided(f, tensor, tensor->data, strides);

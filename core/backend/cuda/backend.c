@@ -14,7 +14,7 @@ enum { MOST_HEAD_DIM = 512, MOST_GROUPS = 65535, LEAST_MAJOR = 8, PATCH_BYTES = 
 
 static dipp_cuda_prepare *family_of(dipp_op op)
 {
-    /* NOLINTNEXTLINE(bugprone-branch-clone): rows of a table, many of one family */
+    /* NOLINTBEGIN(bugprone-branch-clone): rows of a table, many of one family */
     switch (op) {
 #define ROW(upper, family) \
     case DIPP_OP_##upper: return dipp_cuda_prepare_##family;
@@ -25,6 +25,7 @@ static dipp_cuda_prepare *family_of(dipp_op op)
 #undef ROW
     case DIPP_OP_COUNT: break;
     }
+    /* NOLINTEND(bugprone-branch-clone) */
     return NULL;
 }
 

@@ -132,6 +132,7 @@ static dipp_status build_request(const pipe_reward *r, const float *samples, con
     size_t length = strlen(header);
     char *block = malloc(length + 1 + bytes);
     if (block) {
+        /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): a line, ended by the next one */
         memcpy(block, header, length);
         block[length] = '\n';
         if (r->pictures)
