@@ -1,6 +1,6 @@
 /* Resizing as two products with matrices of weights, one per axis: linear, so its gradient is the transposed product; and
  * what published scorers do to a picture before their network sees it. */
-#include "base/resample.h"
+#include "nn/resample.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* The two naming schemes of published CLIP weights: open_clip's (and OpenAI's), which dipp speaks, and Hugging Face's
- * CLIPModel, which splits each block's query-key-value matrix into three and transposes both projections. */
+/* The two naming schemes of published CLIP weights: open_clip's (and OpenAI's), by which tensors are asked for here, and
+ * Hugging Face's CLIPModel, which splits each block's query-key-value matrix into three and transposes both projections.
+ * The networks of dipp/nn.h declare the latter's names; weights_io.c does not use this yet. */
 #ifndef DIPP_WEIGHTS_CLIP_NAMES_H
 #define DIPP_WEIGHTS_CLIP_NAMES_H
 

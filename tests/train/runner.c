@@ -140,3 +140,9 @@ double *runner_state(const runner *r, size_t *count)
     *count = total;
     return all;
 }
+
+dipp_status runner_save_at(void *context, dipp_align *align, int64_t step, dipp_error *error)
+{
+    const runner_saver *saver = context;
+    return step == saver->at ? dipp_align_save(align, saver->path, NULL, error) : DIPP_OK;
+}

@@ -45,4 +45,11 @@ double runner_number(const dipp_parameter_set *set, const char *entry);
 /* All numbers of generator, its average and TA, moments included; count receives how many. Free with test_free. */
 double *runner_state(const runner *r, size_t *count);
 
+/* An observer's context and after_step: saves once, after iteration `at`. */
+typedef struct runner_saver {
+    const char *path;
+    int64_t at;
+} runner_saver;
+dipp_status runner_save_at(void *context, dipp_align *align, int64_t step, dipp_error *error);
+
 #endif

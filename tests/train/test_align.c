@@ -137,17 +137,6 @@ static void a_guided_recording_at_omega_one_changes_nothing(void **state)
 
 /* ---- Going on ---- */
 
-typedef struct saver {
-    const char *path;
-    int64_t at;
-} saver;
-
-static dipp_status save_at(void *context, dipp_align *align, int64_t step, dipp_error *error)
-{
-    const saver *s = context;
-    return step == s->at ? dipp_align_save(align, s->path, NULL, error) : DIPP_OK;
-}
-
 static void a_checkpoint_goes_on_bit_for_bit(void **state)
 {
     (void)state;
@@ -157,8 +146,8 @@ static void a_checkpoint_goes_on_bit_for_bit(void **state)
     dipp_align_settings settings = runner_rich();
     runner whole, rest;
     runner_open(&whole, &runner_mixed, "plus", &settings);
-    saver at = {path, 5};
-    dipp_align_observer observer = {.context = &at, .after_step = save_at};
+    runner_saver at = {path, 5};
+    dipp_align_observer observer = {.context = &at, .after_step = runner_save_at};
     CHECK(dipp_align_run(whole.align, &observer, error));
     size_t count;
     double *end = runner_state(&whole, &count);

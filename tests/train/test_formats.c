@@ -43,17 +43,6 @@ static void an_alignment_reaches_the_known_optimum(void **state)
     }
 }
 
-typedef struct saver {
-    const char *path;
-    int64_t at;
-} saver;
-
-static dipp_status save_at(void *context, dipp_align *align, int64_t step, dipp_error *error)
-{
-    const saver *s = context;
-    return step == s->at ? dipp_align_save(align, s->path, NULL, error) : DIPP_OK;
-}
-
 static void a_checkpoint_goes_on_in_its_own_formats_only(void **state)
 {
     (void)state;
@@ -65,8 +54,8 @@ static void a_checkpoint_goes_on_in_its_own_formats_only(void **state)
         exact_choice choice = choice_of((dipp_state_format)format), other = choice_of(DIPP_STATE_F32);
         runner whole, rest;
         runner_open(&whole, &choice, "plus", &settings);
-        saver at = {path, 5};
-        dipp_align_observer observer = {.context = &at, .after_step = save_at};
+        runner_saver at = {path, 5};
+        dipp_align_observer observer = {.context = &at, .after_step = runner_save_at};
         CHECK(dipp_align_run(whole.align, &observer, error));
         size_t count, again;
         double *end = runner_state(&whole, &count);

@@ -184,17 +184,6 @@ static void micro_batches_do_not_change_the_noise(void **state)
     exact_near("mean", mean[1], mean[0], 1e-6, 0);
 }
 
-typedef struct saver {
-    const char *path;
-    int64_t at;
-} saver;
-
-static dipp_status save_at(void *context, dipp_align *align, int64_t step, dipp_error *error)
-{
-    const saver *s = context;
-    return step == s->at ? dipp_align_save(align, s->path, NULL, error) : DIPP_OK;
-}
-
 static void a_smoothed_run_goes_on_bit_for_bit(void **state)
 {
     (void)state;
@@ -204,8 +193,8 @@ static void a_smoothed_run_goes_on_bit_for_bit(void **state)
     dipp_align_settings settings = smoothed();
     runner whole, rest;
     runner_open(&whole, &asked_choice, NULL, &settings);
-    saver at = {path, 5};
-    dipp_align_observer observer = {.context = &at, .after_step = save_at};
+    runner_saver at = {path, 5};
+    dipp_align_observer observer = {.context = &at, .after_step = runner_save_at};
     CHECK(dipp_align_run(whole.align, &observer, error));
     size_t count;
     double *end = runner_state(&whole, &count);

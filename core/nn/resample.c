@@ -1,7 +1,7 @@
 /* Antialiased kernels widen with the ratio when a picture shrinks and follow Pillow (and torch with antialias=True): centres
  * at half pixels, sources cut off at the border, weights normalised. Plain ones look at a fixed number of sources, as torch
  * does without antialiasing, and repeat the border. */
-#include "base/resample.h"
+#include "nn/resample.h"
 
 #include <math.h>
 

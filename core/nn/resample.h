@@ -1,6 +1,6 @@
 /* How a row of numbers becomes longer or shorter: the weights of the resize kernels that published scorers use. */
-#ifndef DIPP_BASE_RESAMPLE_H
-#define DIPP_BASE_RESAMPLE_H
+#ifndef DIPP_NN_RESAMPLE_H
+#define DIPP_NN_RESAMPLE_H
 
 #include <dipp/nn.h>
 
