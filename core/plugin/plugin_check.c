@@ -1,6 +1,7 @@
 /* What a descriptor must be before anything in it is believed. The order matters: the version comes first, since under
  * another major number the rest of the struct may mean something else. */
 #include "plugin/plugin_host.h"
+#include "train/scores.h"
 
 #include <string.h>
 
@@ -78,8 +79,12 @@ static dipp_status check_vtable(const dipp_plugin *plugin, dipp_error *error)
     if (status)
         return dipp_error_context(error, "plugin \"%s\"", name);
     const char *absent = !v->create ? "create" : !v->destroy ? "destroy" : !v->info ? "info" : NULL;
-    if (!absent && !v->record && !v->score)
-        absent = "record (or, for an opaque reward, score)";
+    bool encodes = dipp_reward_encodes(v);
+    if (!absent && !v->record && !v->score && !encodes)
+        absent = "record (or encode_text and record_encoded; for an opaque reward, score)";
+    if (!absent && v->record && encodes)
+        return dipp_fail(error, DIPP_E_PLUGIN,
+                         "plugin \"%s\": expected record, or encode_text and record_encoded; found both", name);
     return absent ? missing(name, absent, error) : DIPP_OK;
 }
 

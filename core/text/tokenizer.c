@@ -1,4 +1,3 @@
-#include "text/tokenizer.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "text/clean.h"

@@ -4,7 +4,8 @@
 
 #include "text/bpe.h"
 #include "text/name_table.h"
-#include "text/tokenizer.h"
+
+#include <dipp/text.h>
 
 enum { DIPP_SPECIALS_MOST = 5, DIPP_WORD_PIECE_CHARACTERS = 100 };
 

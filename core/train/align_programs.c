@@ -3,6 +3,7 @@
 #include "train/align_programs.h"
 
 #include "tensor/graph.h"
+#include "train/scores.h"
 #include "train/streams.h"
 
 #include <stdio.h>
@@ -120,7 +121,7 @@ static dipp_status record_reward(dipp_align *align, uint32_t i, dipp_error *erro
         text = (dipp_prompt){dipp_input(g, "tokens", DIPP_INT32, shape), dipp_input(g, "mask", DIPP_WIDE, shape)};
     }
     dipp_tensor pictures = dipp_record_pictures(models, g, decoder, x0, align->settings.clamp);
-    dipp_tensor given = reward->vtable->record(reward->self, g, own, pictures, text, DIPP_REWARD_ALIGN);
+    dipp_tensor given = dipp_record_scores(reward->vtable, reward->self, g, own, pictures, text, DIPP_REWARD_ALIGN);
     dipp_tensor scores = dipp_cast(g, dipp_expect_shape(g, given, &DIPP_SHAPE(align->n), "the reward"), DIPP_WIDE);
     dipp_tensor dx;
     dipp_graph_recompute_blocks(g, align->recompute);

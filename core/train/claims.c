@@ -1,4 +1,5 @@
 #include "train/claims.h"
+#include "train/scores.h"
 
 #include <math.h>
 
@@ -74,7 +75,7 @@ dipp_status dipp_check_generator_info(const dipp_generator_info *info, dipp_erro
 
 dipp_status dipp_check_reward_info(const dipp_reward *vtable, const dipp_reward_info *info, dipp_error *error)
 {
-    if (!(info->opaque ? vtable->score != NULL : vtable->record != NULL))
+    if (!(info->opaque ? vtable->score != NULL : vtable->record != NULL || dipp_reward_encodes(vtable)))
         return dipp_fail(error, DIPP_E_PLUGIN, "it says that it is %s, but has no %s",
                          info->opaque ? "opaque" : "recorded", info->opaque ? "score" : "record");
     if (info->direction < -1 || info->direction > 1)

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "train/claims.h"
+#include "train/scores.h"
 #include "train/streams.h"
 
 #include <math.h>
@@ -370,8 +371,9 @@ static dipp_status declare(dipp_models *models, bool encodes, dipp_error *error)
             snprintf(name, sizeof name, "reward%u.mask", i);
             text.mask = dipp_input(g, name, DIPP_WIDE, DIPP_SHAPE(1, reward->info.token_length));
         }
-        dipp_tensor score = reward->vtable->record(reward->self, g, dipp_graph_slot(g, "reward", reward->layout, false),
-                                                   pictures, text, DIPP_REWARD_ALIGN);
+        dipp_tensor score =
+            dipp_record_scores(reward->vtable, reward->self, g, dipp_graph_slot(g, "reward", reward->layout, false),
+                               pictures, text, DIPP_REWARD_ALIGN);
         char who[96];
         snprintf(who, sizeof who, "reward %s", reward->plugin->name);
         dipp_expect_shape(g, score, &DIPP_SHAPE(1), who);

@@ -3,6 +3,7 @@
 #include "train/claims.h"
 #include "train/program_io.h"
 #include "train/sampler.h"
+#include "train/scores.h"
 #include "train/streams.h"
 
 #include <math.h>
@@ -44,7 +45,7 @@ static dipp_status build(dipp_scorer *scorer, dipp_backend *backend, const char 
         dipp_shape tokens = DIPP_SHAPE(scorer->n, scorer->info.token_length);
         text = (dipp_prompt){dipp_input(g, "tokens", DIPP_INT32, tokens), dipp_input(g, "mask", DIPP_WIDE, tokens)};
     }
-    dipp_tensor scores = scorer->vtable->record(scorer->self, g, p, samples, text, DIPP_REWARD_EVALUATE);
+    dipp_tensor scores = dipp_record_scores(scorer->vtable, scorer->self, g, p, samples, text, DIPP_REWARD_EVALUATE);
     dipp_output(g, "scores", dipp_expect_shape(g, scores, &DIPP_SHAPE(scorer->n), "it"));
     status = dipp_program_create(&g, backend, &scorer->program, error);
     if (status == DIPP_OK)

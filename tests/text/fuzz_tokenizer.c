@@ -3,7 +3,7 @@
  * is behind that byte is a merges file. To hunt: clang -fsanitize=fuzzer,address,undefined with the sources of
  * core/base and core/text, -ljansson -lz -lutf8proc, and files of tests/fixtures/tokenizers with a letter before them
  * as the first corpus. */
-#include "text/tokenizer.h"
+#include <dipp/text.h>
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,8 @@
  * (tests/fixtures/make_tokenizer_fixture.py), and of known prompts with the real vocabularies where those are. */
 #include "base/file.h"
 #include "base/memory.h"
-#include "text/tokenizer.h"
+
+#include <dipp/text.h>
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -15,6 +16,8 @@
 #include <cmocka.h>
 
 #include "../shared_data.h"
+
+#include <dipp/text.h>
 
 #define FIXTURES DIPP_FIXTURE_FOLDER "/tokenizers/"
 enum { LONGEST = 2048 };

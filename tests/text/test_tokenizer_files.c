@@ -2,7 +2,8 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/philox.h"
-#include "text/tokenizer.h"
+
+#include <dipp/text.h>
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 #define DIPP_ABI_MAJOR 1
-#define DIPP_ABI_MINOR 2
+#define DIPP_ABI_MINOR 3
 
 /* What silently breaks us when it differs: sizes that cross the border by value. Compared as text, reported when unequal. */
 #define DIPP_BUILD_TAG "shape56-tensor4-params8"
@@ -198,6 +198,16 @@ typedef struct dipp_reward {
      * ends the run. [main]; may wait for another process. */
     dipp_status (*score)(void *self, const float *samples, const dipp_shape *shape, const char *const *prompts,
                          uint32_t count, double *scores, float *gradient, bool *has_gradient, dipp_error *error);
+
+    /* Since 1.3. Rewards whose view of a prompt does not depend on samples have these two in place of record: scores are
+     * record_encoded(samples, encode_text(text)). Where the reward is frozen, encode_text runs once for each prompt and what it
+     * gives is kept. Both use p. In TRAIN mode a score is the logit whose differences say how likely one sample is preferred. */
+    dipp_condition (*encode_text)(void *self, dipp_graph *g, dipp_params p, dipp_prompt text);
+    dipp_tensor (*record_encoded)(void *self, dipp_graph *g, dipp_params p, dipp_tensor samples, dipp_condition text,
+                                  dipp_reward_mode mode);
+    /* Optional, since 1.3: samples [N, ...] against the texts of a condition of M rows -> logits [N, M], wide, for
+     * contrastive training. */
+    dipp_tensor (*contrast)(void *self, dipp_graph *g, dipp_params p, dipp_tensor samples, dipp_condition text);
 } dipp_reward;
 
 #ifdef __cplusplus

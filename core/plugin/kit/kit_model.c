@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/philox.h"
 #include "diffusion/denoise.h"
+#include "train/scores.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -49,8 +50,8 @@ static dipp_tensor record_function(const kit_instance *instance, kit_function fu
     if (instance->of->plugin->kind == DIPP_PLUGIN_GENERATOR)
         return ((const dipp_generator *)vtable)
             ->generate(instance->self, g, p, x, dipp_level_inputs(g, "level", n), (dipp_condition){0});
-    return ((const dipp_reward *)vtable)
-        ->record(instance->self, g, p, x, text_inputs(g, instance->info.token_length, n), DIPP_REWARD_ALIGN);
+    return dipp_record_scores(vtable, instance->self, g, p, x, text_inputs(g, instance->info.token_length, n),
+                              DIPP_REWARD_ALIGN);
 }
 
 /* What the result must look like for x of shape in. */
