@@ -103,7 +103,7 @@ dipp_status dipp_evaluation_score_result(dipp_evaluation *evaluation, bool refer
 void dipp_evaluation_result_clear(dipp_evaluation_result *result);
 
 /* Makes what drawing needs ahead of the first draw. *device: bytes on the back-end for that and for rewards; *host: most
- * bytes of a result with its scores. */
+ * bytes of a result with its scores, and of what rewards keep of the prompts. */
 dipp_status dipp_evaluation_prepare(dipp_evaluation *evaluation, bool generator, bool reference, size_t *device,
                                     size_t *host, dipp_error *error);
 

@@ -103,8 +103,9 @@ static dipp_status describe_rest(const checked *c, dipp_error *error)
     if (shared) {
         add_role(report, "recordings, tables, libraries", other, -1);
         add_role(report, "pictures and scores", pictures, -1);
+        add_role(report, "text features of rewards", report->texts.bytes, -1);
     } else {
-        report->host_bytes = other + pictures;
+        report->host_bytes = other + pictures + report->texts.bytes;
     }
     return DIPP_OK;
 }
@@ -125,8 +126,10 @@ static dipp_status check_align(const checked *c, int64_t seed, dipp_error *error
         describe(setup, &plan, c->report);
         c->report->flops = dipp_align_flops(align);
         c->report->recomputed_flops = dipp_align_recomputed_flops(align);
-        status = describe_rest(c, error);
+        status = dipp_align_text_work(align, &c->report->texts, error);
     }
+    if (status == DIPP_OK)
+        status = describe_rest(c, error);
     dipp_align_destroy(&align);
     dipp_prompt_table_destroy(&prompts);
     return status;
