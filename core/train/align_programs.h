@@ -32,7 +32,7 @@ struct dipp_align {
     const dipp_prompt_table *prompts;
     dipp_align_settings settings;
     uint32_t n; /* micro-batch */
-    bool text, recompute;
+    bool text, recompute, ended;
     dipp_time_sampler cfg_time, ikl_time; /* what the settings say of the CFG term and of the logged IKL, filled up */
 
     dipp_program *condition, *generate, *teach, *diverge, *combine, *reward[DIPP_MAX_REWARDS];
