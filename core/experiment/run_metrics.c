@@ -191,10 +191,9 @@ static dipp_status put_scorer(dipp_run_metrics *metrics, dipp_store *store, uint
 {
     const dipp_evaluation_metric *metric = &metrics->metrics[index];
     if (metric->kind != DIPP_METRIC_REWARD) {
-        dipp_plugin_record judge = {.kind = "metric",
-                                    .name = metric->kind == DIPP_METRIC_DIVERSITY ? "diversity" : "judge",
-                                    .version = "1",
-                                    .abi = DIPP_ABI_MAJOR};
+        bool own = metric->kind == DIPP_METRIC_DIVERSITY || metric->kind == DIPP_METRIC_GOLD;
+        dipp_plugin_record judge = {
+            .kind = "metric", .name = own ? metric->name : "judge", .version = "1", .abi = DIPP_ABI_MAJOR};
         dipp_status status = dipp_store_metric_define(store, metric->name, 1, "test", NULL, NULL, error);
         return status == DIPP_OK ? dipp_store_scorer_put(store, &judge, NULL, &metrics->scorers[index], error) : status;
     }

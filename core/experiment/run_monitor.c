@@ -214,15 +214,20 @@ static dipp_status put_point(dipp_run_monitor *monitor, int64_t step, const char
     return dipp_run_record_point(monitor->record, step, full, value, error);
 }
 
-/* The mean of each metric, and the standard error of its change. */
-static dipp_status put_means(dipp_run_monitor *monitor, int64_t step, const dipp_change *changes, dipp_error *error)
+/* The mean of each metric, the standard error of its change and, where it is tested, the p of that: of a rise of a reward, of
+ * a fall of a judge. */
+static dipp_status put_changes(dipp_run_monitor *monitor, int64_t step, const dipp_change *changes, dipp_error *error)
 {
     dipp_status status = DIPP_OK;
     for (uint32_t i = 0; i < monitor->metrics.count && status == DIPP_OK; i++) {
+        const char *name = monitor->metrics.names[i];
         double mean = changes[i].units ? changes[i].now * monitor->sign[i] : NAN;
-        status = put_point(monitor, step, monitor->metrics.names[i], "", mean, error);
+        double p = i < monitor->reward_count ? changes[i].rise : changes[i].fall;
+        status = put_point(monitor, step, name, "", mean, error);
         if (status == DIPP_OK && step)
-            status = put_point(monitor, step, monitor->metrics.names[i], ".error", changes[i].error, error);
+            status = put_point(monitor, step, name, ".error", changes[i].error, error);
+        if (status == DIPP_OK && step && monitor->tested[i])
+            status = put_point(monitor, step, name, ".p", p, error);
     }
     return status;
 }
@@ -247,7 +252,7 @@ static void describe(dipp_run_monitor *monitor, const dipp_alarm *alarm, const d
     double sign = monitor->sign[reward];
     int written =
         snprintf(monitor->alarm, sizeof monitor->alarm,
-                 "%s went from %.4g to %.4g while %s fell from %.4g to %.4g, over %u prompts of %u pictures: ",
+                 "%s went from %.4g to %.4g while %s fell from %.4g to %.4g, over %u x %u pictures: ",
                  monitor->metrics.names[reward], up->before * sign, up->now * sign, monitor->metrics.names[judge],
                  down->before, down->now, monitor->prompts.count, monitor->samples);
     size_t used = written > 0 && written < (int)sizeof monitor->alarm ? (size_t)written : sizeof monitor->alarm - 1;
@@ -286,7 +291,7 @@ dipp_status dipp_run_monitor_look(dipp_run_monitor *monitor, int64_t step, int64
     for (uint32_t i = 0; i < monitor->metrics.count && status == DIPP_OK; i++)
         changes[i] = change_of(monitor, monitor->now, i);
     if (status == DIPP_OK)
-        status = put_means(monitor, step, changes, error);
+        status = put_changes(monitor, step, changes, error);
     if (status == DIPP_OK)
         status = judge(monitor, step, changes, error);
     monitor->last_look = status == DIPP_OK ? step : monitor->last_look;
@@ -356,7 +361,7 @@ dipp_status dipp_run_monitor_resume(dipp_run_monitor *monitor, int64_t step, dip
         dipp_change changes[DIPP_RUN_METRICS];
         for (uint32_t i = 0; i < monitor->metrics.count; i++)
             changes[i] = change_of(monitor, monitor->start, i);
-        return put_means(monitor, 0, changes, error);
+        return put_changes(monitor, 0, changes, error);
     }
     snprintf(name, sizeof name, "monitor.%s", monitor->metrics.names[monitor->reward_count]);
     snprintf(run, sizeof run, "%lld", (long long)record->run_id);

@@ -134,7 +134,7 @@ void dipp_run_world_options(const dipp_config *config, dipp_emoji_world_options 
 
 bool dipp_run_needs_world(const dipp_config *config)
 {
-    static const char *const judged[] = {"glyph", "background", "place", "size"};
+    static const char *const judged[] = {"glyph", "background", "place", "size", "gold"};
     static const char *const sets[] = {"prompts.set", "evaluate.prompts.set", "monitor.prompts.set"};
     static const char *const lists[] = {"evaluate.metrics", "monitor.judges"};
     if (dipp_run_pretrains(config))

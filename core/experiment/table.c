@@ -303,7 +303,8 @@ static const dipp_row table[] = {
     ROW("evaluate.batch", INT, "0", 0, 1 << 20, "samples", 0, "Samples at a time; 0: 64.", .unkeyed = true),
     ROW("evaluate.noise_seed", INT, "0", 0, MANY, NULL, 0, "Of the noise that every arm, step and seed is judged on."),
     ROW("evaluate.metrics", STRING_LIST, "[]", 0, 0, NULL, 0,
-        "Judges glyph, background, place, size; diversity; ikl; or reward plugins with their default parameters."),
+        "Judges glyph, background, place, size; their gold utility; diversity; ikl; or reward plugins by default "
+        "parameters."),
     {.parameter = {"evaluate.scorers", 0, NULL, 0, 0, NULL, NULL, OPTIONAL,
                    "More scorers: reward plugins with parameters."},
      .kind = DIPP_ROW_RECORDS},
@@ -311,8 +312,8 @@ static const dipp_row table[] = {
     ROW("evaluate.scorers[].name", STRING, NULL, 0, 0, NULL, OPTIONAL, "Name of the metric; unset: the plugin's."),
     ROW("evaluate.scorers[].weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the scorer."),
     PARAMETERS("evaluate.scorers[].params", DIPP_PLUGIN_REWARD, "Parameters of the scorer."),
-    ROW("evaluate.pictures", INT, "8", 0, 256, "prompts", 0, "Prompts whose pictures are kept as PNG."),
-    ROW("evaluate.grid_samples", INT, "1", 1, 16, "per prompt", 0, "Pictures kept of each of them."),
+    ROW("evaluate.pictures", INT, "8", 0, 1 << 16, "prompts", 0, "Prompts whose pictures are kept as PNG."),
+    ROW("evaluate.grid_samples", INT, "1", 1, 64, "per prompt", 0, "Pictures kept of each of them."),
     ROW("evaluate.use_ema", BOOL, "true", 0, 0, NULL, 0, "Evaluate the averaged weights where there are any."),
     ROW("evaluate.reference_row", BOOL, "true", 0, 0, NULL, 0, "Evaluate the multi-step reference too."),
 
