@@ -366,6 +366,10 @@ dipp_status dipp_store_artifact_put(dipp_store *store, int64_t run_id, const dip
 dipp_status dipp_store_event_put(dipp_store *store, int64_t run_id, int64_t attempt, int64_t step, const char *severity,
                                  const char *code, const char *message, dipp_error *error);
 
+/* Forgets the run's events of this code after a step: an attempt that resumes there will come upon them again. */
+dipp_status dipp_store_events_remove(dipp_store *store, int64_t run_id, const char *code, int64_t after_step,
+                                     dipp_error *error);
+
 /* ---- votes --------------------------------------------------------------------------------------------------- */
 
 typedef enum dipp_vote_winner {
@@ -419,6 +423,7 @@ typedef struct dipp_run_row {
     int64_t created_at, started_at, ended_at, heartbeat_at; /* 0 = not yet */
     int exit_code, term_signal;                             /* -1 = none */
     const char *error;                                      /* or NULL */
+    int64_t alarm_step;                                     /* of the monitor's first alarm; -1 = none */
     dipp_process process;                                   /* last that ran it; pid 0 = none */
 } dipp_run_row;
 

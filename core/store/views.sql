@@ -212,6 +212,22 @@ CREATE VIEW at_equal_kl AS
   FROM valued v JOIN experiments x USING(experiment_id) JOIN metric_names n USING(metric_id)
     JOIN prompt_sets q USING(prompt_set_id) JOIN scorer_names c USING(scorer_id);
 
+-- Runs that a monitor watches. alarm_step: the first look at which the trained reward had risen and a judge had fallen
+-- beyond noise; NULL: none so far. evidence: the most that any look gave, -log10 of its p after all corrections; NULL where
+-- the run is trained on no reward. ended_early: why, where a rule ended the run before its last step.
+CREATE VIEW monitor_alarms AS
+  WITH looks AS MATERIALIZED (
+    SELECT m.run_id, count(*) AS looks, max(m.value) AS evidence FROM metrics m JOIN metric_names n USING(metric_id)
+    JOIN runs r USING(run_id) WHERE n.name='monitor.evidence' AND m.step<=r.step GROUP BY m.run_id),
+  alarms AS MATERIALIZED (
+    SELECT run_id, min(step) AS alarm_step, message FROM events WHERE code='monitor.alarm' GROUP BY run_id)
+  SELECT x.name AS experiment, r.run_id, r.arm, substr(r.config_sha256,1,8) AS config, r.seed, r.status, r.step,
+    a.alarm_step, l.evidence, l.looks, a.message,
+    (SELECT t.detail FROM attempts t WHERE t.run_id=r.run_id AND t.reason='completed' ORDER BY t.attempt DESC LIMIT 1)
+      AS ended_early
+  FROM params w JOIN runs r USING(run_id) JOIN experiments x USING(experiment_id) LEFT JOIN looks l USING(run_id)
+    LEFT JOIN alarms a USING(run_id) WHERE w.key='monitor.every';
+
 -- One wide row per run: what it is, the parameters that matter, where it stands, its last scores. Where a metric was
 -- measured in several ways, the latest step counts, then EMA weights, then the newest scorer and protocol.
 CREATE VIEW summary AS
