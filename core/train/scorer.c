@@ -28,7 +28,8 @@ struct dipp_scorer {
     double *scores;
 };
 
-static dipp_status build(dipp_scorer *scorer, dipp_backend *backend, const char *weights, dipp_error *error)
+static dipp_status build(dipp_scorer *scorer, dipp_backend *backend, const char *weights, const char *head,
+                         dipp_error *error)
 {
     dipp_graph *g;
     dipp_status status = dipp_layout_create(scorer->plugin->name, &scorer->layout, error);
@@ -51,7 +52,7 @@ static dipp_status build(dipp_scorer *scorer, dipp_backend *backend, const char 
     if (status == DIPP_OK)
         status = dipp_parameter_set_create(scorer->plugin->name, scorer->layout, backend, false, &scorer->set, error);
     if (status == DIPP_OK)
-        status = weights ? dipp_weights_read_sets(weights, "model", &scorer->set, 1, NULL, error)
+        status = weights ? dipp_weights_read_with_head(weights, head, scorer->set, error)
                          : dipp_parameter_set_initialise(scorer->set, 0, DIPP_STREAM_REWARD_INIT, error);
     if (status == DIPP_OK)
         status = dipp_plan_create(backend, &scorer->plan, error);
@@ -68,8 +69,8 @@ static dipp_status build(dipp_scorer *scorer, dipp_backend *backend, const char 
 }
 
 dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin, const dipp_parameters *parameters,
-                               const dipp_host *host, const char *weights, dipp_shape sample, uint32_t batch,
-                               dipp_scorer **out, dipp_error *error)
+                               const dipp_host *host, const char *weights, const char *head, dipp_shape sample,
+                               uint32_t batch, dipp_scorer **out, dipp_error *error)
 {
     dipp_scorer *scorer = dipp_allocate_zeroed(1, sizeof *scorer);
     if (!scorer)
@@ -97,7 +98,7 @@ dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin,
     if (status == DIPP_OK && scorer->info.opaque && weights)
         status = dipp_fail(error, DIPP_E_INVALID, "an opaque reward takes no weights; leave them out");
     if (status == DIPP_OK && !scorer->info.opaque)
-        status = build(scorer, backend, weights, error);
+        status = build(scorer, backend, weights, head, error);
     if (status != DIPP_OK) {
         dipp_error_context(error, "metric %s", plugin->name);
         dipp_scorer_destroy(&scorer);
