@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "experiment/run_weights.h"
+#include "weights/weights.h"
 #include "train/adapter_io.h"
 
 #include <stdio.h>
@@ -332,20 +333,40 @@ static dipp_status load_ta(dipp_run_setup *setup, dipp_error *error)
     return status;
 }
 
+/* One reward's weights (taken over) and, where it has one, the file of its head. */
+static dipp_status read_reward(dipp_run_setup *setup, uint32_t index, char *file, const char *head, dipp_error *error)
+{
+    char role[24];
+    dipp_run_input *inputs[2] = {NULL, NULL};
+    snprintf(role, sizeof role, "reward[%u]", index);
+    dipp_status status = note_input(setup, role, file, &inputs[0], error);
+    snprintf(role, sizeof role, "reward[%u].head", index);
+    if (status == DIPP_OK && head)
+        status = note_input(setup, role, dipp_string_copy(head), &inputs[1], error);
+    if (status == DIPP_OK)
+        status = dipp_weights_read_with_head(file, head, setup->models->rewards[index].set, error);
+    for (int i = 0; i < 2 && inputs[i] && status == DIPP_OK; i++)
+        status = dipp_weights_sha256(inputs[i]->path, inputs[i]->sha256, error);
+    return status == DIPP_OK ? status : dipp_error_context(error, "reward[%u]", index);
+}
+
 static dipp_status load_rewards(dipp_run_setup *setup, dipp_error *error)
 {
     dipp_status status = DIPP_OK;
     for (uint32_t i = 0; i < setup->models->reward_count && status == DIPP_OK; i++) {
-        char path[48], role[24];
+        char path[48], head_path[48];
         snprintf(path, sizeof path, "rewards[%u].weights", i);
-        snprintf(role, sizeof role, "reward[%u]", i);
+        snprintf(head_path, sizeof head_path, "rewards[%u].head_weights", i);
         const char *weights = dipp_config_string(setup->config, path);
+        const char *head = dipp_config_string(setup->config, head_path);
         if (weights && setup->models->rewards[i].info.opaque)
             return dipp_fail(error, DIPP_E_INVALID, "%s: the opaque reward %s takes no weights; leave them out", path,
                              setup->models->rewards[i].plugin->name);
+        if (head && !weights)
+            return dipp_fail(error, DIPP_E_INVALID, "%s: a second file stands beside a first; give %s", head_path,
+                             path);
         if (weights)
-            status = read_input(setup, role, dipp_run_weights_file(weights, "model"), &setup->models->rewards[i].set, 1,
-                                error);
+            status = read_reward(setup, i, dipp_run_weights_file(weights, "model"), head, error);
     }
     return status;
 }

@@ -9,11 +9,12 @@
 #include "plugin/plugin_host.h"
 #include "train/models.h"
 
-enum { DIPP_RUN_INPUTS = 7 + DIPP_MAX_REWARDS };
+enum { DIPP_RUN_INPUTS = 7 + 2 * DIPP_MAX_REWARDS };
 
 /* A weight file that the run starts from. */
 typedef struct dipp_run_input {
-    char role[24]; /* reference, text, decoder, generator, generator.adapter, ta, ta.adapter, reward[0] */
+    char role
+        [24]; /* reference, text, decoder, generator, generator.adapter, ta, ta.adapter, reward[0], reward[0].head */
     char *path;
     char sha256[DIPP_SHA256_HEX_BYTES];
     int64_t bytes;
@@ -53,7 +54,7 @@ void dipp_run_setup_destroy(dipp_run_setup **setup);
  *                       trained, added to them
  *   align.ta.init       stage1: ta-lora.safetensors, else ta.safetensors, beside generator.adapter, else beside
  *                       generator.init; reference: the reference's weights
- *   rewards[].weights   FOLDER/model.safetensors or the file
+ *   rewards[].weights   FOLDER/model.safetensors or the file; rewards[].head_weights a file for what that lacks
  * Averages start as copies. inputs lists what was read. */
 dipp_status dipp_run_setup_load(dipp_run_setup *setup, int64_t seed, dipp_error *error);
 

@@ -153,7 +153,8 @@ dipp_tensor dipp_record_pictures(const dipp_models *models, dipp_graph *g, dipp_
 dipp_status dipp_weights_read_sets(const char *path, const char *name, dipp_parameter_set *const *sets, uint32_t count,
                                    char *sha256, dipp_error *error);
 
-/* The same of one set whose tensors may be in two files: what `file` lacks is read from `head`, which may be NULL. [main] */
+/* The same of one set whose tensors may be in two files: what `file` lacks is read from
+ * `head`, which may be NULL. Neither is a folder. [main] */
 dipp_status dipp_weights_read_with_head(const char *file, const char *head, dipp_parameter_set *set, dipp_error *error);
 
 /* Writes the masters of the sets as one file, bf16 or f32, with the metadata pairs (key, value, ..., NULL). */
