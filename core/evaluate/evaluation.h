@@ -18,6 +18,7 @@ typedef enum dipp_metric_kind {
     DIPP_METRIC_BACKGROUND,
     DIPP_METRIC_PLACE,
     DIPP_METRIC_SIZE,
+    DIPP_METRIC_GOLD,      /* the utility of evaluate/gold.h, of every picture; by the same verdict */
     DIPP_METRIC_DIVERSITY, /* of a prompt's samples; a number of the set and one for each prompt */
     DIPP_METRIC_REWARD     /* a reward plugin */
 } dipp_metric_kind;
@@ -102,7 +103,7 @@ dipp_status dipp_evaluation_score_result(dipp_evaluation *evaluation, bool refer
 void dipp_evaluation_result_clear(dipp_evaluation_result *result);
 
 /* Makes what drawing needs ahead of the first draw. *device: bytes on the back-end for that and for rewards; *host: most
- * bytes of a result with its scores. */
+ * bytes of a result with its scores, and of what rewards keep of the prompts. */
 dipp_status dipp_evaluation_prepare(dipp_evaluation *evaluation, bool generator, bool reference, size_t *device,
                                     size_t *host, dipp_error *error);
 

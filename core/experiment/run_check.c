@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/resident.h"
 #include "experiment/run_evaluate.h"
+#include "experiment/run_monitor.h"
 #include "experiment/run_source.h"
 #include "plugin/plugin_child.h"
 
@@ -17,8 +18,9 @@ enum { UNPLANNED_BYTES = 512 << 20, APART_MS = 600 * 1000 };
 typedef struct checked {
     dipp_run_setup *setup;
     dipp_run_evaluator *evaluator;
-    bool backed;     /* memory was taken, not addresses alone */
-    size_t resident; /* before it began */
+    dipp_run_monitor *monitor; /* NULL: none is asked for */
+    bool backed;               /* memory was taken, not addresses alone */
+    size_t resident;           /* before it began */
     dipp_check_report *report;
 } checked;
 
@@ -93,9 +95,11 @@ static dipp_status describe_rest(const checked *c, dipp_error *error)
     size_t device = 0, pictures = 0;
     dipp_check_report *report = c->report;
     dipp_status status = dipp_run_evaluator_prepare(c->evaluator, &device, &pictures, error);
+    if (status == DIPP_OK && c->monitor)
+        status = dipp_run_monitor_prepare(c->monitor, &device, &pictures, error);
     if (status != DIPP_OK)
         return status;
-    add_role(report, "evaluation", device, -1);
+    add_role(report, c->monitor ? "evaluation and monitor" : "evaluation", device, -1);
     bool shared = !strcmp(c->setup->backend->name, "cpu") || !strcmp(c->setup->backend->name, "reference");
     size_t resident = dipp_resident_now(), grown = resident > c->resident ? resident - c->resident : 0;
     size_t planned = shared && c->backed ? report->total_bytes : 0; /* of what has grown */
@@ -103,8 +107,9 @@ static dipp_status describe_rest(const checked *c, dipp_error *error)
     if (shared) {
         add_role(report, "recordings, tables, libraries", other, -1);
         add_role(report, "pictures and scores", pictures, -1);
+        add_role(report, "text features of rewards", report->texts.bytes, -1);
     } else {
-        report->host_bytes = other + pictures;
+        report->host_bytes = other + pictures + report->texts.bytes;
     }
     return DIPP_OK;
 }
@@ -125,8 +130,10 @@ static dipp_status check_align(const checked *c, int64_t seed, dipp_error *error
         describe(setup, &plan, c->report);
         c->report->flops = dipp_align_flops(align);
         c->report->recomputed_flops = dipp_align_recomputed_flops(align);
-        status = describe_rest(c, error);
+        status = dipp_align_text_work(align, &c->report->texts, error);
     }
+    if (status == DIPP_OK)
+        status = describe_rest(c, error);
     dipp_align_destroy(&align);
     dipp_prompt_table_destroy(&prompts);
     return status;
@@ -172,8 +179,11 @@ static dipp_status check(const dipp_cell *cell, dipp_plugins *plugins, bool weig
         status = dipp_run_setup_load(c.setup, cell->seed, error);
     if (status == DIPP_OK)
         status = dipp_run_evaluator_create(c.setup, NULL, NULL, &c.evaluator, error);
+    if (status == DIPP_OK && dipp_run_monitored(cell->config))
+        status = dipp_run_monitor_create(c.setup, NULL, cell->seed, NULL, &c.monitor, error);
     if (status == DIPP_OK)
         status = c.setup->pretrain ? check_pretrain(&c, cell->seed, error) : check_align(&c, cell->seed, error);
+    dipp_run_monitor_destroy(&c.monitor);
     dipp_run_evaluator_destroy(&c.evaluator);
     dipp_run_setup_destroy(&c.setup);
     return status;

@@ -42,15 +42,14 @@ static dipp_status find_reward(dipp_run_metrics *metrics, const char *key, const
     return status;
 }
 
-dipp_status dipp_run_metrics_add(dipp_run_metrics *metrics, const char *name, dipp_error *error)
+/* key: who asks, for messages. */
+static dipp_status add_by_name(dipp_run_metrics *metrics, const char *key, const char *name, dipp_error *error)
 {
     dipp_metric_kind kind;
-    if (!strcmp(name, "ikl")) /* stored with every evaluation */
-        return DIPP_OK;
     if (dipp_metric_by_name(name, &kind))
         return add_metric(metrics, name, kind, error);
     const dipp_loaded_plugin *loaded = NULL;
-    dipp_status status = find_reward(metrics, "evaluate.metrics", name, &loaded, error);
+    dipp_status status = find_reward(metrics, key, name, &loaded, error);
     if (status == DIPP_OK)
         status = add_metric(metrics, name, DIPP_METRIC_REWARD, error);
     if (status != DIPP_OK)
@@ -66,6 +65,12 @@ dipp_status dipp_run_metrics_add(dipp_run_metrics *metrics, const char *name, di
     metrics->metrics[index].plugin = loaded->descriptor;
     metrics->metrics[index].parameters = metrics->defaults[index];
     return DIPP_OK;
+}
+
+dipp_status dipp_run_metrics_add(dipp_run_metrics *metrics, const char *name, dipp_error *error)
+{
+    return strcmp(name, "ikl") ? add_by_name(metrics, "evaluate.metrics", name, error)
+                               : DIPP_OK; /* ikl: always stored */
 }
 
 static dipp_status add_scorer(dipp_run_metrics *metrics, const dipp_config *config, size_t number, dipp_error *error)
@@ -86,6 +91,40 @@ static dipp_status add_scorer(dipp_run_metrics *metrics, const dipp_config *conf
     metric->plugin = loaded->descriptor;
     metric->parameters = dipp_config_parameters(config, path);
     snprintf(path, sizeof path, "evaluate.scorers[%zu].weights", number);
+    metric->weights = dipp_config_string(config, path);
+    return DIPP_OK;
+}
+
+dipp_status dipp_run_metrics_add_judge(dipp_run_metrics *metrics, const dipp_config *config, const char *name,
+                                       dipp_error *error)
+{
+    for (size_t i = 0; i < dipp_config_length(config, "evaluate.scorers"); i++) {
+        char path[64];
+        snprintf(path, sizeof path, "evaluate.scorers[%zu].name", i);
+        const char *known = dipp_config_string(config, path);
+        snprintf(path, sizeof path, "evaluate.scorers[%zu].plugin", i);
+        if (!strcmp(known ? known : dipp_config_string(config, path), name))
+            return add_scorer(metrics, config, i, error);
+    }
+    if (!strcmp(name, "ikl") || !strcmp(name, "diversity"))
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "monitor.judges: %s is no score of a single picture, so it cannot be compared pair by pair",
+                         name);
+    return add_by_name(metrics, "monitor.judges", name, error);
+}
+
+dipp_status dipp_run_metrics_add_reward(dipp_run_metrics *metrics, const dipp_config *config, uint32_t number,
+                                        const dipp_plugin *plugin, const char *name, dipp_error *error)
+{
+    char path[64];
+    dipp_status status = add_metric(metrics, name, DIPP_METRIC_REWARD, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_evaluation_metric *metric = &metrics->metrics[metrics->count - 1];
+    metric->plugin = plugin;
+    snprintf(path, sizeof path, "rewards[%u].params", number);
+    metric->parameters = dipp_config_parameters(config, path);
+    snprintf(path, sizeof path, "rewards[%u].weights", number);
     metric->weights = dipp_config_string(config, path);
     return DIPP_OK;
 }
@@ -152,10 +191,9 @@ static dipp_status put_scorer(dipp_run_metrics *metrics, dipp_store *store, uint
 {
     const dipp_evaluation_metric *metric = &metrics->metrics[index];
     if (metric->kind != DIPP_METRIC_REWARD) {
-        dipp_plugin_record judge = {.kind = "metric",
-                                    .name = metric->kind == DIPP_METRIC_DIVERSITY ? "diversity" : "judge",
-                                    .version = "1",
-                                    .abi = DIPP_ABI_MAJOR};
+        bool own = metric->kind == DIPP_METRIC_DIVERSITY || metric->kind == DIPP_METRIC_GOLD;
+        dipp_plugin_record judge = {
+            .kind = "metric", .name = own ? metric->name : "judge", .version = "1", .abi = DIPP_ABI_MAJOR};
         dipp_status status = dipp_store_metric_define(store, metric->name, 1, "test", NULL, NULL, error);
         return status == DIPP_OK ? dipp_store_scorer_put(store, &judge, NULL, &metrics->scorers[index], error) : status;
     }

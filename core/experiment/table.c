@@ -49,8 +49,11 @@ static const char *const state_formats[] = {"f32", "bf16", "8bit", NULL}; /* as 
 static const char *const weight_formats[] = {"f32", "bf16", NULL};
 static const char *const rate_schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
+static const char *const alarm_actions[] = {"continue", "stop", "stop_and_keep_best", NULL}; /* as run_monitor.c */
 
 #define GENERATING   "stage=align|pretrain-generator"
+#define ALIGNING     "stage=align"
+#define MONITORING   "monitor.every"
 #define PRETRAINING  "stage=pretrain|pretrain-autoencoder"
 #define DENOISING    "stage=pretrain"
 #define AUTOENCODING "stage=pretrain-autoencoder"
@@ -300,7 +303,8 @@ static const dipp_row table[] = {
     ROW("evaluate.batch", INT, "0", 0, 1 << 20, "samples", 0, "Samples at a time; 0: 64.", .unkeyed = true),
     ROW("evaluate.noise_seed", INT, "0", 0, MANY, NULL, 0, "Of the noise that every arm, step and seed is judged on."),
     ROW("evaluate.metrics", STRING_LIST, "[]", 0, 0, NULL, 0,
-        "Judges glyph, background, place, size; diversity; ikl; or reward plugins with their default parameters."),
+        "Judges glyph, background, place, size; their gold utility; diversity; ikl; or reward plugins by default "
+        "parameters."),
     {.parameter = {"evaluate.scorers", 0, NULL, 0, 0, NULL, NULL, OPTIONAL,
                    "More scorers: reward plugins with parameters."},
      .kind = DIPP_ROW_RECORDS},
@@ -308,10 +312,43 @@ static const dipp_row table[] = {
     ROW("evaluate.scorers[].name", STRING, NULL, 0, 0, NULL, OPTIONAL, "Name of the metric; unset: the plugin's."),
     ROW("evaluate.scorers[].weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the scorer."),
     PARAMETERS("evaluate.scorers[].params", DIPP_PLUGIN_REWARD, "Parameters of the scorer."),
-    ROW("evaluate.pictures", INT, "8", 0, 256, "prompts", 0, "Prompts whose pictures are kept as PNG."),
-    ROW("evaluate.grid_samples", INT, "1", 1, 16, "per prompt", 0, "Pictures kept of each of them."),
+    ROW("evaluate.pictures", INT, "8", 0, 1 << 16, "prompts", 0, "Prompts whose pictures are kept as PNG."),
+    ROW("evaluate.grid_samples", INT, "1", 1, 64, "per prompt", 0, "Pictures kept of each of them."),
     ROW("evaluate.use_ema", BOOL, "true", 0, 0, NULL, 0, "Evaluate the averaged weights where there are any."),
     ROW("evaluate.reference_row", BOOL, "true", 0, 0, NULL, 0, "Evaluate the multi-step reference too."),
+
+    ROW("monitor.every", INT, NULL, 1, MANY, "iterations", OPTIONAL,
+        "Looks of the monitor at judges beside the trained reward; unset: there is no monitor.", .when = ALIGNING),
+    ROW("monitor.judges", STRING_LIST, NULL, 0, 0, NULL, REQUIRED,
+        "Who must not fall: metrics as of evaluate.metrics that score each picture, or evaluate.scorers by name.",
+        .when = MONITORING),
+    ROW("monitor.prompts.set", STRING, NULL, 0, 0, NULL, OPTIONAL,
+        "Prompts that it draws: a built-in set; unset with file and list: those of training.", .when = MONITORING),
+    ROW("monitor.prompts.split", STRING, "train", 0, 0, NULL, 0, "Part of the prompt set.",
+        .when = "monitor.prompts.set"),
+    ROW("monitor.prompts.file", PATH, NULL, 0, 0, NULL, OPTIONAL, "Prompt file, one prompt per line.",
+        .when = MONITORING),
+    ROW("monitor.prompts.list", STRING_LIST, NULL, 0, 0, NULL, OPTIONAL, "The prompts themselves.", .when = MONITORING),
+    ROW("monitor.prompts.count", INT, "32", 0, MANY, "prompts", 0, "Most prompts taken; 0: all.", .when = MONITORING),
+    ROW("monitor.samples", INT, "4", 1, 1 << 20, "per prompt", 0, "Pictures per prompt.", .when = MONITORING),
+    ROW("monitor.noise_seed", INT, "1", 0, MANY, NULL, 0, "Of the noise that every look is drawn from.",
+        .when = MONITORING),
+    ROW("monitor.level", FLOAT, "0.05", 1e-12, 0.5, NULL, 0,
+        "Most probability of an alarm in a run where no judge falls.", .when = MONITORING),
+    ROW("monitor.margin", FLOAT, NULL, 0, MANY, "of the judge", OPTIONAL,
+        "Alarm without a model of noise: a judge's mean has fallen by more than this; unset: the paired test.",
+        .when = MONITORING),
+    CHOICE("monitor.on_alarm", alarm_actions, "continue", 0,
+           "What the alarm does; stop_and_keep_best also leaves the weights of the look where the first judge was "
+           "highest.",
+           .when = MONITORING),
+
+    ROW("budget.reward", FLOAT, NULL, 0, 0, NULL, OPTIONAL,
+        "The run ends when the trained reward's mean over the window has reached this.", .when = ALIGNING),
+    ROW("budget.ikl", FLOAT, NULL, 0, MANY, "nat", OPTIONAL,
+        "The run ends when the logged IKL's mean over the window exceeds this.", .when = GENERATING),
+    ROW("budget.window", INT, NULL, 1, 1 << 20, "iterations", OPTIONAL, "Length of the window; unset: 20.",
+        .when = GENERATING),
 };
 
 const dipp_row *dipp_experiment_table(size_t *count)

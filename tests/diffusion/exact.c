@@ -34,8 +34,9 @@ void exact_open(exact *e, const exact_choice *choice)
     const char *file = getenv("DIPP_TEST_PLUGINS"); /* plugins of the test itself, in one file */
     CHECK(dipp_plugins_open(&(dipp_plugins_options){.files = &file, .file_count = file != NULL, .no_environment = true},
                             &e->plugins, error));
-    dipp_backend_options machine = {
-        .struct_size = sizeof machine, .precision = "f64", .memory_limit = choice->memory_limit};
+    dipp_backend_options machine = {.struct_size = sizeof machine,
+                                    .precision = choice->precision ? choice->precision : "f64",
+                                    .memory_limit = choice->memory_limit};
     CHECK(dipp_backend_create(choice->device ? choice->device : "reference", &machine, &e->backend, error));
     dipp_models_options options = {.schedule = &choice->schedule,
                                    .steps = choice->steps,

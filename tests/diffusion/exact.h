@@ -36,8 +36,9 @@ typedef struct exact_choice {
     dipp_schedule schedule;
     dipp_generator_steps steps;
     dipp_formats formats, ta_formats;
-    const char *device;  /* NULL: the reference in f64 */
-    size_t memory_limit; /* of a device that has one */
+    const char *device;    /* NULL: the reference */
+    const char *precision; /* NULL: f64 */
+    size_t memory_limit;   /* of a device that has one */
 } exact_choice;
 
 typedef struct exact {
