@@ -23,7 +23,9 @@ typedef struct dipp_reward_model {
     const dipp_reward *vtable;
     void *self;
     dipp_reward_info info;
-    dipp_layout *layout;
+    const char *file;    /* what its weights are read from; NULL: none, or of its own */
+    uint32_t home;       /* whose layout and set these are: its own number, or that of an earlier one with this file */
+    dipp_layout *layout; /* with all parameters of the rewards at this home */
     dipp_parameter_set *set; /* NULL when it has no parameters */
 } dipp_reward_model;
 
@@ -77,6 +79,9 @@ typedef struct dipp_models_options {
         ta; /* ta.plugin NULL: the reference's network; generator.plugin may be NULL */
     dipp_adapter_choice generator_adapter, ta_adapter;
     dipp_model_choice rewards[DIPP_MAX_REWARDS];
+    /* Rewards of one text load the same file, and have one parameter set where their layouts allow it; NULL: not known. The texts
+     * must outlive the models. */
+    const char *reward_files[DIPP_MAX_REWARDS];
     uint32_t reward_count;
     const dipp_schedule *schedule; /* used when the reference takes any; may be NULL otherwise */
     dipp_generator_steps steps;
@@ -95,6 +100,14 @@ void dipp_models_destroy(dipp_models **models);
 
 /* Initial values of every set as declared, from the seed. */
 dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_error *error);
+
+/* ---- Rewards of one file (reward_sets.c) ---- */
+
+/* Gives rewards that load the same file one layout, the union of theirs, where no name means two things. All layouts are
+ * declared and none is sealed. */
+dipp_status dipp_share_reward_layouts(dipp_models *models, dipp_error *error);
+/* Their sets, one for each home. */
+dipp_status dipp_create_reward_sets(dipp_models *models, dipp_error *error);
 
 /* ---- Whole networks and adapted ones (overlay.c) ---- */
 
