@@ -7,6 +7,7 @@
 #include "train/adapter_io.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -40,6 +41,23 @@ static dipp_status choose_adapters(dipp_run_setup *setup, dipp_models_options *o
     return status;
 }
 
+/* The file of a reward's weights by the one name that all paths to it lead to, so that rewards that load the same are known. */
+static dipp_status find_reward_file(dipp_run_setup *setup, size_t i, dipp_error *error)
+{
+    char path[48];
+    snprintf(path, sizeof path, "rewards[%zu].weights", i);
+    const char *weights = dipp_config_string(setup->config, path);
+    char *file = weights ? dipp_run_weights_file(weights, "model") : NULL;
+    char *real = file ? realpath(file, NULL) : NULL;
+    if (real) {
+        dipp_release(file);
+        file = dipp_string_copy(real);
+        free(real);
+    }
+    setup->reward_files[i] = file;
+    return weights && !file ? dipp_fail(error, DIPP_E_MEMORY, "no memory for the path %s", weights) : DIPP_OK;
+}
+
 static dipp_status create_models(dipp_run_setup *setup, dipp_error *error)
 {
     dipp_schedule schedule;
@@ -70,6 +88,9 @@ static dipp_status create_models(dipp_run_setup *setup, dipp_error *error)
         char section[32];
         snprintf(section, sizeof section, "rewards[%zu]", i);
         status = choose(setup, DIPP_PLUGIN_REWARD, section, &setup->rewards[i], &options.rewards[i], error);
+        if (status == DIPP_OK)
+            status = find_reward_file(setup, i, error);
+        options.reward_files[i] = setup->reward_files[i];
         options.reward_count++;
     }
     return status == DIPP_OK ? dipp_models_create(setup->backend, &options, &setup->models, error) : status;
@@ -150,6 +171,8 @@ void dipp_run_setup_destroy(dipp_run_setup **pointer)
     dipp_run_start_clear(&setup->start);
     for (uint32_t i = 0; i < setup->input_count; i++)
         dipp_release(setup->inputs[i].path);
+    for (uint32_t i = 0; i < DIPP_MAX_REWARDS; i++)
+        dipp_release(setup->reward_files[i]);
     dipp_release(setup);
     *pointer = NULL;
 }
@@ -332,20 +355,35 @@ static dipp_status load_ta(dipp_run_setup *setup, dipp_error *error)
     return status;
 }
 
+/* What a reward loads that has its parameters in another's set was read with those. */
+static dipp_status note_shared(dipp_run_setup *setup, const char *role, const char *weights, uint32_t home,
+                               dipp_error *error)
+{
+    char first[24];
+    dipp_run_input *input = NULL;
+    snprintf(first, sizeof first, "reward[%u]", home);
+    dipp_status status = note_input(setup, role, dipp_run_weights_file(weights, "model"), &input, error);
+    if (status == DIPP_OK)
+        memcpy(input->sha256, hash_of(setup, first), sizeof input->sha256);
+    return status;
+}
+
 static dipp_status load_rewards(dipp_run_setup *setup, dipp_error *error)
 {
     dipp_status status = DIPP_OK;
     for (uint32_t i = 0; i < setup->models->reward_count && status == DIPP_OK; i++) {
+        dipp_reward_model *reward = &setup->models->rewards[i];
         char path[48], role[24];
         snprintf(path, sizeof path, "rewards[%u].weights", i);
         snprintf(role, sizeof role, "reward[%u]", i);
         const char *weights = dipp_config_string(setup->config, path);
-        if (weights && setup->models->rewards[i].info.opaque)
+        if (weights && reward->info.opaque)
             return dipp_fail(error, DIPP_E_INVALID, "%s: the opaque reward %s takes no weights; leave them out", path,
-                             setup->models->rewards[i].plugin->name);
-        if (weights)
-            status = read_input(setup, role, dipp_run_weights_file(weights, "model"), &setup->models->rewards[i].set, 1,
-                                error);
+                             reward->plugin->name);
+        if (weights && reward->home != i)
+            status = note_shared(setup, role, weights, reward->home, error);
+        else if (weights)
+            status = read_input(setup, role, dipp_run_weights_file(weights, "model"), &reward->set, 1, error);
     }
     return status;
 }

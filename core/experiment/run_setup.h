@@ -28,6 +28,7 @@ typedef struct dipp_run_setup {
     dipp_emoji_world *world; /* NULL where nothing of it is asked for */
     dipp_models *models;
     dipp_run_prompts prompts, evaluation; /* evaluation: those of training where none are configured */
+    char *reward_files[DIPP_MAX_REWARDS]; /* of rewards[].weights, links followed; NULL: none */
     const dipp_loaded_plugin *reference, *generator, *ta, *rewards[DIPP_MAX_REWARDS]; /* NULL: takes no part */
     dipp_run_start start;                                                             /* empty when pretraining */
     const char *generator_base, *ta_base; /* SHA-256 of the file with the weights that they are or adapt; NULL: none */
