@@ -5,6 +5,7 @@
 #include "experiment/run_setup.h"
 #include "experiment/run_weights.h"
 #include "experiment/yaml_edit.h"
+#include "weights/published.h"
 #include "weights/weights.h"
 
 #include <stdio.h>
@@ -51,6 +52,11 @@ dipp_status dipp_run_metrics_add(dipp_run_metrics *metrics, const char *name, di
         return add_metric(metrics, name, kind, error);
     const dipp_loaded_plugin *loaded = NULL;
     dipp_status status = find_reward(metrics, "evaluate.metrics", name, &loaded, error);
+    if (status == DIPP_OK && dipp_metric_is_published(name))
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "metric %s is nothing without weights, so give it under "
+                         "evaluate.scorers: [{plugin: %s, weights: FILE, params: {...}}]",
+                         name, name);
     if (status == DIPP_OK)
         status = add_metric(metrics, name, DIPP_METRIC_REWARD, error);
     if (status != DIPP_OK)
@@ -68,26 +74,78 @@ dipp_status dipp_run_metrics_add(dipp_run_metrics *metrics, const char *name, di
     return DIPP_OK;
 }
 
+static const char *scorer_string(const dipp_config *config, size_t number, const char *key)
+{
+    char path[64];
+    snprintf(path, sizeof path, "evaluate.scorers[%zu].%s", number, key);
+    return dipp_config_string(config, path);
+}
+
+static dipp_status hash_files(const dipp_config *config, size_t number, dipp_scorer_files *files, dipp_error *error)
+{
+    *files = (dipp_scorer_files){.weights = scorer_string(config, number, "weights"),
+                                 .head = scorer_string(config, number, "head_weights")};
+    if (files->head && !files->weights)
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "evaluate.scorers[%zu].head_weights: a second file stands beside a first; give weights",
+                         number);
+    dipp_status status = DIPP_OK;
+    if (files->weights) {
+        files->file = dipp_run_weights_file(files->weights, "model");
+        status = files->file ? dipp_weights_sha256(files->file, files->weights_sha256, error)
+                             : dipp_fail(error, DIPP_E_MEMORY, "no memory for the weights of a metric");
+    }
+    if (status == DIPP_OK && files->head)
+        status = dipp_weights_sha256(files->head, files->head_sha256, error);
+    return status == DIPP_OK ? status : dipp_error_context(error, "evaluate.scorers[%zu]", number);
+}
+
+/* Adds one whose files are known. */
+static dipp_status add_named(dipp_run_metrics *metrics, const dipp_config *config, size_t number,
+                             const dipp_plugin *plugin, const dipp_scorer_files *files, dipp_error *error)
+{
+    char path[64], published[DIPP_METRIC_NAME_BYTES] = "";
+    snprintf(path, sizeof path, "evaluate.scorers[%zu].params", number);
+    const dipp_parameters *parameters = dipp_config_parameters(config, path);
+    const char *name = scorer_string(config, number, "name");
+    if (dipp_metric_is_published(plugin->name))
+        dipp_metric_name_of(plugin->name, parameters, files, published);
+    if (name && dipp_published_reserves(name) && strcmp(name, published) != 0)
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "evaluate.scorers[%zu].name: %s is the name of scores by published weights, which these are "
+                         "not (by their SHA-256), or not seen as published; leave the name out or choose another",
+                         number, name);
+    dipp_status status = add_metric(metrics,
+                                    name         ? name
+                                    : *published ? published
+                                                 : plugin->name,
+                                    DIPP_METRIC_REWARD, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_evaluation_metric *metric = &metrics->metrics[metrics->count - 1];
+    metric->plugin = plugin;
+    metric->parameters = parameters;
+    metric->weights = files->file;
+    metric->head_weights = files->head;
+    return DIPP_OK;
+}
+
 static dipp_status add_scorer(dipp_run_metrics *metrics, const dipp_config *config, size_t number, dipp_error *error)
 {
     char path[64];
     snprintf(path, sizeof path, "evaluate.scorers[%zu].plugin", number);
-    const char *plugin = dipp_config_string(config, path);
     const dipp_loaded_plugin *loaded = NULL;
-    dipp_status status = find_reward(metrics, path, plugin, &loaded, error);
-    snprintf(path, sizeof path, "evaluate.scorers[%zu].name", number);
-    const char *name = dipp_config_string(config, path);
+    dipp_scorer_files files = {.file = NULL};
+    dipp_status status = find_reward(metrics, path, dipp_config_string(config, path), &loaded, error);
     if (status == DIPP_OK)
-        status = add_metric(metrics, name ? name : plugin, DIPP_METRIC_REWARD, error);
-    if (status != DIPP_OK)
-        return status;
-    dipp_evaluation_metric *metric = &metrics->metrics[metrics->count - 1];
-    snprintf(path, sizeof path, "evaluate.scorers[%zu].params", number);
-    metric->plugin = loaded->descriptor;
-    metric->parameters = dipp_config_parameters(config, path);
-    snprintf(path, sizeof path, "evaluate.scorers[%zu].weights", number);
-    metric->weights = dipp_config_string(config, path);
-    return DIPP_OK;
+        status = hash_files(config, number, &files, error);
+    if (status == DIPP_OK)
+        status = add_named(metrics, config, number, loaded->descriptor, &files, error);
+    if (status == DIPP_OK)
+        metrics->files[metrics->count - 1] = files;
+    else
+        dipp_release(files.file);
+    return status;
 }
 
 dipp_status dipp_run_metrics_read(dipp_run_metrics *metrics, const dipp_config *config, dipp_error *error)
@@ -162,10 +220,7 @@ static dipp_status put_scorer(dipp_run_metrics *metrics, dipp_store *store, uint
     const dipp_loaded_plugin *loaded = NULL;
     dipp_status status = dipp_plugins_find(metrics->plugins, DIPP_PLUGIN_REWARD, metric->plugin->name, &loaded, error);
     char weights[DIPP_SHA256_HEX_BYTES];
-    char *file = metric->weights ? dipp_run_weights_file(metric->weights, "model") : NULL;
-    if (status == DIPP_OK && file)
-        status = dipp_weights_sha256(file, weights, error);
-    dipp_release(file);
+    dipp_scorer_files_sha256(&metrics->files[index], weights);
     char *json = status == DIPP_OK ? parameters_json(metric->plugin, metric->parameters) : NULL;
     if (status == DIPP_OK && !json)
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", metric->name);
@@ -198,6 +253,7 @@ void dipp_run_metrics_clear(dipp_run_metrics *metrics)
     for (uint32_t i = 0; i < metrics->count; i++) {
         dipp_parameters_destroy(&metrics->defaults[i]);
         dipp_release(metrics->names[i]);
+        dipp_release(metrics->files[i].file);
     }
     metrics->count = 0;
 }

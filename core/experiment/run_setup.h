@@ -9,11 +9,12 @@
 #include "plugin/plugin_host.h"
 #include "train/models.h"
 
-enum { DIPP_RUN_INPUTS = 7 + DIPP_MAX_REWARDS };
+enum { DIPP_RUN_INPUTS = 7 + 2 * DIPP_MAX_REWARDS };
 
 /* A weight file that the run starts from. */
 typedef struct dipp_run_input {
-    char role[24]; /* reference, text, decoder, generator, generator.adapter, ta, ta.adapter, reward[0] */
+    char role
+        [24]; /* reference, text, decoder, generator, generator.adapter, ta, ta.adapter, reward[0], reward[0].head */
     char *path;
     char sha256[DIPP_SHA256_HEX_BYTES];
     int64_t bytes;
@@ -28,7 +29,8 @@ typedef struct dipp_run_setup {
     dipp_emoji_world *world; /* NULL where nothing of it is asked for */
     dipp_models *models;
     dipp_run_prompts prompts, evaluation; /* evaluation: those of training where none are configured */
-    char *reward_files[DIPP_MAX_REWARDS]; /* of rewards[].weights, links followed; NULL: none */
+    /* of rewards[].weights and rewards[].head_weights, links followed; NULL: none */
+    char *reward_files[DIPP_MAX_REWARDS], *reward_heads[DIPP_MAX_REWARDS];
     const dipp_loaded_plugin *reference, *generator, *ta, *rewards[DIPP_MAX_REWARDS]; /* NULL: takes no part */
     dipp_run_start start;                                                             /* empty when pretraining */
     const char *generator_base, *ta_base; /* SHA-256 of the file with the weights that they are or adapt; NULL: none */
@@ -54,7 +56,7 @@ void dipp_run_setup_destroy(dipp_run_setup **setup);
  *                       trained, added to them
  *   align.ta.init       stage1: ta-lora.safetensors, else ta.safetensors, beside generator.adapter, else beside
  *                       generator.init; reference: the reference's weights
- *   rewards[].weights   FOLDER/model.safetensors or the file
+ *   rewards[].weights   FOLDER/model.safetensors or the file; rewards[].head_weights a file for what that lacks
  * Averages start as copies. inputs lists what was read. */
 dipp_status dipp_run_setup_load(dipp_run_setup *setup, int64_t seed, dipp_error *error);
 

@@ -9,6 +9,7 @@
 #include "experiment/run_evaluate.h"
 #include "experiment/run_result.h"
 #include "experiment/run_source.h"
+#include "weights/published.h"
 
 #include <dlfcn.h>
 #include <math.h>
@@ -469,6 +470,24 @@ static dipp_status complete(run_worker *worker, dipp_error *error)
     return DIPP_OK;
 }
 
+/* Which published files the run starts from: what a reward is called says less than its content. */
+static dipp_status tell_published(run_worker *worker, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    for (uint32_t i = 0; i < worker->setup->input_count && status == DIPP_OK; i++) {
+        const dipp_run_input *input = &worker->setup->inputs[i];
+        const dipp_published_file *file = dipp_published_find(input->sha256);
+        char message[320];
+        if (!file)
+            continue;
+        snprintf(message, sizeof message, "%s: %s (%s)", input->role, file->what, file->file);
+        note(worker, message);
+        status =
+            dipp_run_record_event(&worker->record, worker->first_step, "info", "weights.published", message, error);
+    }
+    return status;
+}
+
 static dipp_status work(run_worker *worker, dipp_error *error)
 {
     dipp_status status = set_up(worker, error);
@@ -478,6 +497,8 @@ static dipp_status work(run_worker *worker, dipp_error *error)
         status = begin_attempt(worker, error);
     if (status == DIPP_OK)
         status = dipp_run_result_inputs(worker->setup, &worker->record, error);
+    if (status == DIPP_OK)
+        status = tell_published(worker, error);
     if (status == DIPP_OK)
         status =
             dipp_run_evaluator_create(worker->setup, &worker->record, worker->options->stop, &worker->evaluator, error);

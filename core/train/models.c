@@ -185,7 +185,7 @@ static dipp_status create_reward(dipp_models *models, const dipp_models_options 
     dipp_reward_model *reward = &models->rewards[models->reward_count];
     *reward = (dipp_reward_model){.plugin = choice->plugin,
                                   .vtable = choice->plugin->vtable,
-                                  .file = options->reward_files[models->reward_count],
+                                  .files = options->reward_files[models->reward_count],
                                   .home = models->reward_count};
     dipp_status status = reward->vtable->create(choice->parameters, options->host, &reward->self, error);
     if (status == DIPP_OK) {

@@ -3,16 +3,31 @@
 
 #include <string.h>
 
-/* The first reward before i that loads i's file and whose layout can hold i's parameters too, or i itself. */
+static bool same_file(const char *a, const char *b)
+{
+    return a && b && !strcmp(a, b);
+}
+
+/* Whether what is at home k comes from the files that i is to load. */
+static bool of_one_source(const dipp_models *models, uint32_t k, uint32_t i)
+{
+    const dipp_weight_files *files = &models->rewards[i].files;
+    bool same = same_file(models->rewards[k].files.file, files->file);
+    for (uint32_t m = k; m < i && same; m++) { /* a home has the head of one of its rewards */
+        const char *head = models->rewards[m].home == k ? models->rewards[m].files.head : NULL;
+        same = !head || !files->head || same_file(head, files->head);
+    }
+    return same;
+}
+
+/* The first reward before i that loads i's files and whose layout can hold i's parameters too, or i itself. */
 static uint32_t home_for(const dipp_models *models, uint32_t i)
 {
-    const dipp_reward_model *reward = &models->rewards[i];
-    for (uint32_t k = 0; reward->file && !reward->info.opaque && k < i; k++) {
-        const dipp_reward_model *other = &models->rewards[k];
-        if (other->home == k && other->file && !strcmp(other->file, reward->file) &&
-            dipp_layouts_unite(other->layout, reward->layout))
+    const dipp_reward_model *rewards = models->rewards;
+    for (uint32_t k = 0; !rewards[i].info.opaque && k < i; k++)
+        if (rewards[k].home == k && of_one_source(models, k, i) &&
+            dipp_layouts_unite(rewards[k].layout, rewards[i].layout))
             return k;
-    }
     return i;
 }
 

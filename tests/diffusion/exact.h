@@ -32,8 +32,8 @@ typedef struct exact_choice {
     const char *reference, *reference_parameters; /* NULL: affine, N(1, 0.25) */
     const char *generator;                        /* parameters of affine; NULL: mu = -0.5, sig = 1.3 */
     const char *ta;                               /* parameters of affine; NULL: those of the generator */
-    const char *rewards[EXACT_REWARDS], *reward_parameters[EXACT_REWARDS],
-        *reward_files[EXACT_REWARDS]; /* which of them share a file; none is read */
+    const char *rewards[EXACT_REWARDS], *reward_parameters[EXACT_REWARDS], *reward_files[EXACT_REWARDS],
+        *reward_heads[EXACT_REWARDS]; /* which of them share a file; none is read */
     dipp_schedule schedule;
     dipp_generator_steps steps;
     dipp_formats formats, ta_formats;

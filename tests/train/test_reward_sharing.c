@@ -104,7 +104,8 @@ static void a_file_is_held_once(void **state)
 static void what_does_not_agree_stays_apart(void **state)
 {
     (void)state;
-    static const char *const rewards[EXACT_REWARDS] = {"tower-head", "tower-other", "tower", "tower-other"};
+    static const char *const rewards[EXACT_REWARDS] = {"tower-head", "tower-other", "tower", "tower-other"},
+                             *const heads[EXACT_REWARDS] = {"tower", "tower-head", "tower-square", "tower-head"};
     exact_choice choice = choice_of(rewards, true);
     dipp_align_settings settings = settings_of();
     runner r;
@@ -118,6 +119,18 @@ static void what_does_not_agree_stays_apart(void **state)
     choice.reward_files[2] = "/another/file";
     exact_open(&e, &choice);
     assert_int_equal(e.models->rewards[2].home, 2);
+    exact_close(&e);
+    /* One file of a head may stand beside the towers, not two. */
+    choice = choice_of(heads, true);
+    choice.reward_heads[1] = choice.reward_heads[3] = "/one/head";
+    exact_open(&e, &choice);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(e.models->rewards[i].home, 0);
+    exact_close(&e);
+    choice.reward_heads[3] = "/another/head";
+    exact_open(&e, &choice);
+    assert_int_equal(e.models->rewards[2].home, 0);
+    assert_int_equal(e.models->rewards[3].home, 3);
     exact_close(&e);
     open_run(&r, rewards, true, &settings, NULL);
     runner_run(&r);
