@@ -47,6 +47,20 @@ static void add_set(dipp_check_report *report, const char *name, const dipp_para
                                 dipp_parameter_set_block_bytes(set, DIPP_BLOCK_MOMENT2);
 }
 
+/* A set of one reward or of several: "hps, clipscore". */
+static void add_reward(dipp_check_report *report, const dipp_models *models, uint32_t i)
+{
+    char name[sizeof report->roles[0].name] = "";
+    if (models->rewards[i].home != i)
+        return;
+    for (uint32_t k = i; k < models->reward_count; k++)
+        if (models->rewards[k].home == i) {
+            size_t used = strlen(name);
+            snprintf(name + used, sizeof name - used, "%s%s", used ? ", " : "", models->rewards[k].plugin->name);
+        }
+    add_set(report, name, models->rewards[i].set);
+}
+
 static void describe(const dipp_run_setup *setup, const dipp_plan_report *plan, dipp_check_report *report)
 {
     const dipp_models *models = setup->models;
@@ -75,7 +89,7 @@ static void describe(const dipp_run_setup *setup, const dipp_plan_report *plan, 
     add_set(report, "decoder", models->decoder_set);
     add_set(report, "decoder average", models->decoder_ema);
     for (uint32_t i = 0; i < models->reward_count; i++)
-        add_set(report, models->rewards[i].plugin->name, models->rewards[i].set);
+        add_reward(report, models, i);
     add_role(report, "activations and buffers", dipp_plan_bytes(plan) - plan->constant_bytes, -1);
     add_role(report, "constants", plan->constant_bytes, -1);
     report->peak_bytes = plan->peak_bytes;

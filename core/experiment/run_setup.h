@@ -29,6 +29,8 @@ typedef struct dipp_run_setup {
     dipp_emoji_world *world; /* NULL where nothing of it is asked for */
     dipp_models *models;
     dipp_run_prompts prompts, evaluation; /* evaluation: those of training where none are configured */
+    /* of rewards[].weights and rewards[].head_weights, links followed; NULL: none */
+    char *reward_files[DIPP_MAX_REWARDS], *reward_heads[DIPP_MAX_REWARDS];
     const dipp_loaded_plugin *reference, *generator, *ta, *rewards[DIPP_MAX_REWARDS]; /* NULL: takes no part */
     dipp_run_start start;                                                             /* empty when pretraining */
     const char *generator_base, *ta_base; /* SHA-256 of the file with the weights that they are or adapt; NULL: none */
