@@ -50,6 +50,8 @@ static const char *const weight_formats[] = {"f32", "bf16", NULL};
 static const char *const rate_schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const preference_losses[] = {"bt_mean", "bt_sum",      "pair_cross_entropy",
                                                 "kl_tie",  "contrastive", NULL}; /* as dipp_preference_loss */
+static const char *const preference_formats[] = {"jsonl", "hpdv2", "imagereward", "pickapic",
+                                                 NULL}; /* as dipp_preference_format */
 static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
 
 #define GENERATING   "stage=align|pretrain-generator"
@@ -319,6 +321,8 @@ static const dipp_row table[] = {
         "exp(logit_scale) is kept from 1 to this after each update; HPSv2: 100.", .when = LEARNING),
     OPTIMIZER("learn.optimizer", "1e-4", "0.9", LEARNING),
     AVERAGE("learn.ema", LEARNING),
+    CHOICE("preferences.format", preference_formats, "jsonl", 0, "How train and validate are laid out.",
+           .when = OF_PAIRS),
     ROW("preferences.train", PATH, NULL, 0, 0, NULL, REQUIRED, "Pairs to learn from.", .when = OF_PAIRS),
     ROW("preferences.captions", PATH, NULL, 0, 0, NULL, OPTIONAL,
         "Captioned pictures to learn from; unset: scenes of the emoji world.", .when = "learn.loss=contrastive"),
