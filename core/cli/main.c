@@ -16,6 +16,8 @@ const cli_command cli_commands[] = {
      cli_check_details, cli_check, false},
     {"plan", "EXPERIMENT.yaml [key=value ...]", "Say what memory an experiment will take.", cli_plan_details, cli_plan,
      false},
+    {"reward", "train | import | eval", "Train rewards from preferences, and judge them.", cli_reward_details,
+     cli_reward, false},
     {"ls", "[EXPERIMENT]", "List runs.", cli_ls_details, cli_ls, false},
     {"show", "RUN", "Show one run: settings, scores, attempts, warnings, files.", cli_show_details, cli_show, false},
     {"sample", "RUN | EXPERIMENT.yaml [key=value ...]", "Draw pictures with a run's weights.", cli_sample_details,
