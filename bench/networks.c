@@ -155,6 +155,7 @@ static const char *block_list(char *out, size_t size, int levels, const char *fi
 /* The network's parameters, which reference and generator share. */
 static void assign_network(const bench_settings *s, assignments *a)
 {
+    assign(a, "size=%d", s->size);
     if (strcmp(s->network, "unet") != 0) {
         assign(a, "hidden=%d", s->width);
         assign(a, "layers=%d", s->layers);
@@ -166,7 +167,6 @@ static void assign_network(const bench_settings *s, assignments *a)
     for (const char *c = s->widths; *c; c++)
         levels += *c == ',';
     assign(a, "channels=%d", s->channels);
-    assign(a, "size=%d", s->size);
     assign(a, "widths=[%s]", s->widths);
     assign(a, "layers=[%d]", s->layers);
     assign(a, "heads=[%d]", s->heads);

@@ -4,8 +4,9 @@
  *           [--steps S] [--ledger] [--network dit|unet] [--widths A,B,...] [--size S] [--channels C] [--groups G]
  *
  * The text encoder has width W and knows WORDS words, so that bench/torch_dit.py and torch_unet.py count the same
- * parameters. The transformer is as wide. The UNet has a level for each of widths, finest first, with attention in all but
- * the finest, for samples of C channels and S x S pixels; layers, groups and heads hold for every level.
+ * parameters. Samples have S x S pixels. The transformer has three channels and is as wide as the text encoder. The UNet has a
+ * level for each of widths, finest first, with attention in all but the finest, for samples of C channels; layers, groups and
+ * heads hold for every level.
  * A bench has nothing to clean up when something fails: it says what and exits. */
 #ifndef DIPP_BENCH_NETWORKS_H
 #define DIPP_BENCH_NETWORKS_H

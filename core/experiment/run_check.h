@@ -25,6 +25,7 @@ typedef struct dipp_check_report {
     double flops;            /* useful, of an iteration */
     double recomputed_flops; /* of blocks that are computed again, of an iteration */
     uint32_t prompts, evaluation_prompts, samples;
+    size_t pairs, validation_pairs; /* of a reward that is trained; 0 pairs: scenes without end */
 } dipp_check_report;
 
 /* weights: also read every weight file; without, no memory is taken for numbers and any size can be planned. Errors are those that the run would end with. */

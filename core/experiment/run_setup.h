@@ -3,6 +3,7 @@
 #define DIPP_EXPERIMENT_RUN_SETUP_H
 
 #include "base/sha256.h"
+#include "experiment/run_preferences.h"
 #include "experiment/run_prompts.h"
 #include "experiment/run_settings.h"
 #include "experiment/run_start.h"
@@ -13,7 +14,7 @@ enum { DIPP_RUN_INPUTS = 7 + DIPP_MAX_REWARDS };
 
 /* A weight file that the run starts from. */
 typedef struct dipp_run_input {
-    char role[24]; /* reference, text, decoder, generator, generator.adapter, ta, ta.adapter, reward[0] */
+    char role[24]; /* reference, text, decoder, generator, generator.adapter, ta, ta.adapter, reward[0], reward */
     char *path;
     char sha256[DIPP_SHA256_HEX_BYTES];
     int64_t bytes;
@@ -26,7 +27,10 @@ typedef struct dipp_run_setup {
     bool autoencoder; /* the latter */
     dipp_backend *backend;
     dipp_emoji_world *world; /* NULL where nothing of it is asked for */
-    dipp_models *models;
+    dipp_models *models;     /* NULL where a reward is trained; then there are these two, and no prompts: */
+    dipp_run_preferences *preferences;
+    dipp_trainee *trainee;
+    const dipp_loaded_plugin *reward;     /* of the trainee */
     dipp_run_prompts prompts, evaluation; /* evaluation: those of training where none are configured */
     const dipp_loaded_plugin *reference, *generator, *ta, *rewards[DIPP_MAX_REWARDS]; /* NULL: takes no part */
     dipp_run_start start;                                                             /* empty when pretraining */
@@ -54,6 +58,7 @@ void dipp_run_setup_destroy(dipp_run_setup **setup);
  *   align.ta.init       stage1: ta-lora.safetensors, else ta.safetensors, beside generator.adapter, else beside
  *                       generator.init; reference: the reference's weights
  *   rewards[].weights   FOLDER/model.safetensors or the file
+ *   reward.weights      the same, of a reward that is trained; its pictures are read here too
  * Averages start as copies. inputs lists what was read. */
 dipp_status dipp_run_setup_load(dipp_run_setup *setup, int64_t seed, dipp_error *error);
 

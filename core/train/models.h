@@ -144,12 +144,17 @@ dipp_tensor dipp_record_generator_from(const dipp_models *models, dipp_graph *g,
 dipp_tensor dipp_record_pictures(const dipp_models *models, dipp_graph *g, dipp_params decoder, dipp_tensor x0,
                                  int clamp);
 
-/* ---- Weight files: safetensors with the parameters' names; a folder stands for the file NAME.safetensors in it ---- */
+/* ---- Weight files: what dipp_weights_open opens; a folder stands for the file NAME.safetensors in it ---- */
 
-/* Reads all tensors of the layouts (count of them; sets NULL are skipped) from path. Missing tensors and wrong shapes are errors that
- * list them; tensors the layouts do not know are ignored when ignore_unknown. sha256 may be NULL. */
+/* Reads all tensors of the layouts (count of them; sets NULL are skipped) from path, by their names, with or without the
+ * prefixes of dipp_weights_find_prefixed, and those of a CLIP also where open_clip's layout has them. Missing tensors and
+ * wrong shapes are errors (DIPP_E_FORMAT) that list them, with the first tensors that nobody wants; by themselves such are
+ * ignored. sha256 may be NULL. [main] */
 dipp_status dipp_weights_read_sets(const char *path, const char *name, dipp_parameter_set *const *sets, uint32_t count,
                                    char *sha256, dipp_error *error);
+
+/* The same of one set whose tensors may be in two files: what `file` lacks is read from `head`, which may be NULL. [main] */
+dipp_status dipp_weights_read_with_head(const char *file, const char *head, dipp_parameter_set *set, dipp_error *error);
 
 /* Writes the masters of the sets as one file, bf16 or f32, with the metadata pairs (key, value, ..., NULL). */
 dipp_status dipp_weights_write_sets(const char *path, const dipp_parameter_set *const *sets, uint32_t count, bool bf16,

@@ -163,6 +163,12 @@ typedef struct dipp_clip_options {
 /* As dipp_dit_check. [any thread] */
 dipp_status dipp_clip_check(const dipp_clip_options *options, dipp_error *error);
 
+/* The network that a config.json of transformers' CLIPModel describes: all fields of *out, each tower's hidden_act too
+ * (quick_gelu where the file has none). A text_config_dict or vision_config_dict of older files stands in its section's place, as
+ * in transformers. DIPP_E_FORMAT, DIPP_E_UNSUPPORTED (another activation, epsilons that differ, channels other than 3),
+ * DIPP_E_INVALID (sizes that make no network) name file and key; DIPP_E_NOT_FOUND, DIPP_E_IO, DIPP_E_MEMORY. [any thread] */
+dipp_status dipp_clip_read_config(const char *path, dipp_clip_options *out, dipp_error *error);
+
 /* Pictures [N, 3, size, size], already normalised -> [N, joint], wide, of any length. Declares vision_model.* and
  * visual_projection alone. */
 dipp_tensor dipp_clip_image(dipp_graph *g, dipp_params p, const dipp_clip_options *options, dipp_tensor pictures);
