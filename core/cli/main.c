@@ -31,6 +31,8 @@ const cli_command cli_commands[] = {
     {"export", "RUN --to DIR", "Write a run's weights as a folder that experiments start from.", cli_export_details,
      cli_export, false},
     {"merge", "INTO.db FROM.db ...", "Take into one database what others hold.", cli_merge_details, cli_merge, false},
+    {"label", "EXPERIMENT|RUN ... | --export FILE", "Judge pairs of pictures, for a reward to learn from.",
+     cli_label_details, cli_label, false},
     {"report", "EXPERIMENT", "Write an experiment's report as one HTML file.", cli_report_details, cli_report, false},
     {"plugins", "[NAME ...]", "List plugins, or the parameters of some.", cli_plugins_details, cli_plugins, false},
     {"check-plugin", "FILE [--param key=value ...]", "Say whether a plugin keeps its contract.",
