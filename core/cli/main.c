@@ -35,6 +35,8 @@ const cli_command cli_commands[] = {
     {"merge", "INTO.db FROM.db ...", "Take into one database what others hold.", cli_merge_details, cli_merge, false},
     {"pairs", "EXPERIMENT|RUN ... --out DIR", "Make a preference dataset of pictures that runs kept.",
      cli_pairs_details, cli_pairs, false},
+    {"label", "EXPERIMENT|RUN ... | --export FILE", "Judge pairs of pictures, for a reward to learn from.",
+     cli_label_details, cli_label, false},
     {"report", "EXPERIMENT", "Write an experiment's report as one HTML file.", cli_report_details, cli_report, false},
     {"plugins", "[NAME ...]", "List plugins, or the parameters of some.", cli_plugins_details, cli_plugins, false},
     {"check-plugin", "FILE [--param key=value ...]", "Say whether a plugin keeps its contract.",
