@@ -33,6 +33,7 @@ const cli_command cli_commands[] = {
     {"merge", "INTO.db FROM.db ...", "Take into one database what others hold.", cli_merge_details, cli_merge, false},
     {"pairs", "EXPERIMENT|RUN ... --out DIR", "Make a preference dataset of pictures that runs kept.",
      cli_pairs_details, cli_pairs, false},
+    {"monitor", "EXPERIMENT", "Say whether the monitor's alarms were right.", cli_monitor_details, cli_monitor, false},
     {"report", "EXPERIMENT", "Write an experiment's report as one HTML file.", cli_report_details, cli_report, false},
     {"plugins", "[NAME ...]", "List plugins, or the parameters of some.", cli_plugins_details, cli_plugins, false},
     {"check-plugin", "FILE [--param key=value ...]", "Say whether a plugin keeps its contract.",
