@@ -37,6 +37,7 @@ const cli_command cli_commands[] = {
      cli_pairs_details, cli_pairs, false},
     {"label", "EXPERIMENT|RUN ... | --export FILE", "Judge pairs of pictures, for a reward to learn from.",
      cli_label_details, cli_label, false},
+    {"monitor", "EXPERIMENT", "Say whether the monitor's alarms were right.", cli_monitor_details, cli_monitor, false},
     {"report", "EXPERIMENT", "Write an experiment's report as one HTML file.", cli_report_details, cli_report, false},
     {"plugins", "[NAME ...]", "List plugins, or the parameters of some.", cli_plugins_details, cli_plugins, false},
     {"check-plugin", "FILE [--param key=value ...]", "Say whether a plugin keeps its contract.",

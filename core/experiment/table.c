@@ -53,6 +53,7 @@ static const char *const preference_losses[] = {"bt_mean", "bt_sum",      "pair_
 static const char *const preference_formats[] = {"jsonl", "hpdv2", "imagereward", "pickapic",
                                                  NULL}; /* as dipp_preference_format */
 static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
+static const char *const alarm_tests[] = {"paired", "plain", NULL};
 static const char *const alarm_actions[] = {"continue", "stop", "stop_and_keep_best", NULL}; /* as run_monitor.c */
 
 #define GENERATING   "stage=align|pretrain-generator"
@@ -382,10 +383,12 @@ static const dipp_row table[] = {
     ROW("monitor.noise_seed", INT, "1", 0, MANY, NULL, 0, "Of the noise that every look is drawn from.",
         .when = MONITORING),
     ROW("monitor.level", FLOAT, "0.05", 1e-12, 0.5, NULL, 0,
-        "Most probability of an alarm in a run where no judge falls.", .when = MONITORING),
-    ROW("monitor.margin", FLOAT, NULL, 0, MANY, "of the judge", OPTIONAL,
-        "Alarm without a model of noise: a judge's mean has fallen by more than this; unset: the paired test.",
+        "Most probability of an alarm in a run where no judge falls by more than the margin.", .when = MONITORING),
+    ROW("monitor.margin", FLOAT, "0", 0, MANY, "of the judge", 0, "A fall of a judge's mean that does not matter.",
         .when = MONITORING),
+    CHOICE("monitor.test", alarm_tests, "paired", 0,
+           "A fall by more than the margin beyond the noise of paired differences, or plainly of the means.",
+           .when = MONITORING),
     CHOICE("monitor.on_alarm", alarm_actions, "continue", 0,
            "What the alarm does; stop_and_keep_best also leaves the weights of the look where the first judge was "
            "highest.",
