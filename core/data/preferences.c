@@ -15,7 +15,7 @@
 
 enum { WHERE_BYTES = 512 };
 
-const char *const dipp_preference_formats[] = {"jsonl", "hpdv2", "imagereward", "pickapic", NULL};
+const char *const dipp_preference_formats[] = {"jsonl", "hpdv2", "imagereward", "pickapic", "votes", NULL};
 
 /* ---- Building ---- */
 

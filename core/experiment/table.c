@@ -50,8 +50,8 @@ static const char *const weight_formats[] = {"f32", "bf16", NULL};
 static const char *const rate_schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const preference_losses[] = {"bt_mean", "bt_sum",      "pair_cross_entropy",
                                                 "kl_tie",  "contrastive", NULL}; /* as dipp_preference_loss */
-static const char *const preference_formats[] = {"jsonl", "hpdv2", "imagereward", "pickapic",
-                                                 NULL}; /* as dipp_preference_format */
+static const char *const preference_formats[] = {"jsonl",    "hpdv2", "imagereward",
+                                                 "pickapic", "votes", NULL}; /* as dipp_preference_format */
 static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
 static const char *const alarm_tests[] = {"paired", "plain", NULL};
 static const char *const alarm_actions[] = {"continue", "stop", "stop_and_keep_best", NULL}; /* as run_monitor.c */
