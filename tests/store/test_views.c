@@ -284,7 +284,7 @@ static void every_view_answers_in_plain_sqlite(void **state)
     }
     sqlite3_finalize(names);
     sqlite3_close(plain);
-    assert_int_equal(views, 15);
+    assert_int_equal(views, 16);
     near(store_of(state), "SELECT count(*) FROM final_eval", 8 * 2 * 8 + 3); /* and the three rows of pickscore */
 }
 
