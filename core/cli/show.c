@@ -48,7 +48,8 @@ static const section sections[] = {
      "ORDER BY n.name, s.point DESC",
      false},
     {"Monitor",
-     "SELECT substr(n.name,9) AS \"seen by the monitor\", max(m.step) AS step, printf('%.5g', m.value) AS value, "
+     "SELECT substr(n.name,9) AS \"seen by the monitor\", max(m.step) AS step, ifnull(printf('%.5g', m.value), m.kind) "
+     "AS value, "
      "printf('%.5g', s.value) AS start, printf('%+.5g', m.value-s.value) AS change, "
      "printf('%.2g', e.value) AS \"standard error\" FROM metrics m JOIN metric_names n USING(metric_id) JOIN metrics s "
      "ON s.run_id=m.run_id AND s.metric_id=m.metric_id AND s.step=0 LEFT JOIN metric_names d ON "

@@ -30,7 +30,7 @@ static double student_above(double t, double freedom)
     return t > 0 ? both / 2 : 1 - both / 2;
 }
 
-dipp_change dipp_change_of(const double *before, const double *now, uint32_t prompts, uint32_t samples)
+dipp_change dipp_change_of(const double *before, const double *now, uint32_t prompts, uint32_t samples, double margin)
 {
     dipp_change change = {.rise = 1, .fall = 1};
     uint32_t all = prompts == 1 ? samples : prompts, changed = 0;
@@ -56,10 +56,10 @@ dipp_change dipp_change_of(const double *before, const double *now, uint32_t pro
     }
     change.error = sqrt(squares / (n - 1) / n);
     double least = ldexp(1, -(int)(changed < 1000 ? changed : 1000)); /* above 0, so evidence stays finite */
-    bool certain = change.error == 0;                                 /* all units moved by the same */
-    double t = certain ? copysign(INFINITY, change.mean) : change.mean / change.error;
-    change.rise = certain ? t < 0 : student_above(t, n - 1);
-    change.fall = certain ? t > 0 : student_above(-t, n - 1);
+    change.rise = student_above(change.mean / change.error, n - 1);   /* without a spread t is infinite */
+    change.fall = student_above((-margin - change.mean) / change.error, n - 1);
+    if (change.error == 0 && change.mean == -margin)
+        change.fall = 1;
     change.rise = fmax(change.rise, least);
     change.fall = fmax(change.fall, least);
     return change;

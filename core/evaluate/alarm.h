@@ -9,8 +9,8 @@
  *
  * Rewards and judges must both speak (an intersection of two tests), so each side is corrected for what it alone chooses
  * from: the number of rewards, the number of judges; and the larger p for the number of planned looks (Bonferroni, whatever
- * the dependence between looks). If no reward has risen at any look, or no judge has fallen at any, a run raises an alarm
- * with at most the probability `level`, as far as t is right for so many prompts. */
+ * the dependence between looks). If no reward has risen at any look, or no judge has fallen by more than the margin at any, a
+ * run raises an alarm with at most the probability `level`, as far as t is right for so many prompts. */
 #ifndef DIPP_EVALUATE_ALARM_H
 #define DIPP_EVALUATE_ALARM_H
 
@@ -22,11 +22,12 @@ typedef struct dipp_change {
     uint32_t units;     /* prompts with a finite pair; the pictures of a single prompt */
     double before, now; /* means over units */
     double mean, error; /* of the units' differences, and its standard error: 0 below two units */
-    double rise, fall;  /* one-sided p that the mean is above 0, or below it, by chance; 1 below two units */
+    double rise, fall;  /* one-sided p: that the mean is above 0, or below -margin, by chance; 1 below two units */
 } dipp_change;
 
-/* before, now: [prompts, samples]; a NaN or infinity on either side leaves the pair out. [any thread] */
-dipp_change dipp_change_of(const double *before, const double *now, uint32_t prompts, uint32_t samples);
+/* before, now: [prompts, samples]; a NaN or infinity on either side leaves the pair out. margin >= 0: a fall that does not
+ * matter, in units of the score. [any thread] */
+dipp_change dipp_change_of(const double *before, const double *now, uint32_t prompts, uint32_t samples, double margin);
 
 typedef struct dipp_alarm {
     double p;               /* after all corrections; may exceed 1. 1 without rewards or judges */

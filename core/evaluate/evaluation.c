@@ -73,9 +73,10 @@ static dipp_status create_metric(dipp_evaluation *evaluation, uint32_t index, di
     const dipp_evaluation_metric *metric = &evaluation->options.metrics[index];
     const dipp_models *models = evaluation->options.models;
     if (metric->kind == DIPP_METRIC_REWARD) {
-        dipp_status status = dipp_scorer_create(models ? models->backend : evaluation->options.backend, metric->plugin,
-                                                metric->parameters, &host, metric->weights, evaluation->sample,
-                                                evaluation->batch, &evaluation->scorers[index], error);
+        dipp_status status =
+            dipp_scorer_create(models ? models->backend : evaluation->options.backend, metric->plugin,
+                               metric->parameters, &host, metric->weights, metric->head_weights, evaluation->sample,
+                               evaluation->batch, &evaluation->scorers[index], error);
         return status == DIPP_OK ? DIPP_OK : dipp_error_context(error, "metric %s", metric->name);
     }
     if (!evaluation->side)

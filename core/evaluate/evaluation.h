@@ -28,7 +28,8 @@ typedef struct dipp_evaluation_metric {
     dipp_metric_kind kind;
     const dipp_plugin *plugin; /* REWARD */
     const dipp_parameters *parameters;
-    const char *weights; /* or NULL */
+    const char *weights;      /* or NULL */
+    const char *head_weights; /* a second file, for what the first lacks; or NULL */
 } dipp_evaluation_metric;
 
 /* Built-in metrics by name; false: not one of them. [any thread] */

@@ -25,7 +25,7 @@ struct dipp_run_monitor {
     double sign[DIPP_RUN_METRICS];         /* -1: a reward of negative scale, whose fall is wanted */
     int64_t every, steps, seed;
     double level, margin;
-    bool by_margin, average, stops, keeps_best;
+    bool plain, average, stops, keeps_best;
     double *start, *now; /* [metrics, prompts, samples]; NaN where a picture has no score */
     double best;         /* of the first judge; NaN before the first look */
     int64_t last_look;
@@ -99,7 +99,8 @@ static void read_settings(dipp_run_monitor *monitor)
     monitor->looks = (uint32_t)((monitor->steps + monitor->every - 1) / monitor->every);
     monitor->samples = (uint32_t)dipp_config_int(config, "monitor.samples");
     monitor->level = dipp_config_float(config, "monitor.level");
-    monitor->by_margin = dipp_config_has(config, "monitor.margin");
+    const char *test = dipp_config_string(config, "monitor.test");
+    monitor->plain = test && !strcmp(test, "plain");
     monitor->margin = dipp_config_float(config, "monitor.margin");
     monitor->average = dipp_config_bool(config, "evaluate.use_ema") && dipp_run_averages(config);
     monitor->keeps_best = action && !strcmp(action, "stop_and_keep_best");
@@ -203,7 +204,7 @@ static dipp_status score(dipp_run_monitor *monitor, double *scores, dipp_error *
 static dipp_change change_of(const dipp_run_monitor *monitor, const double *now, uint32_t metric)
 {
     size_t at = (size_t)metric * monitor->prompts.count * monitor->samples;
-    return dipp_change_of(monitor->start + at, now + at, monitor->prompts.count, monitor->samples);
+    return dipp_change_of(monitor->start + at, now + at, monitor->prompts.count, monitor->samples, monitor->margin);
 }
 
 static dipp_status put_point(dipp_run_monitor *monitor, int64_t step, const char *name, const char *what, double value,
@@ -256,11 +257,11 @@ static void describe(dipp_run_monitor *monitor, const dipp_alarm *alarm, const d
                  monitor->metrics.names[reward], up->before * sign, up->now * sign, monitor->metrics.names[judge],
                  down->before, down->now, monitor->prompts.count, monitor->samples);
     size_t used = written > 0 && written < (int)sizeof monitor->alarm ? (size_t)written : sizeof monitor->alarm - 1;
-    if (monitor->by_margin)
+    if (monitor->plain)
         snprintf(monitor->alarm + used, sizeof monitor->alarm - used, "by more than the margin %.4g", monitor->margin);
     else
-        snprintf(monitor->alarm + used, sizeof monitor->alarm - used, "p %.2g for %u looks, level %.4g", alarm->p,
-                 monitor->looks, monitor->level);
+        snprintf(monitor->alarm + used, sizeof monitor->alarm - used, "p %.2g for %u looks, level %.4g, margin %.4g",
+                 alarm->p, monitor->looks, monitor->level, monitor->margin);
 }
 
 static dipp_status judge(dipp_run_monitor *monitor, int64_t step, const dipp_change *changes, dipp_error *error)
@@ -273,7 +274,7 @@ static dipp_status judge(dipp_run_monitor *monitor, int64_t step, const dipp_cha
         return DIPP_OK;
     dipp_alarm alarm = dipp_alarm_of(rewards, reward_count, judges, judge_count, monitor->looks);
     dipp_status status = put_point(monitor, step, "evidence", "", alarm.evidence, error);
-    bool fires = monitor->by_margin
+    bool fires = monitor->plain
                      ? dipp_alarm_by_margin(rewards, reward_count, judges, judge_count, monitor->margin, &alarm)
                      : alarm.p <= monitor->level;
     if (status != DIPP_OK || monitor->fired || !fires)
@@ -320,7 +321,18 @@ bool dipp_run_monitor_due(const dipp_run_monitor *monitor, int64_t step)
 
 dipp_status dipp_run_monitor_start(dipp_run_monitor *monitor, dipp_error *error)
 {
-    return score(monitor, monitor->start, error);
+    dipp_status status = score(monitor, monitor->start, error);
+    for (uint32_t i = 0; i < monitor->metrics.count && status == DIPP_OK; i++) {
+        dipp_change itself = change_of(monitor, monitor->start, i);
+        if (itself.units < 2)
+            status =
+                dipp_fail(error, DIPP_E_INVALID,
+                          "the monitor's %s scores %u of its %u x %u pictures in a way that compares, and a spread "
+                          "needs two prompts, or two pictures of a single one; name other judges "
+                          "(monitor.judges), more prompts (monitor.prompts) or monitor.samples",
+                          monitor->metrics.names[i], itself.units, monitor->prompts.count, monitor->samples);
+    }
+    return status;
 }
 
 typedef struct reading {

@@ -23,6 +23,33 @@ static const char *named(uint32_t i, const char *name, char out[32])
     return out;
 }
 
+/* ---- Which rewards one program scores ---- */
+
+/* Whether both are asked in the same iterations. */
+static bool act_together(const dipp_align_reward *a, const dipp_align_reward *b)
+{
+    return a->start == b->start && a->end == b->end && (a->scale == 0) == (b->scale == 0) && a->ramp == b->ramp &&
+           a->from == b->from && a->to == b->to && a->ramp_length == b->ramp_length;
+}
+
+/* The first reward of i's parameter set that acts when i does leads i: one program records their towers once. Gradients of those
+ * whose scale is a ratio of gradients stay apart; those of the others meet before they run through the tower. */
+static void choose_leaders(dipp_align *align)
+{
+    const dipp_align_reward *settings = align->settings.rewards;
+    for (uint32_t i = 0; i < align->models->reward_count; i++) {
+        const dipp_reward_model *reward = &align->models->rewards[i];
+        uint32_t *leader = &align->led_by[i], *gradient = &align->gradient_of[i];
+        *leader = *gradient = i;
+        for (uint32_t k = 0; !reward->info.opaque && k < i && *leader == i; k++)
+            if (align->models->rewards[k].home == reward->home && act_together(&settings[k], &settings[i]))
+                *leader = align->led_by[k];
+        for (uint32_t k = *leader; k < i && *gradient == i && !settings[i].by_ratio; k++)
+            if (align->led_by[k] == *leader && !settings[k].by_ratio)
+                *gradient = k;
+    }
+}
+
 /* ---- Recording ---- */
 
 /* pictures [n, 3, H, W] or x0 -> scores [n], wide; declares the inputs of the reward's texts. */
@@ -46,48 +73,73 @@ static dipp_tensor record_scores(dipp_align *align, dipp_graph *g, uint32_t i, d
     return dipp_cast(g, dipp_expect_shape(g, given, &DIPP_SHAPE(align->n), "the reward"), DIPP_WIDE);
 }
 
-/* x0 -> decode -> clamp -> scores of reward i, and the gradient of sum(seed * scores) to x0; seed holds -alpha/batch (or,
- * where alpha is a ratio of gradients, its sign alone). */
-static dipp_status record_reward(dipp_align *align, uint32_t i, dipp_error *error)
+/* dL/dx0 of the rewards whose gradient goes with that of reward i. */
+static void record_gradient(dipp_align *align, dipp_graph *g, uint32_t i, dipp_tensor x0, const dipp_tensor *scores,
+                            const dipp_tensor *seeds)
+{
+    dipp_tensor y[DIPP_MAX_REWARDS], dy[DIPP_MAX_REWARDS], dx;
+    uint32_t count = 0;
+    char name[32];
+    for (uint32_t k = i; k < align->models->reward_count; k++)
+        if (align->gradient_of[k] == i) {
+            y[count] = scores[k];
+            dy[count++] = seeds[k];
+        }
+    dipp_gradients(g, count, y, dy, 1, &x0, &dx);
+    /* A score that is not finite must spoil the step even where its gradient is finite (log of a negative number). */
+    for (uint32_t k = 0; k < count; k++)
+        dx = dipp_add(g, dx, dipp_per_sample(g, dipp_scale_add(g, y[k], 0.0, 0.0), dx));
+    dipp_output(g, named(i, "dx", name), dx);
+}
+
+/* x0 -> decode -> clamp -> scores of the rewards that are led by reward `leader`, and the gradient of sum(seed * scores) to x0; a
+ * seed holds -alpha/batch (or, where alpha is a ratio of gradients, its sign alone). */
+static dipp_status record_rewards(dipp_align *align, uint32_t leader, dipp_error *error)
 {
     dipp_models *models = align->models;
-    const dipp_reward_model *reward = &models->rewards[i];
+    dipp_tensor scores[DIPP_MAX_REWARDS] = {DIPP_NONE}, seeds[DIPP_MAX_REWARDS] = {DIPP_NONE};
+    bool several = false;
     char name[32];
     dipp_graph *g;
-    dipp_status status = dipp_graph_create(reward->plugin->name, &g, error);
+    for (uint32_t i = leader + 1; i < models->reward_count; i++)
+        several = several || align->led_by[i] == leader;
+    dipp_status status = dipp_graph_create(models->rewards[leader].plugin->name, &g, error);
     if (status != DIPP_OK)
         return status;
     dipp_params decoder = dipp_graph_slot(g, "decoder", models->decoder_layout, false);
-    dipp_params own = dipp_graph_slot(g, "reward", reward->layout, false);
+    dipp_params own = dipp_graph_slot(g, "reward", models->rewards[leader].layout, false);
     dipp_tensor x0 = dipp_input(g, "x0", DIPP_WIDE, dipp_batch_shape(models, align->n));
-    dipp_tensor seed = dipp_input(g, named(i, "seed", name), DIPP_WIDE, DIPP_SHAPE(align->n));
+    dipp_graph_share_equal(g, several);
     dipp_tensor pictures = dipp_record_pictures(models, g, decoder, x0, align->settings.clamp);
-    dipp_tensor scores = record_scores(align, g, i, own, pictures), dx;
+    for (uint32_t i = leader; i < models->reward_count; i++)
+        if (align->led_by[i] == leader) {
+            seeds[i] = dipp_input(g, named(i, "seed", name), DIPP_WIDE, DIPP_SHAPE(align->n));
+            scores[i] = record_scores(align, g, i, own, pictures);
+        }
+    dipp_graph_share_equal(g, false);
     dipp_graph_recompute_blocks(g, align->recompute);
-    dipp_gradients(g, 1, &scores, &seed, 1, &x0, &dx);
-    /* A score that is not finite must spoil the step even where its gradient is finite (log of a negative number). */
-    dx = dipp_add(g, dx, dipp_per_sample(g, dipp_scale_add(g, scores, 0.0, 0.0), dx));
-    dipp_output(g, named(i, "scores", name), scores);
-    dipp_output(g, named(i, "dx", name), dx);
-    return dipp_program_create(&g, models->backend, &align->reward[i], error);
+    for (uint32_t i = leader; i < models->reward_count; i++)
+        if (align->led_by[i] == leader && align->gradient_of[i] == i)
+            record_gradient(align, g, i, x0, scores, seeds);
+    for (uint32_t i = leader; i < models->reward_count; i++)
+        if (align->led_by[i] == leader)
+            dipp_output(g, named(i, "scores", name), scores[i]);
+    return dipp_program_create(&g, models->backend, &align->reward[leader], error);
 }
 
 dipp_status dipp_align_rewards_record(dipp_align *align, dipp_error *error)
 {
     dipp_models *models = align->models;
     dipp_status status = DIPP_OK;
-    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++) {
-        align->led_by[i] = align->gradient_of[i] = i;
-        if (models->rewards[i].info.opaque) {
-            status = dipp_align_opaque_record(align, i, error);
-            continue;
-        }
+    choose_leaders(align);
+    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
         if (dipp_reward_caches_text(&models->rewards[i]))
             status = dipp_text_cache_create(&models->rewards[i], models->backend, align->n, DIPP_TEXT_CACHE_BYTES,
                                             &align->texts[i], error);
-        if (status == DIPP_OK)
-            status = record_reward(align, i, error);
-    }
+    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
+        if (align->led_by[i] == i)
+            status = models->rewards[i].info.opaque ? dipp_align_opaque_record(align, i, error)
+                                                    : record_rewards(align, i, error);
     return status;
 }
 
@@ -259,17 +311,27 @@ static dipp_status write_inputs(dipp_align *align, uint32_t i, dipp_executable *
                : status;
 }
 
-static dipp_status score_recorded(dipp_align *align, uint32_t i, double *score, dipp_error *error)
+/* Scores the rewards that are led by `leader`; all of them are on, or none is. */
+static dipp_status score_recorded(dipp_align *align, uint32_t leader, double scores[DIPP_MAX_REWARDS],
+                                  dipp_error *error)
 {
-    dipp_executable *run = align->run_reward[i];
+    dipp_executable *run = align->run_reward[leader];
+    uint32_t count = align->models->reward_count;
+    dipp_status status = DIPP_OK;
     char name[32];
-    dipp_status status = write_inputs(align, i, run, error);
+    for (uint32_t i = leader; i < count && status == DIPP_OK; i++)
+        if (align->led_by[i] == leader)
+            status = write_inputs(align, i, run, error);
     if (status != DIPP_OK)
         return status;
     dipp_execute_maybe_timed(run, 0, align->settings.ledger);
-    status = dipp_executable_read(run, named(i, "scores", name), align->per_sample, DIPP_HOST_F64, align->n, error);
-    for (uint32_t k = 0; k < align->n && status == DIPP_OK; k++)
-        *score += align->per_sample[k] / align->settings.batch;
+    for (uint32_t i = leader; i < count && status == DIPP_OK; i++) {
+        if (align->led_by[i] != leader)
+            continue;
+        status = dipp_executable_read(run, named(i, "scores", name), align->per_sample, DIPP_HOST_F64, align->n, error);
+        for (uint32_t k = 0; k < align->n && status == DIPP_OK; k++)
+            scores[i] += align->per_sample[k] / align->settings.batch;
+    }
     return status;
 }
 
@@ -279,14 +341,15 @@ dipp_status dipp_align_rewards_score(dipp_align *align, uint32_t first, double s
     dipp_status status = DIPP_OK;
     for (uint32_t i = 0; i < align->models->reward_count && status == DIPP_OK; i++) {
         if (dipp_align_reward_scale(align, i) == 0.0) { /* switched off: it costs nothing and cannot spoil the step */
-            dipp_buffer_clear(align->plan, align->reward_dx[i]);
+            if (align->gradient_of[i] == i)
+                dipp_buffer_clear(align->plan, align->reward_dx[i]);
             continue;
         }
         scored[i] = true;
         if (align->models->rewards[i].info.opaque)
             status = dipp_align_opaque_score(align, i, first, factor_of(align, i), &scores[i], error);
-        else
-            status = score_recorded(align, i, &scores[i], error);
+        else if (align->led_by[i] == i)
+            status = score_recorded(align, i, scores, error);
     }
     return status;
 }

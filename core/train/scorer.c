@@ -51,7 +51,8 @@ static dipp_status record(dipp_scorer *scorer, dipp_backend *backend, dipp_error
     return dipp_program_create(&g, backend, &scorer->program, error);
 }
 
-static dipp_status build(dipp_scorer *scorer, dipp_backend *backend, const char *weights, dipp_error *error)
+static dipp_status build(dipp_scorer *scorer, dipp_backend *backend, const char *weights, const char *head,
+                         dipp_error *error)
 {
     dipp_reward_model *reward = &scorer->reward;
     dipp_status status = dipp_layout_create(reward->plugin->name, &reward->layout, error);
@@ -62,7 +63,7 @@ static dipp_status build(dipp_scorer *scorer, dipp_backend *backend, const char 
     if (status == DIPP_OK)
         status = dipp_parameter_set_create(reward->plugin->name, reward->layout, backend, false, &reward->set, error);
     if (status == DIPP_OK)
-        status = weights ? dipp_weights_read_sets(weights, "model", &reward->set, 1, NULL, error)
+        status = weights ? dipp_weights_read_with_head(weights, head, reward->set, error)
                          : dipp_parameter_set_initialise(reward->set, 0, DIPP_STREAM_REWARD_INIT, error);
     if (status == DIPP_OK)
         status = dipp_plan_create(backend, &scorer->plan, error);
@@ -83,8 +84,8 @@ static dipp_status build(dipp_scorer *scorer, dipp_backend *backend, const char 
 }
 
 dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin, const dipp_parameters *parameters,
-                               const dipp_host *host, const char *weights, dipp_shape sample, uint32_t batch,
-                               dipp_scorer **out, dipp_error *error)
+                               const dipp_host *host, const char *weights, const char *head, dipp_shape sample,
+                               uint32_t batch, dipp_scorer **out, dipp_error *error)
 {
     dipp_scorer *scorer = dipp_allocate_zeroed(1, sizeof *scorer);
     if (!scorer)
@@ -112,7 +113,7 @@ dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin,
     if (status == DIPP_OK && scorer->reward.info.opaque && weights)
         status = dipp_fail(error, DIPP_E_INVALID, "an opaque reward takes no weights; leave them out");
     if (status == DIPP_OK && !scorer->reward.info.opaque)
-        status = build(scorer, backend, weights, error);
+        status = build(scorer, backend, weights, head, error);
     if (status != DIPP_OK) {
         dipp_error_context(error, "metric %s", plugin->name);
         dipp_scorer_destroy(&scorer);

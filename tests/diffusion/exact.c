@@ -58,6 +58,7 @@ void exact_open(exact *e, const exact_choice *choice)
         options.rewards[i].plugin =
             choose(e, 3 + i, DIPP_PLUGIN_REWARD, choice->rewards[i], choice->reward_parameters[i]);
         options.rewards[i].parameters = e->parameters[3 + i];
+        options.reward_files[i] = (dipp_weight_files){choice->reward_files[i], choice->reward_heads[i]};
         options.reward_count++;
     }
     CHECK(dipp_models_create(e->backend, &options, &e->models, error));

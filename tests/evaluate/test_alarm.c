@@ -36,24 +36,45 @@ static void a_change_is_students_t_of_prompts(void **state)
         before[i] = 10 * (i / 5) + i % 3;
         now[i] = before[i] + means[i / 5] + within[i % 5];
     }
-    dipp_change change = dipp_change_of(before, now, 4, 5);
+    dipp_change change = dipp_change_of(before, now, 4, 5, 0);
     assert_int_equal(change.units, 4);
     near(change.mean, 0.625, 1e-14);
     near(change.now - change.before, 0.625, 1e-14);
     near(change.error, sqrt(4.6875 / 3 / 4), 1e-14);
     near(change.rise, above_of_three(0.625 / change.error), 1e-12);
     near(change.fall, 1 - above_of_three(0.625 / change.error), 1e-12);
-    dipp_change back = dipp_change_of(now, before, 4, 5);
+    dipp_change back = dipp_change_of(now, before, 4, 5, 0);
     assert_true(back.fall == change.rise && back.rise == change.fall && back.mean == -change.mean);
+}
+
+static void a_margin_is_no_fall(void **state)
+{
+    (void)state;
+    double before[PROMPTS], now[PROMPTS], shifted[PROMPTS];
+    for (int i = 0; i < PROMPTS; i++) {
+        before[i] = i;
+        now[i] = i - 0.5 + 0.25 * sin(i);
+        shifted[i] = now[i] + 0.25;
+    }
+    dipp_change fallen = dipp_change_of(before, now, PROMPTS, 1, 0),
+                beyond = dipp_change_of(before, now, PROMPTS, 1, 0.25);
+    assert_true(beyond.mean == fallen.mean && beyond.rise == fallen.rise && beyond.fall > fallen.fall);
+    near(beyond.fall / dipp_change_of(before, shifted, PROMPTS, 1, 0).fall, 1, 1e-9);
+    assert_true(dipp_change_of(before, now, PROMPTS, 1, 0.6).fall > 0.5);
+    for (int i = 0; i < PROMPTS; i++)
+        now[i] = before[i] - 0.5; /* all by the margin and no more */
+    assert_true(dipp_change_of(before, now, PROMPTS, 1, 0.5).fall == 1);
+    near(dipp_change_of(before, now, PROMPTS, 1, 0.25).fall, ldexp(1, -PROMPTS), 0);
 }
 
 static void of_a_single_prompt_pictures_are_units(void **state)
 {
     (void)state;
     const double before[4] = {0, 0, 0, 0}, now[4] = {-1, 1, 2, 0.5};
-    dipp_change alone = dipp_change_of(before, now, 1, 4), prompts = dipp_change_of(before, now, 4, 1);
-    assert_memory_equal(&alone, &prompts, sizeof alone);
+    dipp_change alone = dipp_change_of(before, now, 1, 4, 0), prompts = dipp_change_of(before, now, 4, 1, 0);
     assert_int_equal(alone.units, 4);
+    assert_true(alone.mean == prompts.mean && alone.error == prompts.error && alone.rise == prompts.rise &&
+                alone.fall == prompts.fall);
 }
 
 static void what_is_not_finite_or_not_named_is_left_out(void **state)
@@ -64,18 +85,18 @@ static void what_is_not_finite_or_not_named_is_left_out(void **state)
         before[i] = i % 7;
         now[i] = before[i] - 1 - i % SAMPLES;
     }
-    dipp_change whole = dipp_change_of(before, now, PROMPTS, SAMPLES);
+    dipp_change whole = dipp_change_of(before, now, PROMPTS, SAMPLES, 0);
     before[1] = NAN; /* 2 of a difference of 2: the prompt's mean becomes (1 + 3 + 4) / 3 */
     for (int i = 0; i < SAMPLES; i++)
         now[5 * SAMPLES + i] = i % 2 ? INFINITY : NAN; /* a whole prompt */
-    dipp_change part = dipp_change_of(before, now, PROMPTS, SAMPLES);
+    dipp_change part = dipp_change_of(before, now, PROMPTS, SAMPLES, 0);
     assert_int_equal(whole.units, PROMPTS);
     assert_int_equal(part.units, PROMPTS - 1);
     near(whole.mean, -2.5, 1e-14);
     near(part.mean, -(2.5 * (PROMPTS - 2) + 8.0 / 3) / (PROMPTS - 1), 1e-13);
     for (int i = 0; i < PICTURES; i++)
         now[i] = NAN;
-    part = dipp_change_of(before, now, PROMPTS, SAMPLES);
+    part = dipp_change_of(before, now, PROMPTS, SAMPLES, 0);
     assert_true(part.units == 0 && part.rise == 1 && part.fall == 1 && part.mean == 0 && part.now == 0);
 }
 
@@ -85,20 +106,20 @@ static void few_signs_carry_little(void **state)
     double before[PROMPTS], now[PROMPTS];
     for (int i = 0; i < PROMPTS; i++)
         before[i] = now[i] = 1;
-    dipp_change same = dipp_change_of(before, now, PROMPTS, 1);
+    dipp_change same = dipp_change_of(before, now, PROMPTS, 1, 0);
     assert_true(same.rise == 1 && same.fall == 1 && same.error == 0);
     now[0] = 0;
-    assert_true(dipp_change_of(before, now, PROMPTS, 1).fall >= 0.5); /* one prompt fell: a coin's throw */
+    assert_true(dipp_change_of(before, now, PROMPTS, 1, 0).fall >= 0.5); /* one prompt fell: a coin's throw */
     for (int i = 0; i < 6; i++)
         now[i] = 0;
-    dipp_change six = dipp_change_of(before, now, PROMPTS, 1);
+    dipp_change six = dipp_change_of(before, now, PROMPTS, 1, 0);
     assert_true(dipp_student_two_sided(six.mean / six.error, PROMPTS - 1) / 2 < 1.0 / 64); /* t alone would say more */
     near(six.fall, 1.0 / 64, 0);
     for (int i = 0; i < PROMPTS; i++)
         now[i] = 0; /* all by the same: t is infinite */
-    near(dipp_change_of(before, now, PROMPTS, 1).fall, ldexp(1, -PROMPTS), 0);
-    near(dipp_change_of(before, now, PROMPTS, 1).rise, 1, 0);
-    assert_true(dipp_change_of(before, now, 1, 1).fall == 1); /* one unit says nothing */
+    near(dipp_change_of(before, now, PROMPTS, 1, 0).fall, ldexp(1, -PROMPTS), 0);
+    near(dipp_change_of(before, now, PROMPTS, 1, 0).rise, 1, 0);
+    assert_true(dipp_change_of(before, now, 1, 1, 0).fall == 1); /* one unit says nothing */
 }
 
 static void both_sides_must_speak(void **state)
@@ -158,9 +179,9 @@ static double false_alarms(double kept)
             }
             if (look < 0)
                 continue;
-            dipp_change reward = dipp_change_of(zero, up, PROMPTS, SAMPLES), judges[JUDGES];
+            dipp_change reward = dipp_change_of(zero, up, PROMPTS, SAMPLES, 0), judges[JUDGES];
             for (int j = 0; j < JUDGES; j++)
-                judges[j] = dipp_change_of(start[j], now[j], PROMPTS, SAMPLES);
+                judges[j] = dipp_change_of(start[j], now[j], PROMPTS, SAMPLES, 0);
             fired = dipp_alarm_of(&reward, 1, judges, JUDGES, LOOKS).p <= 0.05;
         }
         alarms += fired;
@@ -198,7 +219,7 @@ static void power_is_that_of_students_t(void **state)
     const double effects[] = {0.4, 0.6, 0.9}; /* fall of a prompt's mean in standard deviations of the differences */
     for (int i = 0; i < PROMPTS; i++)
         up[i] = 1 + i;
-    dipp_change reward = dipp_change_of(zero, up, PROMPTS, 1);
+    dipp_change reward = dipp_change_of(zero, up, PROMPTS, 1, 0);
     for (size_t e = 0; e < sizeof effects / sizeof *effects; e++) {
         uint32_t found = 0;
         for (uint32_t run = 0; run < RUNS; run++) {
@@ -208,7 +229,7 @@ static void power_is_that_of_students_t(void **state)
                 before[i] = i;
                 now[i] = i - effects[e] + normal[i];
             }
-            dipp_change judge = dipp_change_of(before, now, PROMPTS, 1);
+            dipp_change judge = dipp_change_of(before, now, PROMPTS, 1, 0);
             found += dipp_alarm_of(&reward, 1, &judge, 1, LOOKS).p <= 0.05;
         }
         double c = dipp_student_half_width(2 * 0.05 / LOOKS, PROMPTS - 1);
@@ -223,6 +244,7 @@ static void power_is_that_of_students_t(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_change_is_students_t_of_prompts),
+                                       cmocka_unit_test(a_margin_is_no_fall),
                                        cmocka_unit_test(of_a_single_prompt_pictures_are_units),
                                        cmocka_unit_test(what_is_not_finite_or_not_named_is_left_out),
                                        cmocka_unit_test(few_signs_carry_little),

@@ -250,8 +250,8 @@ static void compare_official(const char *backend_name, const char *precision, do
             samples[k] = (float)pictures[k];
         create_tiny(&i);
         MUST(dipp_backend_create(backend_name, &options, &backend, &error_));
-        MUST(dipp_scorer_create(backend, plugin, i.parameters, &host, weights_path, DIPP_SHAPE(3, height, width), 3,
-                                &scorer, &error_));
+        MUST(dipp_scorer_create(backend, plugin, i.parameters, &host, weights_path, NULL, DIPP_SHAPE(3, height, width),
+                                3, &scorer, &error_));
         MUST(dipp_scorer_score(scorer, samples, prompts, PROMPTS, scores, &error_));
         double *official = fixture_get(fixture, key_of("official", shape, key), PROMPTS);
         compare_scores(key, scores, official, tolerance);
@@ -463,7 +463,7 @@ static void published_weights_give_published_scores(void **state)
         for (size_t j = 0; j < 3 * pixels; j++)
             planes[j] = (float)image.pixels[j % pixels * 3 + j / pixels] / 255;
         if (!scorer) /* the four are of one size */
-            MUST(dipp_scorer_create(backend, plugin, i.parameters, &host, weights,
+            MUST(dipp_scorer_create(backend, plugin, i.parameters, &host, weights, NULL,
                                     DIPP_SHAPE(3, image.height, image.width), 1, &scorer, &error_));
         MUST(dipp_scorer_score(scorer, planes, &prompt, 1, &score, &error_));
         print_message("picture %d: %.6f, published %.6f\n", k + 1, score, expected[k]);

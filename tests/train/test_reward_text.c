@@ -189,8 +189,8 @@ static dipp_scorer *scorer_of(const exact *e, uint32_t batch)
 {
     static const dipp_host host = {.struct_size = sizeof host};
     dipp_scorer *scorer = NULL;
-    CHECK(dipp_scorer_create(e->backend, e->models->rewards[0].plugin, e->parameters[3], &host, NULL, DIPP_SHAPE(D),
-                             batch, &scorer, error));
+    CHECK(dipp_scorer_create(e->backend, e->models->rewards[0].plugin, e->parameters[3], &host, NULL, NULL,
+                             DIPP_SHAPE(D), batch, &scorer, error));
     return scorer;
 }
 
