@@ -18,6 +18,7 @@ typedef enum dipp_metric_kind {
     DIPP_METRIC_BACKGROUND,
     DIPP_METRIC_PLACE,
     DIPP_METRIC_SIZE,
+    DIPP_METRIC_GOLD,      /* the utility of evaluate/gold.h, of every picture; by the same verdict */
     DIPP_METRIC_DIVERSITY, /* of a prompt's samples; a number of the set and one for each prompt */
     DIPP_METRIC_REWARD     /* a reward plugin */
 } dipp_metric_kind;

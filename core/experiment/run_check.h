@@ -26,6 +26,7 @@ typedef struct dipp_check_report {
     double recomputed_flops; /* of blocks that are computed again, of an iteration */
     dipp_align_texts texts;  /* encoded once, before the first */
     uint32_t prompts, evaluation_prompts, samples;
+    size_t pairs, validation_pairs; /* of a reward that is trained; 0 pairs: scenes without end */
 } dipp_check_report;
 
 /* weights: also read every weight file; without, no memory is taken for numbers and any size can be planned. Errors are those that the run would end with. */

@@ -26,6 +26,13 @@ dipp_status dipp_run_metrics_add(dipp_run_metrics *metrics, const char *name, di
 /* Adds those of evaluate.metrics and evaluate.scorers, whose weights are hashed: published scorers are named by them.
  * config is borrowed as long as metrics. DIPP_E_INVALID: a reserved name for other weights. */
 dipp_status dipp_run_metrics_read(dipp_run_metrics *metrics, const dipp_config *config, dipp_error *error);
+/* A judge of the monitor: one of evaluate.scorers by its name, else as dipp_run_metrics_add; DIPP_E_INVALID for what is no
+ * score of a single picture. */
+dipp_status dipp_run_metrics_add_judge(dipp_run_metrics *metrics, const dipp_config *config, const char *name,
+                                       dipp_error *error);
+/* rewards[number] as a metric of this name: a scorer beside the one that is trained on. */
+dipp_status dipp_run_metrics_add_reward(dipp_run_metrics *metrics, const dipp_config *config, uint32_t number,
+                                        const dipp_plugin *plugin, const char *name, dipp_error *error);
 void dipp_run_metrics_clear(dipp_run_metrics *metrics);
 
 /* Defines metrics and scorers in the store. */

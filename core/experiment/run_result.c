@@ -13,6 +13,7 @@
 /* One file of a result. */
 typedef struct result_file {
     const char *name;
+    const char *kind;    /* of its artifact: weights, best */
     const char *role;    /* which input it grew from */
     const char *section; /* of the configuration that describes its network */
     const dipp_loaded_plugin *plugin;
@@ -79,7 +80,7 @@ static dipp_status write_file(const dipp_run_setup *setup, dipp_run_record *reco
     }
     dipp_release(path);
     dipp_release(params);
-    return status == DIPP_OK ? dipp_run_record_weights(record, step, file->name, parent, error) : status;
+    return status == DIPP_OK ? dipp_run_record_weights(record, step, file->kind, file->name, parent, error) : status;
 }
 
 uint32_t dipp_run_result_sets(const dipp_run_setup *setup, bool average, dipp_parameter_set *sets[DIPP_MODEL_SETS])
@@ -95,6 +96,22 @@ uint32_t dipp_run_result_sets(const dipp_run_setup *setup, bool average, dipp_pa
     return 3;
 }
 
+/* A file of the generator's trained set, yet without a name. */
+static result_file generator_file(const dipp_run_setup *setup, const char *kind, const dipp_parameter_set *set)
+{
+    const dipp_models *models = setup->models;
+    bool adapted = models->generator_overlay.layout;
+    return (result_file){.kind = kind,
+                         .role = "generator",
+                         .section = "generator",
+                         .plugin = setup->generator,
+                         .sets = {set},
+                         .count = 1,
+                         .overlay = adapted ? &models->generator_overlay : NULL,
+                         .base = models->generator_layout,
+                         .base_sha256 = adapted ? setup->generator_base : NULL};
+}
+
 dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *record, int64_t seed, int64_t step,
                                   int64_t images_seen, dipp_error *error)
 {
@@ -102,10 +119,18 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
     bool average = dipp_run_averages(setup->config);
     result_file files[3];
     size_t count = 0;
-    if (setup->pretrain) {
+    if (setup->trainee) {
+        files[count++] = (result_file){.name = "model.safetensors",
+                                       .role = "reward",
+                                       .section = "reward",
+                                       .plugin = setup->reward,
+                                       .sets = {average ? setup->trainee->average : setup->trainee->reward.set},
+                                       .count = 1};
+    } else if (setup->pretrain) {
         dipp_parameter_set *sets[DIPP_MODEL_SETS];
         result_file *file = &files[count++];
         *file = (result_file){.name = "model.safetensors",
+                              .kind = "weights",
                               .role = setup->autoencoder ? "decoder" : "reference",
                               .section = "reference",
                               .plugin = setup->reference};
@@ -115,21 +140,15 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
     } else {
         dipp_trained theta = dipp_trained_generator(models), psi = dipp_trained_ta(models);
         bool adapted = models->generator_overlay.layout, ta_adapted = models->ta_overlay.layout;
-        result_file generator = {.name = adapted ? DIPP_GENERATOR_ADAPTER ".safetensors" : "generator.safetensors",
-                                 .role = "generator",
-                                 .section = "generator",
-                                 .plugin = setup->generator,
-                                 .sets = {average ? theta.average : theta.set},
-                                 .count = 1,
-                                 .overlay = adapted ? &models->generator_overlay : NULL,
-                                 .base = models->generator_layout,
-                                 .base_sha256 = adapted ? setup->generator_base : NULL};
+        result_file generator = generator_file(setup, "weights", average ? theta.average : theta.set);
+        generator.name = adapted ? DIPP_GENERATOR_ADAPTER ".safetensors" : "generator.safetensors";
         files[count++] = generator;
         generator.name = adapted ? DIPP_GENERATOR_ADAPTER_RAW ".safetensors" : "generator-raw.safetensors";
         generator.sets[0] = theta.set;
         if (average)
             files[count++] = generator;
         result_file teacher = {.name = ta_adapted ? DIPP_TA_ADAPTER ".safetensors" : "ta.safetensors",
+                               .kind = "weights",
                                .role = "ta",
                                .section = setup->ta ? "align.ta" : "reference",
                                .plugin = setup->ta ? setup->ta : setup->reference,
@@ -144,6 +163,15 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
     for (size_t i = 0; i < count && status == DIPP_OK; i++)
         status = write_file(setup, record, &files[i], seed, step, images_seen, error);
     return status;
+}
+
+dipp_status dipp_run_result_write_best(const dipp_run_setup *setup, dipp_run_record *record, bool average, int64_t seed,
+                                       int64_t step, int64_t images_seen, dipp_error *error)
+{
+    dipp_trained theta = dipp_trained_generator(setup->models);
+    result_file file = generator_file(setup, "best", average ? theta.average : theta.set);
+    file.name = file.overlay ? "best-lora.safetensors" : "best.safetensors";
+    return write_file(setup, record, &file, seed, step, images_seen, error);
 }
 
 dipp_status dipp_run_result_read_generator(const dipp_run_setup *setup, const char *folder, bool raw,
@@ -201,7 +229,13 @@ dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record 
                                 &rows[count].plugin_id, error);
             count++;
         }
-    for (uint32_t i = 0; i < setup->models->reward_count && status == DIPP_OK; i++) {
+    if (status == DIPP_OK && setup->trainee) {
+        rows[count] = (dipp_run_plugin){.role = "reward", .metric = setup->reward->descriptor->name};
+        status =
+            put_plugin(record, "reward", setup->reward, input_sha256(setup, "reward"), &rows[count].plugin_id, error);
+        count++;
+    }
+    for (uint32_t i = 0; setup->models && i < setup->models->reward_count && status == DIPP_OK; i++) {
         char key[32], role[24];
         snprintf(key, sizeof key, "rewards[%u].scale", i);
         snprintf(role, sizeof role, "reward[%u]", i);

@@ -6,6 +6,7 @@
 #include "experiment/run_weights.h"
 #include "weights/weights.h"
 #include "train/adapter_io.h"
+#include "train/streams.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -95,6 +96,31 @@ static dipp_status create_models(dipp_run_setup *setup, dipp_error *error)
     return status == DIPP_OK ? dipp_models_create(setup->backend, &options, &setup->models, error) : status;
 }
 
+/* The reward that is trained, for pictures of the size that there are. */
+static dipp_status create_trainee(dipp_run_setup *setup, dipp_error *error)
+{
+    static const dipp_host host = {.struct_size = sizeof host};
+    const dipp_yaml_node *patterns = dipp_config_node(setup->config, "learn.freeze");
+    dipp_status status = dipp_run_preferences_create(setup->config, setup->world, &setup->preferences, error);
+    if (status != DIPP_OK)
+        return dipp_error_context(error, "preferences");
+    dipp_trainee_options options = {.host = &host,
+                                    .sample = dipp_run_preferences_sample(setup->preferences),
+                                    .train = true,
+                                    .formats = dipp_run_formats(setup->config, "learn.optimizer")};
+    const char **freeze = dipp_allocate_zeroed(patterns ? patterns->count + 1 : 1, sizeof *freeze);
+    if (!freeze)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for a reward");
+    for (size_t i = 0; patterns && i < patterns->count; i++)
+        freeze[options.freeze_count++] = patterns->items[i]->text;
+    options.freeze = freeze;
+    status = choose(setup, DIPP_PLUGIN_REWARD, "reward", &setup->reward, &options.reward, error);
+    if (status == DIPP_OK)
+        status = dipp_trainee_create(setup->backend, &options, &setup->trainee, error);
+    dipp_release(freeze);
+    return status;
+}
+
 static dipp_status read_prompts(dipp_run_setup *setup, dipp_error *error)
 {
     dipp_status status = dipp_run_prompts_read(setup->config, "prompts", setup->world, &setup->prompts, error);
@@ -133,12 +159,13 @@ static dipp_status create(const dipp_config *config, dipp_plugins *plugins, uint
     dipp_status status = dipp_run_backend_create(config, threads, &setup->backend, error);
     if (status == DIPP_OK && !memory)
         dipp_backend_forgo_memory(setup->backend);
-    if (status == DIPP_OK)
+    bool reward = dipp_run_learns_reward(config);
+    if (status == DIPP_OK && !reward)
         status = create_models(setup, error);
     if (status == DIPP_OK)
         status = create_world(setup, error);
     if (status == DIPP_OK)
-        status = read_prompts(setup, error);
+        status = reward ? create_trainee(setup, error) : read_prompts(setup, error);
     if (status != DIPP_OK)
         dipp_run_setup_destroy(&setup);
     *out = setup;
@@ -165,6 +192,8 @@ void dipp_run_setup_destroy(dipp_run_setup **pointer)
     dipp_run_prompts_clear(&setup->prompts);
     dipp_run_prompts_clear(&setup->evaluation);
     dipp_models_destroy(&setup->models);
+    dipp_trainee_destroy(&setup->trainee);
+    dipp_run_preferences_destroy(&setup->preferences);
     dipp_emoji_world_destroy(&setup->world);
     dipp_backend_destroy(&setup->backend);
     dipp_run_start_clear(&setup->start);
@@ -403,8 +432,23 @@ static dipp_status load_rewards(dipp_run_setup *setup, dipp_error *error)
     return status;
 }
 
+static dipp_status load_trainee(dipp_run_setup *setup, int64_t seed, dipp_error *error)
+{
+    dipp_trainee *trainee = setup->trainee;
+    const char *weights = dipp_config_string(setup->config, "reward.weights");
+    dipp_status status =
+        dipp_parameter_set_initialise(trainee->reward.set, (uint64_t)seed, DIPP_STREAM_REWARD_INIT, error);
+    if (status == DIPP_OK && weights)
+        status = read_input(setup, "reward", dipp_run_weights_file(weights, "model"), &trainee->reward.set, 1, error);
+    if (status == DIPP_OK)
+        status = dipp_parameter_set_copy(trainee->average, trainee->reward.set, error);
+    return status == DIPP_OK ? dipp_run_preferences_fill(setup->preferences, error) : status;
+}
+
 dipp_status dipp_run_setup_load(dipp_run_setup *setup, int64_t seed, dipp_error *error)
 {
+    if (setup->trainee)
+        return load_trainee(setup, seed, error);
     dipp_status status = dipp_models_initialise(setup->models, (uint64_t)seed, error);
     if (status == DIPP_OK)
         status = load_reference(setup, error);

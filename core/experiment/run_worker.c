@@ -7,8 +7,10 @@
 #include "experiment/experiment.h"
 #include "experiment/run_build.h"
 #include "experiment/run_evaluate.h"
+#include "experiment/run_loop.h"
 #include "experiment/run_result.h"
-#include "experiment/run_source.h"
+#include "experiment/run_validate.h"
+#include "experiment/run_watch.h"
 #include "weights/published.h"
 
 #include <dlfcn.h>
@@ -35,13 +37,10 @@ typedef struct run_worker {
     dipp_experiment *experiment;
     dipp_run_setup *setup;
     dipp_run_record record;
-    dipp_run_evaluator *evaluator;
-    dipp_align *align; /* one of the two */
-    dipp_pretrain *pretrain;
-    dipp_scene_source *source;
-    dipp_prompt_table *prompts;
-    dipp_plan_report plan;
-    char micro_batch[64];
+    dipp_run_evaluator *evaluator; /* one of the two */
+    dipp_run_validator *validator; /* where a reward is trained */
+    dipp_run_watch *watch;         /* NULL: nothing ends it early */
+    dipp_run_loop *loop;
     int64_t steps, every, checkpoint_every, log_every, first_step, saved_step;
     dipp_worker_progress progress;
     uint64_t shown_ns, started_ns;
@@ -50,8 +49,9 @@ typedef struct run_worker {
     dipp_error observed_error;
 } run_worker;
 
-static void note(const run_worker *worker, const char *message)
+static void note(const void *context, const char *message)
 {
+    const run_worker *worker = context;
     if (worker->options->note)
         worker->options->note(worker->options->context, message);
 }
@@ -61,11 +61,9 @@ static bool stopping(const run_worker *worker)
     return worker->options->stop && *worker->options->stop;
 }
 
-/* ---- The loop's two kinds behind one face ---- */
-
 static int64_t images_seen(const run_worker *worker)
 {
-    return worker->align ? dipp_align_images_seen(worker->align) : dipp_pretrain_images_seen(worker->pretrain);
+    return dipp_run_loop_images_seen(worker->loop);
 }
 
 static dipp_status save(run_worker *worker, int64_t step, dipp_error *error)
@@ -78,8 +76,7 @@ static dipp_status save(run_worker *worker, int64_t step, dipp_error *error)
     if (status == DIPP_OK && !path)
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for a checkpoint's path");
     if (status == DIPP_OK)
-        status = worker->align ? dipp_align_save(worker->align, path, sha256, error)
-                               : dipp_pretrain_save(worker->pretrain, path, sha256, error);
+        status = dipp_run_loop_save(worker->loop, path, sha256, error);
     if (status == DIPP_OK)
         status = dipp_run_record_checkpoint(&worker->record, step, sha256, error);
     if (status == DIPP_OK)
@@ -100,9 +97,20 @@ static dipp_status evaluate_reference(run_worker *worker, dipp_error *error)
     return dipp_run_evaluate_reference(worker->evaluator, false, error);
 }
 
+static void note_validation(void *context, const char *line)
+{
+    const run_worker *worker = context;
+    char message[64 + DIPP_PREFERENCE_TEXT_BYTES];
+    snprintf(message, sizeof message, "step %lld: %s", (long long)dipp_run_loop_step(worker->loop), line);
+    note(worker, message);
+}
+
 static dipp_status evaluate(run_worker *worker, int64_t step, dipp_error *error)
 {
     dipp_status status = dipp_run_record_flush(&worker->record, step, images_seen(worker), true, error);
+    if (status == DIPP_OK && worker->validator)
+        return dipp_run_validate(worker->validator, &worker->record, step, step == worker->steps, note_validation,
+                                 worker, error);
     if (status == DIPP_OK)
         status = dipp_run_evaluate(worker->evaluator, step, images_seen(worker), error);
     if (status == DIPP_OK && step == 0)
@@ -113,6 +121,13 @@ static dipp_status evaluate(run_worker *worker, int64_t step, dipp_error *error)
 static bool evaluation_due(const run_worker *worker, int64_t step)
 {
     return step == 0 || step == worker->steps || (worker->every && step % worker->every == 0);
+}
+
+/* The step that was done is the last one. */
+static void end_here(run_worker *worker, int64_t step)
+{
+    worker->steps = worker->progress.steps = step;
+    dipp_run_loop_end(worker->loop);
 }
 
 /* ---- Observers ---- */
@@ -139,21 +154,29 @@ static void observe_metrics(void *context, int64_t step, const char *const *name
         else if (!strcmp(names[i], "train/loss"))
             worker->progress.loss = values[i];
     }
-    if (step % worker->log_every && step != worker->steps)
-        return;
+    dipp_run_watch_see(worker->watch, names, values, count);
+    bool all = step % worker->log_every == 0 || step == worker->steps;
     for (size_t i = 0; i < count && worker->observed == DIPP_OK; i++)
-        worker->observed = dipp_run_record_point(&worker->record, step, names[i], values[i], &worker->observed_error);
+        if (all || dipp_run_watch_reads(worker->watch, names[i]))
+            worker->observed =
+                dipp_run_record_point(&worker->record, step, names[i], values[i], &worker->observed_error);
 }
 
-static dipp_status after_step(run_worker *worker, int64_t step, dipp_error *error)
+static dipp_status after_step(void *context, int64_t step, dipp_error *error)
 {
+    run_worker *worker = context;
     dipp_status status = worker->observed;
     if (status != DIPP_OK) {
         *error = worker->observed_error;
         return status;
     }
+    bool ends = false;
+    status = dipp_run_watch_step(worker->watch, step, images_seen(worker), &ends, error);
+    if (ends)
+        end_here(worker, step);
     show(worker, step, step == worker->steps);
-    status = dipp_run_record_flush(&worker->record, step, images_seen(worker), false, error);
+    if (status == DIPP_OK)
+        status = dipp_run_record_flush(&worker->record, step, images_seen(worker), false, error);
     if (status == DIPP_OK && evaluation_due(worker, step))
         status = evaluate(worker, step, error);
     if (status == DIPP_OK && step && worker->checkpoint_every && step % worker->checkpoint_every == 0)
@@ -166,16 +189,6 @@ static dipp_status after_step(run_worker *worker, int64_t step, dipp_error *erro
 static bool stopping_step(void *context)
 {
     return stopping(context);
-}
-
-static dipp_status after_align_step(void *context, dipp_align *align, int64_t step, dipp_error *error)
-{
-    return after_step(context, step, error);
-}
-
-static dipp_status after_pretrain_step(void *context, dipp_pretrain *pretrain, int64_t step, dipp_error *error)
-{
-    return after_step(context, step, error);
 }
 
 /* ---- Setting up ---- */
@@ -229,43 +242,6 @@ static dipp_status parse(run_worker *worker, const dipp_cell **cell, dipp_error 
     return status;
 }
 
-static dipp_status create_align(run_worker *worker, dipp_error *error)
-{
-    dipp_run_setup *setup = worker->setup;
-    dipp_align_settings settings;
-    dipp_status status =
-        dipp_run_align_settings(setup->config, &setup->models->schedule, worker->facts.seed, &settings, error);
-    if (status == DIPP_OK)
-        status = dipp_prompt_table_create(setup->models, setup->prompts.texts, setup->prompts.count, &worker->prompts,
-                                          error);
-    if (status == DIPP_OK)
-        status = dipp_align_create(setup->models, worker->prompts, &settings, &worker->plan, &worker->align, error);
-    snprintf(worker->micro_batch, sizeof worker->micro_batch, "{\"align\":%u}",
-             settings.micro_batch ? settings.micro_batch : settings.batch);
-    return status;
-}
-
-static dipp_status create_pretrain(run_worker *worker, dipp_error *error)
-{
-    dipp_run_setup *setup = worker->setup;
-    const dipp_shape *picture = &setup->models->picture;
-    dipp_pretrain_settings settings;
-    dipp_status status =
-        dipp_run_pretrain_settings(setup->config, &setup->models->schedule, worker->facts.seed, &settings, error);
-    if (status == DIPP_OK && (!setup->models->space.images || picture->rank != 3))
-        return dipp_fail(error, DIPP_E_INVALID,
-                         "pretraining learns pictures of the emoji world, and the reference %s works on vectors",
-                         setup->reference->descriptor->name);
-    if (status == DIPP_OK)
-        status = dipp_scene_source_create(setup->world, (int)picture->dims[1], &worker->source, error);
-    if (status != DIPP_OK)
-        return status;
-    dipp_sample_source source = dipp_scene_source_of(worker->source);
-    snprintf(worker->micro_batch, sizeof worker->micro_batch, "{\"pretrain\":%u}",
-             settings.micro_batch ? settings.micro_batch : settings.batch);
-    return dipp_pretrain_create(setup->models, &source, &settings, &worker->plan, &worker->pretrain, error);
-}
-
 static dipp_status set_up(run_worker *worker, dipp_error *error)
 {
     const dipp_cell *cell = NULL;
@@ -282,12 +258,8 @@ static dipp_status set_up(run_worker *worker, dipp_error *error)
     worker->checkpoint_every = dipp_run_loop_int(cell->config, "checkpoint_every");
     worker->log_every = dipp_run_loop_int(cell->config, "log_every");
     worker->every = dipp_config_int(cell->config, "evaluate.every");
-    status = worker->setup->pretrain ? create_pretrain(worker, error) : create_align(worker, error);
-    double again = 0;
-    if (status == DIPP_OK)
-        again = worker->align ? dipp_align_recomputed_flops(worker->align)
-                              : dipp_pretrain_recomputed_flops(worker->pretrain);
-    if (again > 0)
+    status = dipp_run_loop_create(worker->setup, worker->facts.seed, &worker->loop, error);
+    if (status == DIPP_OK && dipp_run_loop_recomputed_flops(worker->loop) > 0)
         note(worker, "blocks are computed again instead of kept (recompute)");
     if (status == DIPP_OK)
         status =
@@ -306,8 +278,7 @@ static dipp_status resume(run_worker *worker, dipp_error *error)
         dipp_status status = dipp_run_record_newest(&worker->record, &path, &step, error);
         if (status != DIPP_OK || !path)
             return status;
-        status = worker->align ? dipp_align_load(worker->align, path, &torn)
-                               : dipp_pretrain_load(worker->pretrain, path, &torn);
+        status = dipp_run_loop_load(worker->loop, path, &torn);
         dipp_release(path);
         if (status == DIPP_OK) {
             worker->first_step = worker->saved_step = step;
@@ -377,7 +348,7 @@ static dipp_status begin_attempt(run_worker *worker, dipp_error *error)
                               .precision = backend->precision,
                               .threads = (int)backend->threads,
                               .libraries_json = libraries,
-                              .micro_batch_json = worker->micro_batch};
+                              .micro_batch_json = dipp_run_loop_micro_batch(worker->loop)};
     dipp_status status =
         dipp_store_each_attempt(worker->store, worker->options->run_id, read_attempt, &previous, error);
     if (status == DIPP_OK)
@@ -393,21 +364,26 @@ static dipp_status begin_attempt(run_worker *worker, dipp_error *error)
                  {"resume.backend", "back-end", spec.backend, previous.backend},
                  {"resume.isa", "instruction set", spec.isa ? spec.isa : "", previous.isa},
                  {"resume.precision", "precision", spec.precision ? spec.precision : "", previous.precision},
-                 {"resume.micro_batch", "micro-batch", worker->micro_batch, previous.micro_batch},
+                 {"resume.micro_batch", "micro-batch", dipp_run_loop_micro_batch(worker->loop), previous.micro_batch},
                  {"resume.library", "build of dipp", binary, previous.binary}};
     for (size_t i = 0; i < sizeof facts / sizeof *facts && status == DIPP_OK; i++)
         status = warn_changed(worker, facts[i].code, facts[i].what, facts[i].now, facts[i].before, error);
     return status;
 }
 
-/* A checkpoint may have been written while its step's evaluation was cut off. */
+/* A checkpoint may have been written while its step's evaluation, or a look of the monitor, was cut off. */
 static dipp_status catch_up(run_worker *worker, dipp_error *error)
 {
-    bool done = false;
+    bool done = false, ends = false;
     int64_t step = worker->first_step;
-    if (!step)
-        return DIPP_OK; /* the loop itself begins with step 0 */
-    dipp_status status = evaluate_reference(worker, error);
+    if (worker->validator) /* the same numbers once more */
+        return step && evaluation_due(worker, step) ? evaluate(worker, step, error) : DIPP_OK;
+    dipp_status status = dipp_run_watch_resume(worker->watch, step, images_seen(worker), &ends, error);
+    if (status != DIPP_OK || !step)
+        return status; /* the loop itself begins with step 0 */
+    if (ends)
+        end_here(worker, step);
+    status = evaluate_reference(worker, error);
     if (status == DIPP_OK && evaluation_due(worker, step))
         status = dipp_run_evaluated(worker->evaluator, step, &done, error);
     if (status == DIPP_OK && evaluation_due(worker, step) && !done)
@@ -419,16 +395,12 @@ static dipp_status catch_up(run_worker *worker, dipp_error *error)
 
 static dipp_status train(run_worker *worker, dipp_error *error)
 {
-    dipp_align_observer align_observer = {worker, observe_metrics, after_align_step, stopping_step};
-    dipp_pretrain_observer pretrain_observer = {worker, observe_metrics, after_pretrain_step, stopping_step};
+    dipp_run_loop_observer observer = {worker, observe_metrics, after_step, stopping_step};
     worker->started_ns = dipp_clock_monotonic_ns();
-    dipp_status status = worker->align ? dipp_align_run(worker->align, &align_observer, error)
-                                       : dipp_pretrain_run(worker->pretrain, &pretrain_observer, error);
+    dipp_status status = dipp_run_loop_run(worker->loop, &observer, error);
     if (status == DIPP_E_INTERRUPTED) { /* after a step, in its evaluation, or inside one */
         dipp_error why = *error;
-        int64_t step =
-            worker->align ? dipp_align_step_count(worker->align) : dipp_pretrain_step_count(worker->pretrain);
-        status = save(worker, step, error);
+        status = save(worker, dipp_run_loop_step(worker->loop), error);
         if (status != DIPP_OK)
             return status;
         *error = why;
@@ -443,13 +415,14 @@ static dipp_status train(run_worker *worker, dipp_error *error)
 
 static dipp_status complete(run_worker *worker, dipp_error *error)
 {
+    const char *reason = dipp_run_watch_reason(worker->watch), *alarm = dipp_run_watch_alarm(worker->watch);
     dipp_status status = dipp_run_record_flush(&worker->record, worker->steps, images_seen(worker), true, error);
     if (status == DIPP_OK)
         status = dipp_run_result_write(worker->setup, &worker->record, worker->facts.seed, worker->steps,
                                        images_seen(worker), error);
     if (status == DIPP_OK)
         status = dipp_store_attempt_end(worker->store, worker->options->run_id, worker->record.attempt, "completed",
-                                        worker->steps, NULL, error);
+                                        worker->steps, reason, error);
     if (status == DIPP_OK)
         status =
             dipp_store_run_finish(worker->store, worker->options->run_id, DIPP_RUN_COMPLETED, 0, -1, NULL, NULL, error);
@@ -457,11 +430,15 @@ static dipp_status complete(run_worker *worker, dipp_error *error)
         status = dipp_run_record_prune(&worker->record, 0, error);
     if (status != DIPP_OK)
         return status;
-    char message[192];
+    char message[640];
+    if (alarm) {
+        snprintf(message, sizeof message, "ended with the monitor's alarm: %s", alarm);
+        note(worker, message);
+    }
     int64_t done = worker->steps - worker->first_step;
     double before = (double)worker->resident / 1048576, most = (double)dipp_resident_most() / 1048576;
     double seconds = (double)(dipp_clock_monotonic_ns() - worker->started_ns) / 1e9;
-    double flops = worker->align ? dipp_align_flops(worker->align) : dipp_pretrain_flops(worker->pretrain);
+    double flops = dipp_run_loop_flops(worker->loop);
     snprintf(
         message, sizeof message,
         "%lld steps in %.1f s with evaluations, %.1f useful GFLOP/s; memory at most %.1f MiB, %.1f above the start",
@@ -491,6 +468,9 @@ static dipp_status tell_published(run_worker *worker, dipp_error *error)
 static dipp_status work(run_worker *worker, dipp_error *error)
 {
     dipp_status status = set_up(worker, error);
+    if (status == DIPP_OK) /* before a checkpoint is read: the monitor looks at what the run starts from */
+        status = dipp_run_watch_create(worker->setup, &worker->record, worker->facts.seed, worker->options->stop, note,
+                                       worker, &worker->watch, error);
     if (status == DIPP_OK)
         status = resume(worker, error);
     if (status == DIPP_OK)
@@ -499,7 +479,9 @@ static dipp_status work(run_worker *worker, dipp_error *error)
         status = dipp_run_result_inputs(worker->setup, &worker->record, error);
     if (status == DIPP_OK)
         status = tell_published(worker, error);
-    if (status == DIPP_OK)
+    if (status == DIPP_OK && worker->setup->trainee)
+        status = dipp_run_validator_create(worker->setup, worker->options->stop, &worker->validator, error);
+    else if (status == DIPP_OK)
         status =
             dipp_run_evaluator_create(worker->setup, &worker->record, worker->options->stop, &worker->evaluator, error);
     if (status == DIPP_OK)
@@ -511,11 +493,10 @@ static dipp_status work(run_worker *worker, dipp_error *error)
 
 static void destroy(run_worker *worker)
 {
+    dipp_run_watch_destroy(&worker->watch);
     dipp_run_evaluator_destroy(&worker->evaluator);
-    dipp_align_destroy(&worker->align);
-    dipp_pretrain_destroy(&worker->pretrain);
-    dipp_scene_source_destroy(&worker->source);
-    dipp_prompt_table_destroy(&worker->prompts);
+    dipp_run_validator_destroy(&worker->validator);
+    dipp_run_loop_destroy(&worker->loop);
     dipp_run_record_close(&worker->record);
     dipp_run_setup_destroy(&worker->setup);
     dipp_experiment_destroy(&worker->experiment);

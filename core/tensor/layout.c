@@ -150,6 +150,15 @@ dipp_status dipp_layout_declare(dipp_layout *layout, const char *name, dipp_shap
     return DIPP_OK;
 }
 
+dipp_status dipp_layout_mark_frozen(dipp_layout *layout, uint32_t index, dipp_error *error)
+{
+    if (layout->sealed)
+        return dipp_fail(error, DIPP_E_INVALID, "the parameters of %s are laid out already and cannot be frozen",
+                         layout->name);
+    layout->entries[index].flags |= DIPP_PARAM_FROZEN;
+    return DIPP_OK;
+}
+
 /* Which of the six groups of a block an entry belongs to: wide, then compute; of each with decay, without, frozen. */
 static int group_of(const dipp_layout_entry *entry)
 {

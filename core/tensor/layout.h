@@ -39,6 +39,9 @@ dipp_status dipp_layout_declare(dipp_layout *layout, const char *name, dipp_shap
                                 const dipp_param_options *options, const char *prefix, uint32_t *index,
                                 dipp_error *error);
 
+/* Makes an entry one that is never trained. DIPP_E_INVALID once the layout is sealed. */
+dipp_status dipp_layout_mark_frozen(dipp_layout *layout, uint32_t index, dipp_error *error);
+
 /* Assigns offsets: wide parameters first, so that a set without masters holds f32 numbers for a prefix alone; of each kind
  * those trained with decay, trained without, frozen; declaration order within each. Idempotent. */
 void dipp_layout_seal(dipp_layout *layout);

@@ -266,16 +266,23 @@ static double cosine(double dot, double aa, double bb)
     return aa > 0 && bb > 0 ? dot / sqrt(aa * bb) : 0.0;
 }
 
-/* train/WHAT.PLUGIN of reward i; the same plugin twice: the later one is told apart by its place. */
-static const char *reward_metric(const dipp_models *models, const char *what, uint32_t i, char out[80])
+const char *dipp_align_reward_label(const dipp_models *models, uint32_t i, char out[DIPP_REWARD_LABEL_BYTES])
 {
     bool again = false;
     for (uint32_t k = 0; k < i; k++)
         again = again || models->rewards[k].plugin == models->rewards[i].plugin;
     if (again)
-        snprintf(out, 80, "train/%s.%s.%u", what, models->rewards[i].plugin->name, i);
+        snprintf(out, DIPP_REWARD_LABEL_BYTES, "%s.%u", models->rewards[i].plugin->name, i);
     else
-        snprintf(out, 80, "train/%s.%s", what, models->rewards[i].plugin->name);
+        snprintf(out, DIPP_REWARD_LABEL_BYTES, "%s", models->rewards[i].plugin->name);
+    return out;
+}
+
+/* train/WHAT.LABEL of reward i. */
+static const char *reward_metric(const dipp_models *models, const char *what, uint32_t i, char out[80])
+{
+    char label[DIPP_REWARD_LABEL_BYTES];
+    snprintf(out, 80, "train/%s.%s", what, dipp_align_reward_label(models, i, label));
     return out;
 }
 
@@ -345,7 +352,7 @@ static dipp_status run(dipp_align *align, dipp_error *error)
         if (status == DIPP_OK && observer->after_step)
             status = observer->after_step(observer->context, align, 0, error);
     }
-    while (status == DIPP_OK && align->step < align->settings.steps) {
+    while (status == DIPP_OK && !align->ended && align->step < align->settings.steps) {
         iteration row = {0};
         status = iterate(align, &row, error);
         if (status != DIPP_OK)
@@ -371,6 +378,11 @@ dipp_status dipp_align_run(dipp_align *align, const dipp_align_observer *observe
     dipp_status status = run(align, error);
     align->observer = NULL;
     return status;
+}
+
+void dipp_align_end(dipp_align *align)
+{
+    align->ended = true;
 }
 
 int64_t dipp_align_step_count(const dipp_align *align)

@@ -33,7 +33,7 @@ struct dipp_align {
     const dipp_prompt_table *prompts;
     dipp_align_settings settings;
     uint32_t n; /* micro-batch */
-    bool text, recompute;
+    bool text, recompute, ended;
     dipp_time_sampler cfg_time, ikl_time; /* what the settings say of the CFG term and of the logged IKL, filled up */
 
     /* reward[i] scores every reward that is led by i, and is NULL where another reward leads i */
