@@ -2,7 +2,7 @@
 
 #include "base/memory.h"
 #include "data/image.h"
-#include "evaluate/judge.h"
+#include "evaluate/gold.h"
 #include "evaluate/picture_metrics.h"
 #include "train/reconstruct.h"
 
@@ -12,7 +12,7 @@
 
 enum { DEFAULT_BATCH = 64, DIVERSITY_POOL = 4, MOMENT_DIMENSIONS = 16 };
 
-const char *const dipp_metric_names[] = {"glyph", "background", "place", "size", "diversity", NULL};
+const char *const dipp_metric_names[] = {"glyph", "background", "place", "size", "gold", "diversity", NULL};
 
 struct dipp_evaluation {
     dipp_evaluation_options options;
@@ -73,9 +73,10 @@ static dipp_status create_metric(dipp_evaluation *evaluation, uint32_t index, di
     const dipp_evaluation_metric *metric = &evaluation->options.metrics[index];
     const dipp_models *models = evaluation->options.models;
     if (metric->kind == DIPP_METRIC_REWARD) {
-        dipp_status status = dipp_scorer_create(models ? models->backend : evaluation->options.backend, metric->plugin,
-                                                metric->parameters, &host, metric->weights, evaluation->sample,
-                                                evaluation->batch, &evaluation->scorers[index], error);
+        dipp_status status =
+            dipp_scorer_create(models ? models->backend : evaluation->options.backend, metric->plugin,
+                               metric->parameters, &host, metric->weights, metric->head_weights, evaluation->sample,
+                               evaluation->batch, &evaluation->scorers[index], error);
         return status == DIPP_OK ? DIPP_OK : dipp_error_context(error, "metric %s", metric->name);
     }
     if (!evaluation->side)
@@ -226,6 +227,10 @@ dipp_status dipp_evaluation_prepare(dipp_evaluation *evaluation, bool generator,
         *device += evaluation->scorers[i] ? dipp_scorer_bytes(evaluation->scorers[i]) : 0;
     *host = evaluation->count * (dipp_evaluation_sample_bytes(evaluation) + 1 +
                                  evaluation->options.metric_count * sizeof(dipp_evaluation_score));
+    for (uint32_t i = 0; i < evaluation->options.metric_count; i++)
+        *host += evaluation->scorers[i]
+                     ? dipp_scorer_text_bytes(evaluation->scorers[i], evaluation->options.prompt_count)
+                     : 0;
     return status;
 }
 
@@ -305,17 +310,20 @@ static dipp_status add_set_score(dipp_evaluation_result *result, const char *nam
     return DIPP_OK;
 }
 
-/* What a prompt names of a judged attribute, and what the judge saw. */
-static void judged(dipp_metric_kind kind, const dipp_prompt_line *prompt, const dipp_verdict *verdict, int32_t *named,
-                   int32_t *seen)
+/* What the judge's verdict is worth by one metric; false where the prompt names nothing that it asks for. */
+static bool judged(dipp_metric_kind kind, const dipp_prompt_line *prompt, const dipp_verdict *verdict, double *value)
 {
+    int32_t named, seen;
     switch (kind) {
-    case DIPP_METRIC_GLYPH: *named = prompt->glyph, *seen = verdict->fit.glyph; return;
-    case DIPP_METRIC_BACKGROUND: *named = prompt->background, *seen = verdict->fit.background; return;
-    case DIPP_METRIC_PLACE: *named = prompt->place, *seen = verdict->fit.place; return;
-    case DIPP_METRIC_SIZE: *named = prompt->size_class, *seen = verdict->fit.size_class; return;
-    default: *named = *seen = DIPP_NOT_NAMED; return;
+    case DIPP_METRIC_GLYPH: named = prompt->glyph, seen = verdict->fit.glyph; break;
+    case DIPP_METRIC_BACKGROUND: named = prompt->background, seen = verdict->fit.background; break;
+    case DIPP_METRIC_PLACE: named = prompt->place, seen = verdict->fit.place; break;
+    case DIPP_METRIC_SIZE: named = prompt->size_class, seen = verdict->fit.size_class; break;
+    case DIPP_METRIC_GOLD: *value = dipp_gold_utility(prompt, verdict); return true;
+    default: return false;
     }
+    *value = named == seen;
+    return named != DIPP_NOT_NAMED;
 }
 
 static dipp_status judge(dipp_evaluation *evaluation, dipp_evaluation_result *result, dipp_error *error)
@@ -329,10 +337,9 @@ static dipp_status judge(dipp_evaluation *evaluation, dipp_evaluation_result *re
             return dipp_fail(error, DIPP_E_INTERRUPTED, "the evaluation was interrupted");
         status = dipp_judge_bytes(evaluation->judge, result->rgb + (size_t)i * evaluation->elements, &verdict, error);
         for (uint32_t m = 0; m < options->metric_count && status == DIPP_OK; m++) {
-            int32_t named, seen;
-            judged(options->metrics[m].kind, &options->prompts[prompt], &verdict, &named, &seen);
-            if (named != DIPP_NOT_NAMED)
-                status = add_score(result, m, prompt, sample, result->finite[i] ? named == seen : NAN, error);
+            double value;
+            if (judged(options->metrics[m].kind, &options->prompts[prompt], &verdict, &value))
+                status = add_score(result, m, prompt, sample, result->finite[i] ? value : NAN, error);
         }
     }
     return status;
@@ -356,7 +363,7 @@ static dipp_status reward(dipp_evaluation *evaluation, uint32_t metric, dipp_eva
                           dipp_error *error)
 {
     const dipp_evaluation_options *options = &evaluation->options;
-    dipp_status status = DIPP_OK;
+    dipp_status status = dipp_scorer_learn(evaluation->scorers[metric], options->texts, options->prompt_count, error);
     for (uint32_t first = 0; first < result->count && status == DIPP_OK; first += evaluation->batch) {
         uint32_t left = result->count - first, count = left < evaluation->batch ? left : evaluation->batch;
         for (uint32_t i = 0; i < count; i++)

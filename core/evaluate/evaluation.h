@@ -18,6 +18,7 @@ typedef enum dipp_metric_kind {
     DIPP_METRIC_BACKGROUND,
     DIPP_METRIC_PLACE,
     DIPP_METRIC_SIZE,
+    DIPP_METRIC_GOLD,      /* the utility of evaluate/gold.h, of every picture; by the same verdict */
     DIPP_METRIC_DIVERSITY, /* of a prompt's samples; a number of the set and one for each prompt */
     DIPP_METRIC_REWARD     /* a reward plugin */
 } dipp_metric_kind;
@@ -27,7 +28,8 @@ typedef struct dipp_evaluation_metric {
     dipp_metric_kind kind;
     const dipp_plugin *plugin; /* REWARD */
     const dipp_parameters *parameters;
-    const char *weights; /* or NULL */
+    const char *weights;      /* or NULL */
+    const char *head_weights; /* a second file, for what the first lacks; or NULL */
 } dipp_evaluation_metric;
 
 /* Built-in metrics by name; false: not one of them. [any thread] */
@@ -102,7 +104,7 @@ dipp_status dipp_evaluation_score_result(dipp_evaluation *evaluation, bool refer
 void dipp_evaluation_result_clear(dipp_evaluation_result *result);
 
 /* Makes what drawing needs ahead of the first draw. *device: bytes on the back-end for that and for rewards; *host: most
- * bytes of a result with its scores. */
+ * bytes of a result with its scores, and of what rewards keep of the prompts. */
 dipp_status dipp_evaluation_prepare(dipp_evaluation *evaluation, bool generator, bool reference, size_t *device,
                                     size_t *host, dipp_error *error);
 

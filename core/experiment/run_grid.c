@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { GRID_COLUMNS = 16, GRID_ROWS = 256, GRID_SAMPLES = 16, HEADING_BYTES = 160, STREAM_SHUFFLE = 1 };
+enum { GRID_COLUMNS = 16, GRID_ROWS = 64, GRID_SAMPLES = 8, HEADING_BYTES = 160, STREAM_SHUFFLE = 1 };
 
 /* One column: where its pictures come from. */
 typedef struct grid_column {

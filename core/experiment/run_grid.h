@@ -1,5 +1,5 @@
 /* One picture of an experiment for people: prompts down; reference, before alignment, and every arm across; the same
- * noise in each row. */
+ * noise in each row. At most 64 prompts and 8 pictures of each; what else was kept is in the store. */
 #ifndef DIPP_EXPERIMENT_RUN_GRID_H
 #define DIPP_EXPERIMENT_RUN_GRID_H
 

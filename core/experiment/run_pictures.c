@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { GRID_SAMPLES = 8 };
+enum { GRID_PROMPTS = 64, GRID_SAMPLES = 8 }; /* of the grid, which people look at */
 
 char *dipp_picture_name(bool reference, int64_t step, uint32_t prompt, uint32_t sample,
                         char out[DIPP_PICTURE_NAME_BYTES])
@@ -57,9 +57,10 @@ static dipp_status store_one(const dipp_run_pictures *pictures, const dipp_evalu
     return status;
 }
 
-static dipp_status store_grid(const dipp_run_pictures *pictures, const dipp_evaluation_result *result, uint32_t prompts,
+static dipp_status store_grid(const dipp_run_pictures *pictures, const dipp_evaluation_result *result, uint32_t kept,
                               dipp_error *error)
 {
+    uint32_t prompts = kept < GRID_PROMPTS ? kept : GRID_PROMPTS;
     uint32_t per_cell = pictures->samples < GRID_SAMPLES ? pictures->samples : GRID_SAMPLES;
     size_t bytes = (size_t)result->side * (size_t)result->side * 3;
     const uint8_t **cells = dipp_allocate_zeroed((size_t)prompts * per_cell, sizeof *cells);
