@@ -122,6 +122,7 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
     size_t count = 0;
     if (setup->trainee) {
         files[count++] = (result_file){.name = "model.safetensors",
+                                       .kind = "weights",
                                        .role = "reward",
                                        .section = "reward",
                                        .plugin = setup->reward,
