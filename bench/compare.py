@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """dipp against PyTorch: one run, same networks, batch and precision, interleaved; prints rates, ratios and memory.
 
-    bench/compare.py [--what step|unet|iteration] [--rounds 5] [--python /path/to/python-with-torch ...] [--modes eager,compile]
+    bench/compare.py [--what step|unet|iteration|reward] [--rounds 5] [--python /path/to/python-with-torch ...] [--modes eager,compile]
                      [--device cpu|cuda]
 
-step is a training step of the transformer, unet one of the UNet, iteration a whole iteration of DI++. Each round runs dipp and every peer once, so
+step is a training step of the transformer, unet one of the UNet, iteration a whole iteration of DI++, reward a CLIP-type reward's
+scores or scores and gradients, beside which the peer's modes say their own precision. Each round runs dipp and every peer once, so
 that a machine whose speed drifts is fair to all. The table shows the median and the spread of pictures per second, dipp's rate
 over each peer's, and, on the CPU, the memory above the loaded weights with dipp's share of each peer's. On a machine that others
 use, --clock cpu --threads 1 counts pictures per second of processor time. On a GPU the last line is dipp's share of the peak rate
@@ -33,11 +34,17 @@ UNETS = {
         "wide": dict(widths="80,160,320", size=32, channels=4, batch=4),
     }.items()
 }
+# As in torch_reward.py.
+REWARDS = {
+    f"{network}_{what}{suffix}": dict(network=network, layers=layers, gradient=int(what == "gradient"), batch=4)
+    for network in ("l14", "h14") for what in ("score", "gradient") for suffix, layers in (("", 0), ("_8", 8))
+}
 # What is compared: dipp's program, the peer, the configurations, and the peer's modes.
 SUBJECTS = {
     "step": ("bench-step", "torch_dit.py", TRANSFORMERS, "eager,compile"),
     "unet": ("bench-step", "torch_unet.py", UNETS, "eager,eager_last,compile,compile_last"),
     "iteration": ("bench-iteration", "torch_iteration.py", TRANSFORMERS, "eager,compile"),
+    "reward": ("bench-reward", "torch_reward.py", REWARDS, "eager,compile,eager_bf16,compile_bf16"),
 }
 here = os.path.dirname(os.path.abspath(__file__))
 
@@ -56,9 +63,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--python", action="append", default=[], help="a Python with torch; may be given again")
     parser.add_argument("--modes", help="of the peer; default: all it has")
-    parser.add_argument("--warmup", default="3", help="steps of the peer before the timed ones; dipp takes three")
+    parser.add_argument("--warmup", default="3", help="steps before the timed ones")
     parser.add_argument("--build", default=os.path.join(here, "..", "build"))
-    parser.add_argument("--config", help="default: shipped, or emoji for unet")
+    parser.add_argument("--config", help="default: shipped, emoji for unet, l14_gradient for reward")
     parser.add_argument("--batch", type=int, default=0, help="0: the configuration's own")
     parser.add_argument("--steps", default="8")
     parser.add_argument("--precision", default="f32", choices=["f32", "bf16"])
@@ -69,7 +76,7 @@ def main():
     options = parser.parse_args()
 
     program, peer, configs, modes = SUBJECTS[options.what]
-    options.config = options.config or ("emoji" if options.what == "unet" else "shipped")
+    options.config = options.config or {"unet": "emoji", "reward": "l14_gradient"}.get(options.what, "shipped")
     if options.config not in configs:
         parser.error(f"--config of {options.what} is one of {', '.join(sorted(configs))}")
     config = dict(configs[options.config])
@@ -79,8 +86,8 @@ def main():
     environment = dict(os.environ, OMP_NUM_THREADS=options.threads)
     short_spin = dict(environment, OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="20000")
     runs = {"dipp": [os.path.join(options.build, "bench", program)] + shape +
-            ["--backend", options.device, "--steps", options.steps, "--precision", options.precision, "--threads",
-             options.threads]}
+            ["--backend", options.device, "--steps", options.steps, "--warmup", options.warmup, "--precision",
+             options.precision, "--threads", options.threads]}
     for python in options.python or [sys.executable]:
         for mode in (options.modes or modes).split(","):
             runs[f"{python} {mode}"] = [
@@ -92,7 +99,7 @@ def main():
     for done in range(options.rounds):
         for name, command in runs.items():
             results[name].append(last_json(command, short_spin if name == "dipp" else environment))
-            print(f"round {done + 1} of {options.rounds}: {name} {results[name][-1][rate]:.1f} images/s", file=sys.stderr)
+            print(f"round {done + 1} of {options.rounds}: {name} {results[name][-1][rate]:.3g} images/s", file=sys.stderr)
     if len({result["parameters"] for runs_of_one in results.values() for result in runs_of_one}) != 1:
         sys.exit("the programs did not run the same network: " +
                  ", ".join(f"{name} has {values[0]['parameters']} parameters" for name, values in results.items()))
@@ -109,7 +116,7 @@ def main():
           (f" {'MiB':>7} {'dipp / it':>10}" if host else ""))
     for name, values in results.items():
         rates = [result[rate] for result in values]
-        line = (f"{name:<44} {statistics.median(rates):>9.1f} {min(rates):>7.1f} {max(rates):>7.1f} "
+        line = (f"{name:<44} {statistics.median(rates):>9.4g} {min(rates):>7.4g} {max(rates):>7.4g} "
                 f"{median_of('dipp', rate) / statistics.median(rates):>9.2f}x")
         if host:
             memory = median_of(name, "above_weights_mib")

@@ -26,6 +26,8 @@ static int add(void *user, const dipp_run_row *row)
     }
     if (row->error)
         snprintf(note, sizeof note, "%.90s", row->error);
+    else if (row->alarm_step >= 0)
+        snprintf(note, sizeof note, "ALARM at step %lld", (long long)row->alarm_step);
     else if (row->warnings)
         snprintf(note, sizeof note, "%lld warnings", (long long)row->warnings);
     cli_table_add(user, (const char *const[]){id, row->experiment, row->arm, seed, dipp_run_status_name(row->status),

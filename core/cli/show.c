@@ -37,7 +37,8 @@ static const section sections[] = {
     {"Attempts",
      "SELECT attempt, start_step AS \"from\", end_step AS \"to\", ifnull(reason,'running') AS ended, backend, "
      "precision, "
-     "threads, isa, printf('%.1f', (ended_at-started_at)/1e6) AS seconds FROM attempts WHERE run_id=CAST(?1 AS "
+     "threads, isa, printf('%.1f', (ended_at-started_at)/1e6) AS seconds, ifnull(detail,'') AS why FROM attempts WHERE "
+     "run_id=CAST(?1 AS "
      "INTEGER)",
      false},
     {"Scores",
@@ -45,6 +46,16 @@ static const section sections[] = {
      "iif(s.trained_on,'yes','') AS "
      "\"trained on\", s.protocol FROM scores s JOIN metric_names n USING(metric_id) WHERE s.run_id=CAST(?1 AS INTEGER) "
      "ORDER BY n.name, s.point DESC",
+     false},
+    {"Monitor",
+     "SELECT substr(n.name,9) AS \"seen by the monitor\", max(m.step) AS step, ifnull(printf('%.5g', m.value), m.kind) "
+     "AS value, "
+     "printf('%.5g', s.value) AS start, printf('%+.5g', m.value-s.value) AS change, "
+     "printf('%.2g', e.value) AS \"standard error\" FROM metrics m JOIN metric_names n USING(metric_id) JOIN metrics s "
+     "ON s.run_id=m.run_id AND s.metric_id=m.metric_id AND s.step=0 LEFT JOIN metric_names d ON "
+     "d.name=n.name||'.error' "
+     "LEFT JOIN metrics e ON e.run_id=m.run_id AND e.metric_id=d.metric_id AND e.step=m.step WHERE m.run_id=CAST(?1 AS "
+     "INTEGER) AND n.name LIKE 'monitor.%' GROUP BY n.name ORDER BY n.name",
      false},
     {"Last metrics",
      "SELECT n.name AS metric, max(m.step) AS step, ifnull(printf('%.6g', m.value), m.kind) AS value FROM metrics m "
@@ -92,6 +103,8 @@ static int head(void *user, const dipp_run_row *row)
     print_time("ended", row->ended_at);
     if (row->error)
         printf("%-10s %s\n", "error", row->error);
+    if (row->alarm_step >= 0)
+        printf("%-10s at step %lld, by the monitor: see the warnings\n", "ALARM", (long long)row->alarm_step);
     return 1;
 }
 

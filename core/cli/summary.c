@@ -120,6 +120,14 @@ static void print(summary_pivot *pivot)
     cli_table_clear(&table);
 }
 
+static int print_alarm(void *user, int columns, const char *const *names, const char *const *values)
+{
+    const summary_pivot *pivot = user;
+    if (belongs(pivot, values[0], values[1]))
+        fprintf(stderr, "dipp: ALARM %s:%s at step %s: %s\n", values[0], values[2], values[3], values[4]);
+    return 0;
+}
+
 dipp_status cli_summary(const dipp_run_plan *plan, dipp_store *store, bool quiet, dipp_error *error)
 {
     const char *binds[] = {dipp_experiment_name(plan->experiment)};
@@ -138,6 +146,11 @@ dipp_status cli_summary(const dipp_run_plan *plan, dipp_store *store, bool quiet
                                                   binds, 1, add_row, pivot, error);
     if (status == DIPP_OK && pivot->row_count)
         print(pivot);
+    if (status == DIPP_OK)
+        status = dipp_store_query(store,
+                                  "SELECT arm, config, seed, alarm_step, message FROM monitor_alarms WHERE "
+                                  "experiment=?1 AND alarm_step IS NOT NULL ORDER BY run_id",
+                                  binds, 1, print_alarm, pivot, error);
     char *grid = NULL;
     if (status == DIPP_OK)
         status = dipp_run_grid(plan, store, &grid, error);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "data/preference_import.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -14,7 +15,7 @@
 
 enum { WHERE_BYTES = 512 };
 
-static const size_t file_limit = (size_t)1 << 30;
+const char *const dipp_preference_formats[] = {"jsonl", "hpdv2", "imagereward", "pickapic", NULL};
 
 /* ---- Building ---- */
 
@@ -38,6 +39,9 @@ static dipp_status check_labels(const dipp_preference_entry *entry, const char *
 
 static dipp_status check_entry(const dipp_preference_entry *entry, const char *where, dipp_error *error)
 {
+    if (entry->kind && strlen(entry->kind) > DIPP_PREFERENCE_KIND_BYTES)
+        return dipp_fail(error, DIPP_E_FORMAT, "%s: the kind `%.40s...` is longer than %d bytes", where, entry->kind,
+                         DIPP_PREFERENCE_KIND_BYTES);
     if (entry->count < 2 || entry->count > DIPP_PREFERENCE_ITEMS_MAX)
         return dipp_fail(error, DIPP_E_FORMAT, "%s: %u pictures; expected 2 to %d", where, entry->count,
                          DIPP_PREFERENCE_ITEMS_MAX);
@@ -140,14 +144,11 @@ void dipp_preferences_clear(dipp_preferences *set)
 
 /* ---- Lines ---- */
 
-typedef dipp_status (*take_object)(void *context, const json_t *object, const char *where, dipp_error *error);
-
-/* Calls take for the object of every line that is not blank. */
-static dipp_status each_line(const char *path, take_object take, void *context, dipp_error *error)
+dipp_status dipp_each_json_line(const char *path, dipp_take_json take, void *context, dipp_error *error)
 {
     char *data = NULL, where[WHERE_BYTES];
     size_t bytes = 0;
-    dipp_status status = dipp_file_read(path, file_limit, &data, &bytes, error);
+    dipp_status status = dipp_file_read(path, DIPP_PREFERENCE_FILE_BYTES, &data, &bytes, error);
     long number = 0;
     for (size_t at = 0; at < bytes && status == DIPP_OK;) {
         const char *line = data + at, *end = memchr(line, '\n', bytes - at);
@@ -296,15 +297,17 @@ static dipp_status read_jsonl(const char *path, dipp_preferences *set, dipp_erro
 {
     char *folder = dipp_path_folder(path);
     reader reading = {.set = set, .folder = folder};
-    dipp_status status = folder ? each_line(path, take_preference, &reading, error) : no_memory(path, error);
+    dipp_status status = folder ? dipp_each_json_line(path, take_preference, &reading, error) : no_memory(path, error);
     dipp_release(folder);
     return status;
 }
 
-dipp_status dipp_preferences_read(const char *path, dipp_preferences *set, dipp_error *error)
+dipp_status dipp_preferences_read(const char *path, dipp_preference_format format, dipp_preferences *set,
+                                  dipp_error *error)
 {
     dipp_preferences found = {.captions_differ = false};
-    dipp_status status = read_jsonl(path, &found, error);
+    dipp_status status = format == DIPP_PREFERENCES_JSONL ? read_jsonl(path, &found, error)
+                                                          : dipp_preferences_import(path, format, &found, error);
     if (status == DIPP_OK)
         status = dipp_preferences_finish(&found, path, error);
     if (status == DIPP_OK)
@@ -343,7 +346,7 @@ dipp_status dipp_captions_read(const char *path, dipp_captions *captions, dipp_e
     dipp_captions found = {.count = 0};
     char *folder = dipp_path_folder(path);
     reader reading = {.captions = &found, .folder = folder};
-    dipp_status status = folder ? each_line(path, take_caption, &reading, error) : no_memory(path, error);
+    dipp_status status = folder ? dipp_each_json_line(path, take_caption, &reading, error) : no_memory(path, error);
     dipp_release(folder);
     if (status == DIPP_OK && !found.count)
         status = dipp_fail(error, DIPP_E_FORMAT, "%s: there is no captioned picture in it", path);

@@ -16,7 +16,7 @@
 
 #include <dipp/status.h>
 
-enum { DIPP_PREFERENCE_ITEMS_MAX = 256 /* pictures of a line */ };
+enum { DIPP_PREFERENCE_ITEMS_MAX = 256 /* pictures of a line */, DIPP_PREFERENCE_KIND_BYTES = 40 };
 
 /* A picture as it was judged for a prompt. */
 typedef struct dipp_preference_item {
@@ -52,9 +52,21 @@ typedef struct dipp_preferences { /* starts from {0}; ends with dipp_preferences
     bool captions_differ; /* some pair has two prompts */
 } dipp_preferences;
 
-/* Reads a JSONL. Pictures are not opened. Errors: NOT_FOUND, IO, FORMAT (file and line, and what is wrong there; a set without any pair), MEMORY; *set is
+/* Who laid a set of preferences out. */
+typedef enum dipp_preference_format {
+    DIPP_PREFERENCES_JSONL = 0,
+    DIPP_PREFERENCES_HPDV2,       /* train.json or test.json of HPDv2, or its folder: train.json */
+    DIPP_PREFERENCES_IMAGEREWARD, /* a folder of ImageRewardDB, one of its JSON files, or ImageReward's test.json */
+    DIPP_PREFERENCES_PICKAPIC     /* rows of Pick-a-Pic under their published names, exported as JSONL or CSV */
+} dipp_preference_format;
+
+/* "jsonl", "hpdv2", "imagereward", "pickapic", in the order of the enum, then NULL. */
+extern const char *const dipp_preference_formats[];
+
+/* Reads a set as it is laid out. Pictures are not opened; where they are looked for: data/preference_import.c. Errors: NOT_FOUND, IO, FORMAT (file and line, and what is wrong there; a set without any pair), MEMORY; *set is
  * untouched on failure. [any thread] */
-dipp_status dipp_preferences_read(const char *path, dipp_preferences *set, dipp_error *error);
+dipp_status dipp_preferences_read(const char *path, dipp_preference_format format, dipp_preferences *set,
+                                  dipp_error *error);
 void dipp_preferences_clear(dipp_preferences *set);
 
 /* Writes the JSONL of the set; pictures below the folder of path are named relative to it, others as they are.

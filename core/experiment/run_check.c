@@ -4,6 +4,7 @@
 #include "base/resident.h"
 #include "experiment/run_evaluate.h"
 #include "experiment/run_loop.h"
+#include "experiment/run_monitor.h"
 #include "experiment/run_validate.h"
 #include "plugin/plugin_child.h"
 
@@ -19,8 +20,9 @@ typedef struct checked {
     dipp_run_setup *setup;
     dipp_run_evaluator *evaluator; /* one of the two */
     dipp_run_validator *validator;
-    bool backed;     /* memory was taken, not addresses alone */
-    size_t resident; /* before it began */
+    dipp_run_monitor *monitor; /* NULL: none is asked for */
+    bool backed;               /* memory was taken, not addresses alone */
+    size_t resident;           /* before it began */
     dipp_check_report *report;
 } checked;
 
@@ -45,6 +47,20 @@ static void add_set(dipp_check_report *report, const char *name, const dipp_para
     report->roles[at].gradient = dipp_parameter_set_block_bytes(set, DIPP_BLOCK_GRADIENT);
     report->roles[at].moments = dipp_parameter_set_block_bytes(set, DIPP_BLOCK_MOMENT1) +
                                 dipp_parameter_set_block_bytes(set, DIPP_BLOCK_MOMENT2);
+}
+
+/* A set of one reward or of several: "hps, clipscore". */
+static void add_reward(dipp_check_report *report, const dipp_models *models, uint32_t i)
+{
+    char name[sizeof report->roles[0].name] = "";
+    if (models->rewards[i].home != i)
+        return;
+    for (uint32_t k = i; k < models->reward_count; k++)
+        if (models->rewards[k].home == i) {
+            size_t used = strlen(name);
+            snprintf(name + used, sizeof name - used, "%s%s", used ? ", " : "", models->rewards[k].plugin->name);
+        }
+    add_set(report, name, models->rewards[i].set);
 }
 
 static void describe_models(const dipp_models *models, dipp_check_report *report)
@@ -72,7 +88,7 @@ static void describe_models(const dipp_models *models, dipp_check_report *report
     add_set(report, "decoder", models->decoder_set);
     add_set(report, "decoder average", models->decoder_ema);
     for (uint32_t i = 0; i < models->reward_count; i++)
-        add_set(report, models->rewards[i].plugin->name, models->rewards[i].set);
+        add_reward(report, models, i);
 }
 
 static void describe(const dipp_run_setup *setup, const dipp_run_loop *loop, dipp_check_report *report)
@@ -110,13 +126,15 @@ static dipp_status describe_rest(const checked *c, dipp_error *error)
     size_t device = 0, pictures = 0;
     dipp_check_report *report = c->report;
     dipp_status status = c->evaluator ? dipp_run_evaluator_prepare(c->evaluator, &device, &pictures, error) : DIPP_OK;
+    if (status == DIPP_OK && c->monitor)
+        status = dipp_run_monitor_prepare(c->monitor, &device, &pictures, error);
     if (status != DIPP_OK)
         return status;
     if (c->validator) {
         device = dipp_run_validator_bytes(c->validator);
         pictures = dipp_run_preferences_bytes(c->setup->preferences);
     }
-    add_role(report, "evaluation", device, -1);
+    add_role(report, c->monitor ? "evaluation and monitor" : "evaluation", device, -1);
     bool shared = !strcmp(c->setup->backend->name, "cpu") || !strcmp(c->setup->backend->name, "reference");
     size_t resident = dipp_resident_now(), grown = resident > c->resident ? resident - c->resident : 0;
     size_t planned = shared && c->backed ? report->total_bytes : 0; /* of what has grown */
@@ -124,8 +142,9 @@ static dipp_status describe_rest(const checked *c, dipp_error *error)
     if (shared) {
         add_role(report, "recordings, tables, libraries", other, -1);
         add_role(report, "pictures and scores", pictures, -1);
+        add_role(report, "text features of rewards", report->texts.bytes, -1);
     } else {
-        report->host_bytes = other + pictures;
+        report->host_bytes = other + pictures + report->texts.bytes;
     }
     return DIPP_OK;
 }
@@ -145,13 +164,18 @@ static dipp_status check(const dipp_cell *cell, dipp_plugins *plugins, bool weig
         status = dipp_run_validator_create(c.setup, NULL, &c.validator, error);
     else if (status == DIPP_OK)
         status = dipp_run_evaluator_create(c.setup, NULL, NULL, &c.evaluator, error);
+    if (status == DIPP_OK && dipp_run_monitored(cell->config))
+        status = dipp_run_monitor_create(c.setup, NULL, cell->seed, NULL, &c.monitor, error);
     if (status == DIPP_OK)
         status = dipp_run_loop_create(c.setup, cell->seed, &loop, error);
     if (status == DIPP_OK) {
         describe(c.setup, loop, report);
-        status = describe_rest(&c, error);
+        status = dipp_run_loop_text_work(loop, &report->texts, error);
     }
+    if (status == DIPP_OK)
+        status = describe_rest(&c, error);
     dipp_run_loop_destroy(&loop);
+    dipp_run_monitor_destroy(&c.monitor);
     dipp_run_validator_destroy(&c.validator);
     dipp_run_evaluator_destroy(&c.evaluator);
     dipp_run_setup_destroy(&c.setup);

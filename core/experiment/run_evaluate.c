@@ -255,20 +255,6 @@ static int found_row(void *user, int columns, const char *const *names, const ch
     return 1;
 }
 
-static dipp_status has_event(dipp_run_evaluator *evaluator, const char *code, int64_t step, bool *found,
-                             dipp_error *error)
-{
-    char run[24], at[24];
-    snprintf(run, sizeof run, "%lld", (long long)evaluator->record->run_id);
-    snprintf(at, sizeof at, "%lld", (long long)step);
-    const char *binds[] = {run, at, code};
-    *found = false;
-    return dipp_store_query(evaluator->record->store,
-                            "SELECT 1 FROM events WHERE run_id=CAST(?1 AS INTEGER) AND step=CAST(?2 AS INTEGER) AND "
-                            "code=?3 LIMIT 1",
-                            binds, 3, found_row, found, error);
-}
-
 /* Whether each reward plugin that scores has scored the reference's pictures: after --rerun, another build of it has not. */
 static dipp_status has_reference_scores(dipp_run_evaluator *evaluator, bool *found, dipp_error *error)
 {
@@ -293,7 +279,7 @@ static dipp_status has_reference_scores(dipp_run_evaluator *evaluator, bool *fou
 
 dipp_status dipp_run_evaluated(dipp_run_evaluator *evaluator, int64_t step, bool *done, dipp_error *error)
 {
-    return has_event(evaluator, evaluation_event, step, done, error);
+    return dipp_run_record_has_event(evaluator->record, step, evaluation_event, done, error);
 }
 
 dipp_status dipp_run_evaluate_reference(dipp_run_evaluator *evaluator, bool again, dipp_error *error)
@@ -302,7 +288,7 @@ dipp_status dipp_run_evaluate_reference(dipp_run_evaluator *evaluator, bool agai
     bool done = false;
     if (setup->pretrain || !dipp_config_bool(setup->config, "evaluate.reference_row"))
         return DIPP_OK;
-    dipp_status status = has_event(evaluator, reference_event, 0, &done, error);
+    dipp_status status = dipp_run_record_has_event(evaluator->record, 0, reference_event, &done, error);
     if (status == DIPP_OK && done)
         status = has_reference_scores(evaluator, &done, error);
     if (status != DIPP_OK || (done && !again))

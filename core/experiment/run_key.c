@@ -170,11 +170,13 @@ static dipp_status add_plugin(dipp_run_keys *keys, const char *key, dipp_plugin_
     return status;
 }
 
-/* Reward plugins that are named as metrics: their scores are part of what a run leaves, as those of evaluate.scorers are.
- * A name that is neither built in nor found is left to the evaluation, whose message lists the names there are. */
-static dipp_status add_metrics(dipp_run_keys *keys, const dipp_cell *cell, dipp_text *text, dipp_error *error)
+/* Reward plugins that are named as metrics or judges: their scores are part of what a run leaves, as those of
+ * evaluate.scorers are. A name that is neither built in nor found is left to the evaluation, whose message lists the names
+ * there are. */
+static dipp_status add_metrics(dipp_run_keys *keys, const dipp_cell *cell, const char *list, dipp_text *text,
+                               dipp_error *error)
 {
-    const dipp_yaml_node *names = dipp_config_node(cell->config, "evaluate.metrics");
+    const dipp_yaml_node *names = dipp_config_node(cell->config, list);
     dipp_status status = DIPP_OK;
     for (size_t i = 0; names && i < names->count && status == DIPP_OK; i++) {
         const char *name = names->items[i]->text;
@@ -183,7 +185,7 @@ static dipp_status add_metrics(dipp_run_keys *keys, const dipp_cell *cell, dipp_
             continue;
         if (dipp_plugins_find(keys->plugins, DIPP_PLUGIN_REWARD, name, &(const dipp_loaded_plugin *){NULL}, NULL) !=
             DIPP_E_NOT_FOUND)
-            status = add_plugin(keys, "evaluate.metrics", DIPP_PLUGIN_REWARD, name, text, error);
+            status = add_plugin(keys, list, DIPP_PLUGIN_REWARD, name, text, error);
     }
     return status;
 }
@@ -204,7 +206,9 @@ dipp_status dipp_run_keys_of(dipp_run_keys *keys, const dipp_cell *cell, char ou
         }
     }
     if (status == DIPP_OK)
-        status = add_metrics(keys, cell, &text, error);
+        status = add_metrics(keys, cell, "evaluate.metrics", &text, error);
+    if (status == DIPP_OK)
+        status = add_metrics(keys, cell, "monitor.judges", &text, error);
     if (status == DIPP_OK && dipp_run_needs_world(cell->config))
         status = add_world(keys, cell, &text, error);
     if (status == DIPP_OK && text.failed)

@@ -160,6 +160,11 @@ dipp_status dipp_run_loop_load(dipp_run_loop *loop, const char *path, dipp_error
                             : dipp_align_load(loop->align, path, error);
 }
 
+void dipp_run_loop_end(dipp_run_loop *loop)
+{
+    dipp_align_end(loop->align);
+}
+
 /* ---- Facts ---- */
 
 int64_t dipp_run_loop_step(const dipp_run_loop *loop)
@@ -188,6 +193,11 @@ double dipp_run_loop_recomputed_flops(const dipp_run_loop *loop)
     return loop->reward     ? dipp_reward_training_recomputed_flops(loop->reward)
            : loop->pretrain ? dipp_pretrain_recomputed_flops(loop->pretrain)
                             : dipp_align_recomputed_flops(loop->align);
+}
+
+dipp_status dipp_run_loop_text_work(const dipp_run_loop *loop, dipp_align_texts *out, dipp_error *error)
+{
+    return loop->align ? dipp_align_text_work(loop->align, out, error) : DIPP_OK;
 }
 
 const dipp_plan_report *dipp_run_loop_plan(const dipp_run_loop *loop)

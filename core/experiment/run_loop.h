@@ -24,10 +24,15 @@ dipp_status dipp_run_loop_run(dipp_run_loop *loop, const dipp_run_loop_observer 
 dipp_status dipp_run_loop_save(const dipp_run_loop *loop, const char *path, char *sha256, dipp_error *error);
 dipp_status dipp_run_loop_load(dipp_run_loop *loop, const char *path, dipp_error *error);
 
+/* For the observer, of an alignment: the iteration that it is told of was the last. */
+void dipp_run_loop_end(dipp_run_loop *loop);
+
 int64_t dipp_run_loop_step(const dipp_run_loop *loop);        /* finished iterations */
 int64_t dipp_run_loop_images_seen(const dipp_run_loop *loop); /* by those */
 double dipp_run_loop_flops(const dipp_run_loop *loop);        /* useful, of an iteration */
 double dipp_run_loop_recomputed_flops(const dipp_run_loop *loop);
+/* As dipp_align_text_work; nothing for other loops. */
+dipp_status dipp_run_loop_text_work(const dipp_run_loop *loop, dipp_align_texts *out, dipp_error *error);
 const dipp_plan_report *dipp_run_loop_plan(const dipp_run_loop *loop);
 /* {"align":16}: how many samples at a time. */
 const char *dipp_run_loop_micro_batch(const dipp_run_loop *loop);

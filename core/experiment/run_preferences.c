@@ -18,6 +18,15 @@ struct dipp_run_preferences {
     int height, width;
 };
 
+static dipp_preference_format format_of(const dipp_config *config)
+{
+    const char *name = dipp_config_string(config, "preferences.format");
+    int format = DIPP_PREFERENCES_JSONL; /* where captions are learnt from and pairs only validate */
+    for (int i = 0; name && dipp_preference_formats[i]; i++)
+        format = strcmp(name, dipp_preference_formats[i]) ? format : i;
+    return (dipp_preference_format)format;
+}
+
 static size_t cache_bytes(const dipp_config *config)
 {
     return (size_t)(dipp_config_float(config, "preferences.cache") * 1073741824.0);
@@ -56,7 +65,7 @@ static dipp_status open_training(dipp_run_preferences *preferences, const dipp_c
     if (captions)
         status = dipp_captions_read(captions, &preferences->captions, error);
     else
-        status = dipp_preferences_read(path, &preferences->train, error);
+        status = dipp_preferences_read(path, format_of(config), &preferences->train, error);
     if (status == DIPP_OK && !captions)
         status = choose_pairs(preferences, loss && !strcmp(loss, "kl_tie"), path, error);
     if (status == DIPP_OK)
@@ -73,7 +82,7 @@ static dipp_status open_validation(dipp_run_preferences *preferences, const dipp
     int side = (int)dipp_config_int(config, "preferences.size"), height, width;
     if (!path)
         return DIPP_OK;
-    dipp_status status = dipp_preferences_read(path, &preferences->validate, error);
+    dipp_status status = dipp_preferences_read(path, format_of(config), &preferences->validate, error);
     if (status == DIPP_OK)
         status = dipp_run_shelf_create(&preferences->validate.pictures, side, cache_bytes(config),
                                        &preferences->validation_shelf, error);

@@ -23,9 +23,10 @@ static dipp_status read_emoji(const dipp_config *config, const char *split_path,
     for (int glyph = 0; glyph < dipp_emoji_world_glyph_count(world); glyph++)
         for (int background = 0; background < DIPP_BACKGROUND_COUNT; background++)
             most += PHRASES_PER_PAIR * (dipp_emoji_pair_held_out(world, glyph, background) != (int)train);
-    if (count > most)
+    if (count > most && !prompts->at_most)
         return dipp_fail(error, DIPP_E_INVALID, "%lld prompts are asked for; %s of this world has %lld",
                          (long long)count, prompts->name, (long long)most);
+    count = count > most ? 0 : count;
     return dipp_emoji_prompts(world, train ? DIPP_SPLIT_TRAIN : DIPP_SPLIT_EVAL, (int)(count ? count : most), 0,
                               &prompts->set, error);
 }
@@ -59,9 +60,10 @@ static dipp_status read_list(const dipp_yaml_node *list, dipp_run_prompts *promp
 /* The first `count` prompts. */
 static dipp_status shorten(int64_t count, dipp_run_prompts *prompts, dipp_error *error)
 {
-    if (count > prompts->set.count)
+    if (count > prompts->set.count && !prompts->at_most)
         return dipp_fail(error, DIPP_E_INVALID, "%lld prompts are asked for; there are %d", (long long)count,
                          prompts->set.count);
+    count = count > prompts->set.count ? 0 : count;
     for (int i = (int)count; count && i < prompts->set.count; i++)
         dipp_release(prompts->set.prompts[i].text);
     if (count)
@@ -85,14 +87,13 @@ static dipp_status finish(dipp_run_prompts *prompts, dipp_error *error)
     return DIPP_OK;
 }
 
-dipp_status dipp_run_prompts_read(const dipp_config *config, const char *section, const dipp_emoji_world *world,
-                                  dipp_run_prompts *prompts, dipp_error *error)
+/* Where the prompts are, whatever of them is taken. */
+static dipp_status read_section(const dipp_config *config, const char *section, int64_t count, bool at_most,
+                                const dipp_emoji_world *world, dipp_run_prompts *prompts, dipp_error *error)
 {
     static const char *const nothing[1] = {""};
     char path[64], split_path[64];
-    *prompts = (dipp_run_prompts){.configured = true};
-    snprintf(path, sizeof path, "%s.count", section);
-    int64_t count = dipp_config_int(config, path);
+    *prompts = (dipp_run_prompts){.configured = true, .at_most = at_most};
     snprintf(split_path, sizeof split_path, "%s.split", section);
     snprintf(path, sizeof path, "%s.set", section);
     const char *set = dipp_config_string(config, path);
@@ -104,6 +105,8 @@ dipp_status dipp_run_prompts_read(const dipp_config *config, const char *section
     if (set && strcmp(set, "emoji")) {
         status =
             dipp_fail(error, DIPP_E_INVALID, "there is no prompt set `%s`; expected emoji, or a file or list", set);
+    } else if (set && (file || list)) {
+        status = dipp_fail(error, DIPP_E_INVALID, "a set and a file or list are both given; leave one out");
     } else if (set) {
         status = world ? read_emoji(config, split_path, count, world, prompts, error)
                        : dipp_fail(error, DIPP_E_INTERNAL, "the prompt set emoji needs its world");
@@ -130,12 +133,40 @@ dipp_status dipp_run_prompts_read(const dipp_config *config, const char *section
     return status;
 }
 
+dipp_status dipp_run_prompts_read(const dipp_config *config, const char *section, const dipp_emoji_world *world,
+                                  dipp_run_prompts *prompts, dipp_error *error)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s.count", section);
+    return read_section(config, section, dipp_config_int(config, path), false, world, prompts, error);
+}
+
+/* Whether a section names prompts of its own. */
+static bool has_prompts(const dipp_config *config, const char *section)
+{
+    static const char *const keys[] = {"set", "file", "list"};
+    bool has = false;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "%s.%s", section, keys[i]);
+        has |= dipp_config_has(config, path);
+    }
+    return has;
+}
+
 dipp_status dipp_run_prompts_read_evaluation(const dipp_config *config, const dipp_emoji_world *world,
                                              dipp_run_prompts *prompts, dipp_error *error)
 {
-    bool own = dipp_config_has(config, "evaluate.prompts.set") || dipp_config_has(config, "evaluate.prompts.file") ||
-               dipp_config_has(config, "evaluate.prompts.list");
+    bool own = has_prompts(config, "evaluate.prompts");
     return dipp_run_prompts_read(config, own ? "evaluate.prompts" : "prompts", world, prompts, error);
+}
+
+dipp_status dipp_run_prompts_read_monitor(const dipp_config *config, const dipp_emoji_world *world,
+                                          dipp_run_prompts *prompts, dipp_error *error)
+{
+    bool own = has_prompts(config, "monitor.prompts");
+    return read_section(config, own ? "monitor.prompts" : "prompts", dipp_config_int(config, "monitor.prompts.count"),
+                        true, world, prompts, error);
 }
 
 dipp_status dipp_run_prompts_from_file(const char *path, dipp_run_prompts *prompts, dipp_error *error)

@@ -13,6 +13,7 @@ typedef struct dipp_run_prompts {
     const char **texts;  /* [count], the same texts */
     uint32_t count;
     bool configured;                    /* false: the single null prompt stands in */
+    bool at_most;                       /* a count above what there is takes all */
     char sha256[DIPP_SHA256_HEX_BYTES]; /* of the texts */
 } dipp_run_prompts;
 
@@ -23,6 +24,9 @@ dipp_status dipp_run_prompts_read(const dipp_config *config, const char *section
 /* Those to evaluate with: evaluate.prompts, else the ones to train with. */
 dipp_status dipp_run_prompts_read_evaluation(const dipp_config *config, const dipp_emoji_world *world,
                                              dipp_run_prompts *prompts, dipp_error *error);
+/* Those that the monitor draws: the first of monitor.prompts, else of the ones to train with. */
+dipp_status dipp_run_prompts_read_monitor(const dipp_config *config, const dipp_emoji_world *world,
+                                          dipp_run_prompts *prompts, dipp_error *error);
 /* The same of a file outside any configuration; path is kept as the set's name, borrowed. */
 dipp_status dipp_run_prompts_from_file(const char *path, dipp_run_prompts *prompts, dipp_error *error);
 void dipp_run_prompts_clear(dipp_run_prompts *prompts);

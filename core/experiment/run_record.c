@@ -104,6 +104,26 @@ dipp_status dipp_run_record_event(dipp_run_record *record, int64_t step, const c
 
 /* ---- Files ---- */
 
+static int found_row(void *user, int columns, const char *const *names, const char *const *values)
+{
+    *(bool *)user = true;
+    return 1;
+}
+
+dipp_status dipp_run_record_has_event(dipp_run_record *record, int64_t step, const char *code, bool *found,
+                                      dipp_error *error)
+{
+    char run[24], at[24];
+    const char *binds[] = {run, at, code};
+    snprintf(run, sizeof run, "%lld", (long long)record->run_id);
+    snprintf(at, sizeof at, "%lld", (long long)step);
+    *found = false;
+    return dipp_store_query(record->store,
+                            "SELECT 1 FROM events WHERE run_id=CAST(?1 AS INTEGER) AND step=CAST(?2 AS INTEGER) AND "
+                            "code=?3 LIMIT 1",
+                            binds, 3, found_row, found, error);
+}
+
 char *dipp_run_record_relative(const dipp_run_record *record, const char *name)
 {
     return dipp_path_join(record->prefix, name);
@@ -144,8 +164,8 @@ dipp_status dipp_run_record_artifact(dipp_run_record *record, int64_t step, cons
     return status;
 }
 
-dipp_status dipp_run_record_weights(dipp_run_record *record, int64_t step, const char *name, const char *parent_sha256,
-                                    dipp_error *error)
+dipp_status dipp_run_record_weights(dipp_run_record *record, int64_t step, const char *kind, const char *name,
+                                    const char *parent_sha256, dipp_error *error)
 {
     char hash[DIPP_SHA256_HEX_BYTES];
     char *relative = NULL;
@@ -160,7 +180,7 @@ dipp_status dipp_run_record_weights(dipp_run_record *record, int64_t step, const
     if (status == DIPP_OK)
         status = dipp_store_weights_put(record->store, &row, error);
     if (status == DIPP_OK)
-        status = dipp_run_record_artifact(record, step, "weights", name, NULL, NULL, NULL, error);
+        status = dipp_run_record_artifact(record, step, kind, name, NULL, NULL, NULL, error);
     dipp_release(relative);
     return status;
 }

@@ -39,6 +39,10 @@ dipp_status dipp_run_record_flush(dipp_run_record *record, int64_t step, int64_t
 dipp_status dipp_run_record_event(dipp_run_record *record, int64_t step, const char *severity, const char *code,
                                   const char *message, dipp_error *error);
 
+/* Whether the run has an event of this code at this step. */
+dipp_status dipp_run_record_has_event(dipp_run_record *record, int64_t step, const char *code, bool *found,
+                                      dipp_error *error);
+
 /* PREFIX/name relative to the database's folder, and the same as a path to open; freed with dipp_release. */
 char *dipp_run_record_relative(const dipp_run_record *record, const char *name);
 char *dipp_run_record_path(const dipp_run_record *record, const char *name);
@@ -47,9 +51,9 @@ char *dipp_run_record_path(const dipp_run_record *record, const char *name);
 dipp_status dipp_run_record_artifact(dipp_run_record *record, int64_t step, const char *kind, const char *name,
                                      const char *meta_json, char *sha256, int64_t *artifact_id, dipp_error *error);
 
-/* A weight file below the folder: artifact, and weights made by this run from parent_sha256 (may be NULL). */
-dipp_status dipp_run_record_weights(dipp_run_record *record, int64_t step, const char *name, const char *parent_sha256,
-                                    dipp_error *error);
+/* A weight file below the folder: artifact of this kind, and weights made by this run from parent_sha256 (may be NULL). */
+dipp_status dipp_run_record_weights(dipp_run_record *record, int64_t step, const char *kind, const char *name,
+                                    const char *parent_sha256, dipp_error *error);
 
 /* ---- Checkpoints ---- */
 

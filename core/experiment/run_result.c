@@ -13,6 +13,7 @@
 /* One file of a result. */
 typedef struct result_file {
     const char *name;
+    const char *kind;    /* of its artifact: weights, best */
     const char *role;    /* which input it grew from */
     const char *section; /* of the configuration that describes its network */
     const dipp_loaded_plugin *plugin;
@@ -79,7 +80,7 @@ static dipp_status write_file(const dipp_run_setup *setup, dipp_run_record *reco
     }
     dipp_release(path);
     dipp_release(params);
-    return status == DIPP_OK ? dipp_run_record_weights(record, step, file->name, parent, error) : status;
+    return status == DIPP_OK ? dipp_run_record_weights(record, step, file->kind, file->name, parent, error) : status;
 }
 
 uint32_t dipp_run_result_sets(const dipp_run_setup *setup, bool average, dipp_parameter_set *sets[DIPP_MODEL_SETS])
@@ -93,6 +94,22 @@ uint32_t dipp_run_result_sets(const dipp_run_setup *setup, bool average, dipp_pa
     sets[1] = average ? models->text_ema : models->text_set;
     sets[2] = models->decoder_set;
     return 3;
+}
+
+/* A file of the generator's trained set, yet without a name. */
+static result_file generator_file(const dipp_run_setup *setup, const char *kind, const dipp_parameter_set *set)
+{
+    const dipp_models *models = setup->models;
+    bool adapted = models->generator_overlay.layout;
+    return (result_file){.kind = kind,
+                         .role = "generator",
+                         .section = "generator",
+                         .plugin = setup->generator,
+                         .sets = {set},
+                         .count = 1,
+                         .overlay = adapted ? &models->generator_overlay : NULL,
+                         .base = models->generator_layout,
+                         .base_sha256 = adapted ? setup->generator_base : NULL};
 }
 
 dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *record, int64_t seed, int64_t step,
@@ -113,6 +130,7 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
         dipp_parameter_set *sets[DIPP_MODEL_SETS];
         result_file *file = &files[count++];
         *file = (result_file){.name = "model.safetensors",
+                              .kind = "weights",
                               .role = setup->autoencoder ? "decoder" : "reference",
                               .section = "reference",
                               .plugin = setup->reference};
@@ -122,21 +140,15 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
     } else {
         dipp_trained theta = dipp_trained_generator(models), psi = dipp_trained_ta(models);
         bool adapted = models->generator_overlay.layout, ta_adapted = models->ta_overlay.layout;
-        result_file generator = {.name = adapted ? DIPP_GENERATOR_ADAPTER ".safetensors" : "generator.safetensors",
-                                 .role = "generator",
-                                 .section = "generator",
-                                 .plugin = setup->generator,
-                                 .sets = {average ? theta.average : theta.set},
-                                 .count = 1,
-                                 .overlay = adapted ? &models->generator_overlay : NULL,
-                                 .base = models->generator_layout,
-                                 .base_sha256 = adapted ? setup->generator_base : NULL};
+        result_file generator = generator_file(setup, "weights", average ? theta.average : theta.set);
+        generator.name = adapted ? DIPP_GENERATOR_ADAPTER ".safetensors" : "generator.safetensors";
         files[count++] = generator;
         generator.name = adapted ? DIPP_GENERATOR_ADAPTER_RAW ".safetensors" : "generator-raw.safetensors";
         generator.sets[0] = theta.set;
         if (average)
             files[count++] = generator;
         result_file teacher = {.name = ta_adapted ? DIPP_TA_ADAPTER ".safetensors" : "ta.safetensors",
+                               .kind = "weights",
                                .role = "ta",
                                .section = setup->ta ? "align.ta" : "reference",
                                .plugin = setup->ta ? setup->ta : setup->reference,
@@ -151,6 +163,15 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
     for (size_t i = 0; i < count && status == DIPP_OK; i++)
         status = write_file(setup, record, &files[i], seed, step, images_seen, error);
     return status;
+}
+
+dipp_status dipp_run_result_write_best(const dipp_run_setup *setup, dipp_run_record *record, bool average, int64_t seed,
+                                       int64_t step, int64_t images_seen, dipp_error *error)
+{
+    dipp_trained theta = dipp_trained_generator(setup->models);
+    result_file file = generator_file(setup, "best", average ? theta.average : theta.set);
+    file.name = file.overlay ? "best-lora.safetensors" : "best.safetensors";
+    return write_file(setup, record, &file, seed, step, images_seen, error);
 }
 
 dipp_status dipp_run_result_read_generator(const dipp_run_setup *setup, const char *folder, bool raw,

@@ -19,6 +19,11 @@ uint32_t dipp_run_result_sets(const dipp_run_setup *setup, bool average, dipp_pa
 dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *record, int64_t seed, int64_t step,
                                   int64_t images_seen, dipp_error *error);
 
+/* Writes the generator as it is now, its average or the weights themselves, as best.safetensors (of an adapter
+ * best-lora.safetensors) in place of an earlier one: an artifact of kind best, which is no result. */
+dipp_status dipp_run_result_write_best(const dipp_run_setup *setup, dipp_run_record *record, bool average, int64_t seed,
+                                       int64_t step, int64_t images_seen, dipp_error *error);
+
 /* Reads the generator of such a folder into a set of what is trained: all its weights, or its overlay. raw: those that were
  * not averaged. */
 dipp_status dipp_run_result_read_generator(const dipp_run_setup *setup, const char *folder, bool raw,

@@ -155,18 +155,25 @@ void dipp_run_world_options(const dipp_config *config, dipp_emoji_world_options 
 
 bool dipp_run_needs_world(const dipp_config *config)
 {
-    static const char *const judged[] = {"glyph", "background", "place", "size"};
-    const char *train = dipp_config_string(config, "prompts.set");
-    const char *evaluate = dipp_config_string(config, "evaluate.prompts.set");
+    static const char *const judged[] = {"glyph", "background", "place", "size", "gold"};
+    static const char *const sets[] = {"prompts.set", "evaluate.prompts.set", "monitor.prompts.set"};
+    static const char *const lists[] = {"evaluate.metrics", "monitor.judges"};
     if (dipp_run_learns_reward(config))
         return !strcmp(word(config, "learn", "loss"), "contrastive") && !given(config, "preferences", "captions");
-    if (dipp_run_pretrains(config) || (train && !strcmp(train, "emoji")) || (evaluate && !strcmp(evaluate, "emoji")))
+    if (dipp_run_pretrains(config))
         return true;
-    const dipp_yaml_node *metrics = dipp_config_node(config, "evaluate.metrics");
-    for (size_t i = 0; metrics && i < metrics->count; i++)
-        for (size_t k = 0; k < sizeof judged / sizeof *judged; k++)
-            if (!strcmp(metrics->items[i]->text, judged[k]))
-                return true;
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        const char *set = dipp_config_string(config, sets[i]);
+        if (set && !strcmp(set, "emoji"))
+            return true;
+    }
+    for (size_t l = 0; l < sizeof lists / sizeof *lists; l++) {
+        const dipp_yaml_node *metrics = dipp_config_node(config, lists[l]);
+        for (size_t i = 0; metrics && i < metrics->count; i++)
+            for (size_t k = 0; k < sizeof judged / sizeof *judged; k++)
+                if (!strcmp(metrics->items[i]->text, judged[k]))
+                    return true;
+    }
     return false;
 }
 

@@ -10,11 +10,12 @@
 #include "plugin/plugin_host.h"
 #include "train/models.h"
 
-enum { DIPP_RUN_INPUTS = 7 + DIPP_MAX_REWARDS };
+enum { DIPP_RUN_INPUTS = 7 + 2 * DIPP_MAX_REWARDS };
 
 /* A weight file that the run starts from. */
 typedef struct dipp_run_input {
-    char role[24]; /* reference, text, decoder, generator, generator.adapter, ta, ta.adapter, reward[0], reward */
+    /* reference, text, decoder, generator, generator.adapter, ta, ta.adapter, reward[0], reward[0].head, reward */
+    char role[24];
     char *path;
     char sha256[DIPP_SHA256_HEX_BYTES];
     int64_t bytes;
@@ -32,6 +33,8 @@ typedef struct dipp_run_setup {
     dipp_trainee *trainee;
     const dipp_loaded_plugin *reward;     /* of the trainee */
     dipp_run_prompts prompts, evaluation; /* evaluation: those of training where none are configured */
+    /* of rewards[].weights and rewards[].head_weights, links followed; NULL: none */
+    char *reward_files[DIPP_MAX_REWARDS], *reward_heads[DIPP_MAX_REWARDS];
     const dipp_loaded_plugin *reference, *generator, *ta, *rewards[DIPP_MAX_REWARDS]; /* NULL: takes no part */
     dipp_run_start start;                                                             /* empty when pretraining */
     const char *generator_base, *ta_base; /* SHA-256 of the file with the weights that they are or adapt; NULL: none */
@@ -57,8 +60,8 @@ void dipp_run_setup_destroy(dipp_run_setup **setup);
  *                       trained, added to them
  *   align.ta.init       stage1: ta-lora.safetensors, else ta.safetensors, beside generator.adapter, else beside
  *                       generator.init; reference: the reference's weights
- *   rewards[].weights   FOLDER/model.safetensors or the file
- *   reward.weights      the same, of a reward that is trained; its pictures are read here too
+ *   rewards[].weights   FOLDER/model.safetensors or the file; rewards[].head_weights a file for what that lacks
+ *   reward.weights      FOLDER/model.safetensors or the file, of a reward that is trained; its pictures are read here too
  * Averages start as copies. inputs lists what was read. */
 dipp_status dipp_run_setup_load(dipp_run_setup *setup, int64_t seed, dipp_error *error);
 

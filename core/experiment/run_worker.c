@@ -10,6 +10,8 @@
 #include "experiment/run_loop.h"
 #include "experiment/run_result.h"
 #include "experiment/run_validate.h"
+#include "experiment/run_watch.h"
+#include "weights/published.h"
 
 #include <dlfcn.h>
 #include <math.h>
@@ -37,6 +39,7 @@ typedef struct run_worker {
     dipp_run_record record;
     dipp_run_evaluator *evaluator; /* one of the two */
     dipp_run_validator *validator; /* where a reward is trained */
+    dipp_run_watch *watch;         /* NULL: nothing ends it early */
     dipp_run_loop *loop;
     int64_t steps, every, checkpoint_every, log_every, first_step, saved_step;
     dipp_worker_progress progress;
@@ -46,8 +49,9 @@ typedef struct run_worker {
     dipp_error observed_error;
 } run_worker;
 
-static void note(const run_worker *worker, const char *message)
+static void note(const void *context, const char *message)
 {
+    const run_worker *worker = context;
     if (worker->options->note)
         worker->options->note(worker->options->context, message);
 }
@@ -119,6 +123,13 @@ static bool evaluation_due(const run_worker *worker, int64_t step)
     return step == 0 || step == worker->steps || (worker->every && step % worker->every == 0);
 }
 
+/* The step that was done is the last one. */
+static void end_here(run_worker *worker, int64_t step)
+{
+    worker->steps = worker->progress.steps = step;
+    dipp_run_loop_end(worker->loop);
+}
+
 /* ---- Observers ---- */
 
 static void show(run_worker *worker, int64_t step, bool now)
@@ -143,10 +154,12 @@ static void observe_metrics(void *context, int64_t step, const char *const *name
         else if (!strcmp(names[i], "train/loss"))
             worker->progress.loss = values[i];
     }
-    if (step % worker->log_every && step != worker->steps)
-        return;
+    dipp_run_watch_see(worker->watch, names, values, count);
+    bool all = step % worker->log_every == 0 || step == worker->steps;
     for (size_t i = 0; i < count && worker->observed == DIPP_OK; i++)
-        worker->observed = dipp_run_record_point(&worker->record, step, names[i], values[i], &worker->observed_error);
+        if (all || dipp_run_watch_reads(worker->watch, names[i]))
+            worker->observed =
+                dipp_run_record_point(&worker->record, step, names[i], values[i], &worker->observed_error);
 }
 
 static dipp_status after_step(void *context, int64_t step, dipp_error *error)
@@ -157,8 +170,13 @@ static dipp_status after_step(void *context, int64_t step, dipp_error *error)
         *error = worker->observed_error;
         return status;
     }
+    bool ends = false;
+    status = dipp_run_watch_step(worker->watch, step, images_seen(worker), &ends, error);
+    if (ends)
+        end_here(worker, step);
     show(worker, step, step == worker->steps);
-    status = dipp_run_record_flush(&worker->record, step, images_seen(worker), false, error);
+    if (status == DIPP_OK)
+        status = dipp_run_record_flush(&worker->record, step, images_seen(worker), false, error);
     if (status == DIPP_OK && evaluation_due(worker, step))
         status = evaluate(worker, step, error);
     if (status == DIPP_OK && step && worker->checkpoint_every && step % worker->checkpoint_every == 0)
@@ -353,16 +371,19 @@ static dipp_status begin_attempt(run_worker *worker, dipp_error *error)
     return status;
 }
 
-/* A checkpoint may have been written while its step's evaluation was cut off. */
+/* A checkpoint may have been written while its step's evaluation, or a look of the monitor, was cut off. */
 static dipp_status catch_up(run_worker *worker, dipp_error *error)
 {
-    bool done = false;
+    bool done = false, ends = false;
     int64_t step = worker->first_step;
-    if (!step)
-        return DIPP_OK;    /* the loop itself begins with step 0 */
     if (worker->validator) /* the same numbers once more */
-        return evaluation_due(worker, step) ? evaluate(worker, step, error) : DIPP_OK;
-    dipp_status status = evaluate_reference(worker, error);
+        return step && evaluation_due(worker, step) ? evaluate(worker, step, error) : DIPP_OK;
+    dipp_status status = dipp_run_watch_resume(worker->watch, step, images_seen(worker), &ends, error);
+    if (status != DIPP_OK || !step)
+        return status; /* the loop itself begins with step 0 */
+    if (ends)
+        end_here(worker, step);
+    status = evaluate_reference(worker, error);
     if (status == DIPP_OK && evaluation_due(worker, step))
         status = dipp_run_evaluated(worker->evaluator, step, &done, error);
     if (status == DIPP_OK && evaluation_due(worker, step) && !done)
@@ -394,13 +415,14 @@ static dipp_status train(run_worker *worker, dipp_error *error)
 
 static dipp_status complete(run_worker *worker, dipp_error *error)
 {
+    const char *reason = dipp_run_watch_reason(worker->watch), *alarm = dipp_run_watch_alarm(worker->watch);
     dipp_status status = dipp_run_record_flush(&worker->record, worker->steps, images_seen(worker), true, error);
     if (status == DIPP_OK)
         status = dipp_run_result_write(worker->setup, &worker->record, worker->facts.seed, worker->steps,
                                        images_seen(worker), error);
     if (status == DIPP_OK)
         status = dipp_store_attempt_end(worker->store, worker->options->run_id, worker->record.attempt, "completed",
-                                        worker->steps, NULL, error);
+                                        worker->steps, reason, error);
     if (status == DIPP_OK)
         status =
             dipp_store_run_finish(worker->store, worker->options->run_id, DIPP_RUN_COMPLETED, 0, -1, NULL, NULL, error);
@@ -408,7 +430,11 @@ static dipp_status complete(run_worker *worker, dipp_error *error)
         status = dipp_run_record_prune(&worker->record, 0, error);
     if (status != DIPP_OK)
         return status;
-    char message[192];
+    char message[640];
+    if (alarm) {
+        snprintf(message, sizeof message, "ended with the monitor's alarm: %s", alarm);
+        note(worker, message);
+    }
     int64_t done = worker->steps - worker->first_step;
     double before = (double)worker->resident / 1048576, most = (double)dipp_resident_most() / 1048576;
     double seconds = (double)(dipp_clock_monotonic_ns() - worker->started_ns) / 1e9;
@@ -421,15 +447,38 @@ static dipp_status complete(run_worker *worker, dipp_error *error)
     return DIPP_OK;
 }
 
+/* Which published files the run starts from: what a reward is called says less than its content. */
+static dipp_status tell_published(run_worker *worker, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    for (uint32_t i = 0; i < worker->setup->input_count && status == DIPP_OK; i++) {
+        const dipp_run_input *input = &worker->setup->inputs[i];
+        const dipp_published_file *file = dipp_published_find(input->sha256);
+        char message[320];
+        if (!file)
+            continue;
+        snprintf(message, sizeof message, "%s: %s (%s)", input->role, file->what, file->file);
+        note(worker, message);
+        status =
+            dipp_run_record_event(&worker->record, worker->first_step, "info", "weights.published", message, error);
+    }
+    return status;
+}
+
 static dipp_status work(run_worker *worker, dipp_error *error)
 {
     dipp_status status = set_up(worker, error);
+    if (status == DIPP_OK) /* before a checkpoint is read: the monitor looks at what the run starts from */
+        status = dipp_run_watch_create(worker->setup, &worker->record, worker->facts.seed, worker->options->stop, note,
+                                       worker, &worker->watch, error);
     if (status == DIPP_OK)
         status = resume(worker, error);
     if (status == DIPP_OK)
         status = begin_attempt(worker, error);
     if (status == DIPP_OK)
         status = dipp_run_result_inputs(worker->setup, &worker->record, error);
+    if (status == DIPP_OK)
+        status = tell_published(worker, error);
     if (status == DIPP_OK && worker->setup->trainee)
         status = dipp_run_validator_create(worker->setup, worker->options->stop, &worker->validator, error);
     else if (status == DIPP_OK)
@@ -444,6 +493,7 @@ static dipp_status work(run_worker *worker, dipp_error *error)
 
 static void destroy(run_worker *worker)
 {
+    dipp_run_watch_destroy(&worker->watch);
     dipp_run_evaluator_destroy(&worker->evaluator);
     dipp_run_validator_destroy(&worker->validator);
     dipp_run_loop_destroy(&worker->loop);

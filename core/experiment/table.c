@@ -50,9 +50,15 @@ static const char *const weight_formats[] = {"f32", "bf16", NULL};
 static const char *const rate_schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const preference_losses[] = {"bt_mean", "bt_sum",      "pair_cross_entropy",
                                                 "kl_tie",  "contrastive", NULL}; /* as dipp_preference_loss */
+static const char *const preference_formats[] = {"jsonl", "hpdv2", "imagereward", "pickapic",
+                                                 NULL}; /* as dipp_preference_format */
 static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
+static const char *const alarm_tests[] = {"paired", "plain", NULL};
+static const char *const alarm_actions[] = {"continue", "stop", "stop_and_keep_best", NULL}; /* as run_monitor.c */
 
 #define GENERATING   "stage=align|pretrain-generator"
+#define ALIGNING     "stage=align"
+#define MONITORING   "monitor.every"
 #define PRETRAINING  "stage=pretrain|pretrain-autoencoder"
 #define DENOISING    "stage=pretrain"
 #define AUTOENCODING "stage=pretrain-autoencoder"
@@ -273,6 +279,7 @@ static const dipp_row table[] = {
     ROW("rewards[].plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "Reward plugin."),
     ROW("rewards[].scale", FLOAT, "1", -1e9, 1e9, NULL, DIPP_PARAMETER_LIVE, "Weight alpha of this reward."),
     ROW("rewards[].weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the reward."),
+    ROW("rewards[].head_weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "A second file, for what the first lacks."),
     PARAMETERS("rewards[].params", DIPP_PLUGIN_REWARD, "Parameters of the reward plugin."),
     ROW("rewards[].smoothing.sigma", FLOAT, NULL, 0, MANY, "of x0", OPTIONAL,
         "Opaque rewards without a gradient: size of the noise on x0 by which it is estimated; others ignore it."),
@@ -319,6 +326,8 @@ static const dipp_row table[] = {
         "exp(logit_scale) is kept from 1 to this after each update; HPSv2: 100.", .when = LEARNING),
     OPTIMIZER("learn.optimizer", "1e-4", "0.9", LEARNING),
     AVERAGE("learn.ema", LEARNING),
+    CHOICE("preferences.format", preference_formats, "jsonl", 0, "How train and validate are laid out.",
+           .when = OF_PAIRS),
     ROW("preferences.train", PATH, NULL, 0, 0, NULL, REQUIRED, "Pairs to learn from.", .when = OF_PAIRS),
     ROW("preferences.captions", PATH, NULL, 0, 0, NULL, OPTIONAL,
         "Captioned pictures to learn from; unset: scenes of the emoji world.", .when = "learn.loss=contrastive"),
@@ -344,8 +353,11 @@ static const dipp_row table[] = {
      .kind = DIPP_ROW_RECORDS,
      .when = PICTURING},
     ROW("evaluate.scorers[].plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "Reward plugin."),
-    ROW("evaluate.scorers[].name", STRING, NULL, 0, 0, NULL, OPTIONAL, "Name of the metric; unset: the plugin's."),
+    ROW("evaluate.scorers[].name", STRING, NULL, 0, 0, NULL, OPTIONAL,
+        "Name of the metric; unset: the plugin's, of published scorers by their weights."),
     ROW("evaluate.scorers[].weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the scorer."),
+    ROW("evaluate.scorers[].head_weights", PATH, NULL, 0, 0, NULL, OPTIONAL,
+        "A second file, for what the first lacks."),
     PARAMETERS("evaluate.scorers[].params", DIPP_PLUGIN_REWARD, "Parameters of the scorer."),
     ROW("evaluate.pictures", INT, "8", 0, 1 << 16, "prompts", 0, "Prompts whose pictures are kept as PNG.",
         .when = PICTURING),
@@ -353,6 +365,41 @@ static const dipp_row table[] = {
     ROW("evaluate.use_ema", BOOL, "true", 0, 0, NULL, 0, "Evaluate the averaged weights where there are any."),
     ROW("evaluate.reference_row", BOOL, "true", 0, 0, NULL, 0, "Evaluate the multi-step reference too.",
         .when = PICTURING),
+
+    ROW("monitor.every", INT, NULL, 1, MANY, "iterations", OPTIONAL,
+        "Looks of the monitor at judges beside the trained reward; unset: there is no monitor.", .when = ALIGNING),
+    ROW("monitor.judges", STRING_LIST, NULL, 0, 0, NULL, REQUIRED,
+        "Who must not fall: metrics as of evaluate.metrics that score each picture, or evaluate.scorers by name.",
+        .when = MONITORING),
+    ROW("monitor.prompts.set", STRING, NULL, 0, 0, NULL, OPTIONAL,
+        "Prompts that it draws: a built-in set; unset with file and list: those of training.", .when = MONITORING),
+    ROW("monitor.prompts.split", STRING, "train", 0, 0, NULL, 0, "Part of the prompt set.",
+        .when = "monitor.prompts.set"),
+    ROW("monitor.prompts.file", PATH, NULL, 0, 0, NULL, OPTIONAL, "Prompt file, one prompt per line.",
+        .when = MONITORING),
+    ROW("monitor.prompts.list", STRING_LIST, NULL, 0, 0, NULL, OPTIONAL, "The prompts themselves.", .when = MONITORING),
+    ROW("monitor.prompts.count", INT, "32", 0, MANY, "prompts", 0, "Most prompts taken; 0: all.", .when = MONITORING),
+    ROW("monitor.samples", INT, "4", 1, 1 << 20, "per prompt", 0, "Pictures per prompt.", .when = MONITORING),
+    ROW("monitor.noise_seed", INT, "1", 0, MANY, NULL, 0, "Of the noise that every look is drawn from.",
+        .when = MONITORING),
+    ROW("monitor.level", FLOAT, "0.05", 1e-12, 0.5, NULL, 0,
+        "Most probability of an alarm in a run where no judge falls by more than the margin.", .when = MONITORING),
+    ROW("monitor.margin", FLOAT, "0", 0, MANY, "of the judge", 0, "A fall of a judge's mean that does not matter.",
+        .when = MONITORING),
+    CHOICE("monitor.test", alarm_tests, "paired", 0,
+           "A fall by more than the margin beyond the noise of paired differences, or plainly of the means.",
+           .when = MONITORING),
+    CHOICE("monitor.on_alarm", alarm_actions, "continue", 0,
+           "What the alarm does; stop_and_keep_best also leaves the weights of the look where the first judge was "
+           "highest.",
+           .when = MONITORING),
+
+    ROW("budget.reward", FLOAT, NULL, 0, 0, NULL, OPTIONAL,
+        "The run ends when the trained reward's mean over the window has reached this.", .when = ALIGNING),
+    ROW("budget.ikl", FLOAT, NULL, 0, MANY, "nat", OPTIONAL,
+        "The run ends when the logged IKL's mean over the window exceeds this.", .when = GENERATING),
+    ROW("budget.window", INT, NULL, 1, 1 << 20, "iterations", OPTIONAL, "Length of the window; unset: 20.",
+        .when = GENERATING),
 };
 
 const dipp_row *dipp_experiment_table(size_t *count)

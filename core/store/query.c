@@ -28,7 +28,8 @@ dipp_status dipp_store_each_run(dipp_store *store, const dipp_run_filter *filter
         "(SELECT count(*) FROM events v WHERE v.run_id=r.run_id AND v.severity<>'info'), r.run_uuid, x.name, r.name, "
         "r.stage, r.arm, r.config_sha256, r.config_json, " DIPP_STORE_STATUS_NUMBER
         ", r.created_at, r.started_at, r.ended_at, r.heartbeat_at, r.exit_code, r.term_signal, r.error, r.host, r.pid, "
-        "r.pid_start FROM runs r JOIN experiments x USING(experiment_id) WHERE (?1 IS NULL OR r.run_id=?1) AND (?2 IS "
+        "r.pid_start, (SELECT min(v.step) FROM events v WHERE v.run_id=r.run_id AND v.code='monitor.alarm') FROM runs "
+        "r JOIN experiments x USING(experiment_id) WHERE (?1 IS NULL OR r.run_id=?1) AND (?2 IS "
         "NULL OR x.name=?2) AND (?3 IS NULL OR r.arm=?3) AND (?4=0 OR (?4>>(" DIPP_STORE_STATUS_NUMBER
         ")) & 1) ORDER BY r.run_id",
         error);
@@ -58,7 +59,8 @@ dipp_status dipp_store_each_run(dipp_store *store, const dipp_run_filter *filter
                             .heartbeat_at = sqlite3_column_int64(statement, 19),
                             .exit_code = (int)integer_or(statement, 20, -1),
                             .term_signal = (int)integer_or(statement, 21, -1),
-                            .error = dipp_store_text(statement, 22)};
+                            .error = dipp_store_text(statement, 22),
+                            .alarm_step = integer_or(statement, 26, -1)};
         const char *host = dipp_store_text(statement, 23);
         snprintf(row.process.host, sizeof row.process.host, "%s", host ? host : "");
         row.process.pid = sqlite3_column_int64(statement, 24);

@@ -303,3 +303,14 @@ dipp_status dipp_store_event_put(dipp_store *store, int64_t run_id, int64_t atte
                            "zziittt", run_id, attempt, step, dipp_store_now(), severity, code, message);
     return dipp_store_end(store, status, error);
 }
+
+dipp_status dipp_store_events_remove(dipp_store *store, int64_t run_id, const char *code, int64_t after_step,
+                                     dipp_error *error)
+{
+    dipp_status status = dipp_store_begin(store, error);
+    if (status != DIPP_OK)
+        return status;
+    status = dipp_store_do(store, "forget events", error, "DELETE FROM events WHERE run_id=? AND code=? AND step>?",
+                           "iti", run_id, code, after_step);
+    return dipp_store_end(store, status, error);
+}

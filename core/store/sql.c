@@ -249,9 +249,22 @@ dipp_status dipp_store_script(dipp_store *store, const char *what, const char *s
 
 static void undo(dipp_store *store)
 {
-    if (!sqlite3_get_autocommit(store->db)) /* SQLite may have rolled back by itself: disk full, input/output error */
-        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    if (!sqlite3_get_autocommit(store->db)) { /* SQLite may have rolled back by itself: disk full, input/output error */
+        sqlite3_reset(store->undo);
+        sqlite3_step(store->undo);
+    }
     dipp_store_forget_metric_names(store);
+}
+
+/* A transaction that ended for want of memory must let go of its locks without any. */
+static dipp_status begin_outermost(dipp_store *store, dipp_error *error)
+{
+    const char *what = "begin to record";
+    if (!sqlite3_get_autocommit(store->db))
+        undo(store); /* the last one's failed after all */
+    sqlite3_finalize(store->undo);
+    dipp_status status = dipp_store_prepare(store, &store->undo, what, "ROLLBACK", error);
+    return status == DIPP_OK ? dipp_store_script(store, what, "BEGIN IMMEDIATE", error) : status;
 }
 
 dipp_status dipp_store_begin(dipp_store *store, dipp_error *error)
@@ -267,10 +280,8 @@ dipp_status dipp_store_begin(dipp_store *store, dipp_error *error)
                          "an earlier call of this transaction in %s failed, so nothing of it is recorded: roll it back "
                          "and repeat the whole",
                          store->path);
-    if (store->depth == 0 && !sqlite3_get_autocommit(store->db))
-        undo(store); /* what a call that failed for want of memory could not undo for the same reason */
     if (store->depth == 0)
-        status = dipp_store_script(store, "begin to record", "BEGIN IMMEDIATE", error);
+        status = begin_outermost(store, error);
     if (status == DIPP_OK)
         store->depth++;
     return status;

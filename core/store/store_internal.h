@@ -23,6 +23,7 @@ struct dipp_store {
     pid_t owner;                   /* the process that opened it */
     bool read_only;                /* mode READ */
     int depth;                     /* of dipp_store_begin */
+    sqlite3_stmt *undo;            /* ROLLBACK of the open transaction, prepared before it began: needs no memory */
     bool broken;                   /* a call inside the open transaction failed; it is rolled back already */
     dipp_store_name *metric_names; /* interned metric ids known to be committed or in this transaction */
     size_t metric_count, metric_capacity;

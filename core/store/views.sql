@@ -212,6 +212,22 @@ CREATE VIEW at_equal_kl AS
   FROM valued v JOIN experiments x USING(experiment_id) JOIN metric_names n USING(metric_id)
     JOIN prompt_sets q USING(prompt_set_id) JOIN scorer_names c USING(scorer_id);
 
+-- Runs that a monitor watches. alarm_step: the first look at which the trained reward had risen and a judge had fallen
+-- beyond noise; NULL: none so far. evidence: the most that any look gave, -log10 of its p after all corrections; NULL where
+-- the run is trained on no reward. ended_early: why, where a rule ended the run before its last step.
+CREATE VIEW monitor_alarms AS
+  WITH looks AS MATERIALIZED (
+    SELECT m.run_id, count(*) AS looks, max(m.value) AS evidence FROM metrics m JOIN metric_names n USING(metric_id)
+    JOIN runs r USING(run_id) WHERE n.name='monitor.evidence' AND m.step<=r.step GROUP BY m.run_id),
+  alarms AS MATERIALIZED (
+    SELECT run_id, min(step) AS alarm_step, message FROM events WHERE code='monitor.alarm' GROUP BY run_id)
+  SELECT x.name AS experiment, r.run_id, r.arm, substr(r.config_sha256,1,8) AS config, r.seed, r.status, r.step,
+    a.alarm_step, l.evidence, l.looks, a.message,
+    (SELECT t.detail FROM attempts t WHERE t.run_id=r.run_id AND t.reason='completed' ORDER BY t.attempt DESC LIMIT 1)
+      AS ended_early
+  FROM params w JOIN runs r USING(run_id) JOIN experiments x USING(experiment_id) LEFT JOIN looks l USING(run_id)
+    LEFT JOIN alarms a USING(run_id) WHERE w.key='monitor.every';
+
 -- One wide row per run: what it is, the parameters that matter, where it stands, its last scores. Where a metric was
 -- measured in several ways, the latest step counts, then EMA weights, then the newest scorer and protocol.
 CREATE VIEW summary AS
@@ -272,3 +288,26 @@ CREATE VIEW summary AS
     r.parent_run_id, r.duration_s, r.error
   FROM runs r JOIN experiments x USING(experiment_id) LEFT JOIN parts p USING(run_id)
     LEFT JOIN settings c USING(run_id) LEFT JOIN wide s USING(run_id);
+
+-- What people preferred, arm against arm (each pair of arms in both orders). A tie is half a win; skipped pairs count
+-- nowhere else. Pictures that are no run's are of the arm '(files)'. (SQLite 3.40 refuses json_extract() in a view when
+-- trusted_schema is off.)
+CREATE VIEW vote_summary AS
+  WITH shown AS (
+    SELECT vote_id, left_artifact_id AS own, right_artifact_id AS other, winner, voter, seconds,
+      winner='left' AS won, winner='right' AS lost FROM votes
+    UNION ALL
+    SELECT vote_id, right_artifact_id, left_artifact_id, winner, voter, seconds, winner='right', winner='left' FROM votes),
+  sides AS MATERIALIZED (
+    SELECT a.artifact_id, x.name AS experiment,
+      CASE WHEN instr(a.meta_json, '"subject":"reference"') THEN '(reference)'
+           WHEN a.step=0 AND r.stage<>'evaluate' THEN '(step 0)' ELSE r.arm END AS arm
+    FROM artifacts a JOIN runs r USING(run_id) JOIN experiments x USING(experiment_id)
+    WHERE a.artifact_id IN (SELECT left_artifact_id FROM votes UNION SELECT right_artifact_id FROM votes))
+  SELECT a.experiment, ifnull(a.arm, '(files)') AS arm_a, ifnull(b.arm, '(files)') AS arm_b,
+    count(DISTINCT s.voter) AS voters, sum(s.winner<>'skip') AS votes, sum(s.won) AS wins, sum(s.winner='tie') AS ties,
+    sum(s.lost) AS losses, sum(s.winner='skip') AS skipped,
+    CASE WHEN sum(s.winner<>'skip')>0 THEN (sum(s.won)+0.5*sum(s.winner='tie'))/sum(s.winner<>'skip') END AS win_rate,
+    avg(s.seconds) AS mean_seconds
+  FROM shown s LEFT JOIN sides a ON a.artifact_id=s.own LEFT JOIN sides b ON b.artifact_id=s.other
+  GROUP BY a.experiment, arm_a, b.experiment, arm_b;

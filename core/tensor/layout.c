@@ -236,6 +236,35 @@ bool dipp_layouts_agree(const dipp_layout *a, const dipp_layout *b)
     return true;
 }
 
+bool dipp_layouts_unite(const dipp_layout *a, const dipp_layout *b)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        uint32_t other;
+        if (find_name(b, a->entries[i].name, &other) &&
+            (!dipp_same_shape(&a->entries[i].shape, &b->entries[other].shape) ||
+             (a->entries[i].flags ^ b->entries[other].flags) & DIPP_PARAM_WIDE))
+            return false;
+    }
+    return true;
+}
+
+dipp_status dipp_layout_add(dipp_layout *layout, const dipp_layout *other, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    for (size_t i = 0; i < other->count && status == DIPP_OK; i++) {
+        const dipp_layout_entry *entry = &other->entries[i];
+        dipp_param_options options = {.struct_size = sizeof options,
+                                      .init = entry->init,
+                                      .value = entry->value,
+                                      .data = entry->data,
+                                      .flags = entry->flags,
+                                      .aliases = entry->aliases};
+        uint32_t index;
+        status = dipp_layout_declare(layout, entry->name, entry->shape, &options, "", &index, error);
+    }
+    return status;
+}
+
 int64_t dipp_layout_elements(const dipp_layout *layout)
 {
     return layout->elements;

@@ -53,6 +53,10 @@ const dipp_layout_entry *dipp_layout_entry_at(const dipp_layout *layout, uint32_
 bool dipp_layout_find(const dipp_layout *layout, const char *name, uint32_t *index); /* names, then aliases */
 /* Whether every entry of a has a namesake of the same shape in b. */
 bool dipp_layouts_agree(const dipp_layout *a, const dipp_layout *b);
+/* Whether namesakes of the two have one shape and one dtype, so that one layout can hold both. */
+bool dipp_layouts_unite(const dipp_layout *a, const dipp_layout *b);
+/* Declares every entry of other that layout lacks; they unite, and layout is not sealed. */
+dipp_status dipp_layout_add(dipp_layout *layout, const dipp_layout *other, dipp_error *error);
 int64_t dipp_layout_elements(const dipp_layout *layout);      /* of a block, padding included; sealed */
 int64_t dipp_layout_wide_elements(const dipp_layout *layout); /* of the wide parameters, which come first */
 int64_t dipp_layout_parameters(const dipp_layout *layout);    /* without padding */

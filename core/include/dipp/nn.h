@@ -120,8 +120,8 @@ typedef enum dipp_resize_kernel {
 } dipp_resize_kernel;
 
 /* x [N, C, H, W] -> [N, C, height, width], wide. Centres at half pixels; not clamped (bicubic overshoots).
- * eight_bit: as Pillow does with bytes, for x in [0, 1]: weights of 22 bits, the width first, and after each axis rounded
- * (halves up) to multiples of 1/255 in [0, 1]. In f64 these are Pillow's bytes; in f32 about one in ten thousand is its
+ * eight_bit: as Pillow does with bytes, for x in [0, 1]: x rounded (halves up) to multiples of 1/255 in [0, 1], which it is
+ * even where the size stays; weights of 22 bits, the width first, and rounded after each axis. In f64 these are Pillow's bytes; in f32 about one in ten thousand is its
  * neighbour. The gradient passes rounding and clamping unchanged. */
 dipp_tensor dipp_resize(dipp_graph *g, dipp_tensor x, int64_t height, int64_t width, dipp_resize_kernel kernel,
                         bool eight_bit);
