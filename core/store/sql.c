@@ -118,6 +118,19 @@ dipp_status dipp_store_guard(const dipp_store *store, dipp_error *error)
     return DIPP_OK;
 }
 
+static void undo(dipp_store *store)
+{
+    if (!sqlite3_get_autocommit(store->db)) /* SQLite may have rolled back by itself: disk full, input/output error */
+        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    dipp_store_forget_metric_names(store);
+}
+
+void dipp_store_undo_rest(dipp_store *store)
+{
+    if (store->depth == 0 && !sqlite3_get_autocommit(store->db))
+        undo(store);
+}
+
 dipp_status dipp_store_prepare(dipp_store *store, sqlite3_stmt **statement, const char *what, const char *sql,
                                dipp_error *error)
 {
@@ -125,6 +138,7 @@ dipp_status dipp_store_prepare(dipp_store *store, sqlite3_stmt **statement, cons
     dipp_status status = dipp_store_guard(store, error);
     if (status != DIPP_OK)
         return status;
+    dipp_store_undo_rest(store);
     int result = sqlite3_prepare_v2(store->db, sql, -1, statement, NULL);
     return result == SQLITE_OK ? DIPP_OK : dipp_store_sql_error(store, result, what, error);
 }
@@ -247,13 +261,6 @@ dipp_status dipp_store_script(dipp_store *store, const char *what, const char *s
     return result == SQLITE_OK ? DIPP_OK : dipp_store_sql_error(store, result, what, error);
 }
 
-static void undo(dipp_store *store)
-{
-    if (!sqlite3_get_autocommit(store->db)) /* SQLite may have rolled back by itself: disk full, input/output error */
-        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-    dipp_store_forget_metric_names(store);
-}
-
 dipp_status dipp_store_begin(dipp_store *store, dipp_error *error)
 {
     dipp_status status = dipp_store_guard(store, error);
@@ -267,8 +274,7 @@ dipp_status dipp_store_begin(dipp_store *store, dipp_error *error)
                          "an earlier call of this transaction in %s failed, so nothing of it is recorded: roll it back "
                          "and repeat the whole",
                          store->path);
-    if (store->depth == 0 && !sqlite3_get_autocommit(store->db))
-        undo(store); /* what a call that failed for want of memory could not undo for the same reason */
+    dipp_store_undo_rest(store);
     if (store->depth == 0)
         status = dipp_store_script(store, "begin to record", "BEGIN IMMEDIATE", error);
     if (status == DIPP_OK)

@@ -69,6 +69,9 @@ const char *dipp_store_text(sqlite3_stmt *statement, int column); /* NULL for SQ
 /* Id of the metric's name, added when new. Inside a transaction only. */
 dipp_status dipp_store_metric_id(dipp_store *store, const char *name, int64_t *metric_id, dipp_error *error);
 void dipp_store_forget_metric_names(dipp_store *store);
+/* Undoes, outside any transaction, what a call that failed for want of memory could not undo for the same reason: it is
+ * neither to be built on nor to be read. */
+void dipp_store_undo_rest(dipp_store *store);
 
 /* SQL: the number of a status, as dipp_run_status. */
 #define DIPP_STORE_STATUS_NUMBER                                                                             \
