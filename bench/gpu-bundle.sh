@@ -32,7 +32,7 @@ mkdir -p "$root/build/plugins"
 cp "$build"/plugins/*.so "$build/plugins/build-tree" "$root/build/plugins/"
 cp -R experiments weights "$root/"
 mkdir -p "$root/bench" "$root/tests/backend_cuda"
-cp bench/gpu-run.sh bench/torch_dit.py bench/torch_unet.py bench/torch_iteration.py "$root/bench/"
+cp bench/gpu-run.sh bench/gpu-demo.sh bench/compare.py bench/torch_dit.py bench/torch_unet.py bench/torch_iteration.py "$root/bench/"
 cp tests/backend_cuda/on_device.sh "$root/tests/backend_cuda/"
 
 for file in /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf /usr/share/unicode/cldr/common/annotations/en.xml \

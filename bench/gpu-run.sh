@@ -1,8 +1,8 @@
 #!/bin/sh
 # Tests and measures the cuda back-end on a GPU machine, from an unpacked bundle (bench/gpu-bundle.sh) or a checkout that
-# was built: bench/gpu-run.sh [RESULTS]. Takes under ten minutes; every step has a limit of its own and a log
-# in the results folder, and summary.txt says what passed. Exit status 1 when a check failed. QUICK=1 leaves out the
-# sanitizer and the benches.
+# was built: bench/gpu-run.sh [RESULTS]. What matters most comes first; every step has a limit of its own and a log in the
+# results folder, and summary.txt says what passed. After BUDGET seconds (540) the steps that are left are left out, so that
+# it ends within ten minutes whatever the machine is like. Exit status 1 when a check failed.
 set -u
 cd "$(dirname "$0")/.."
 here=$PWD
@@ -13,6 +13,7 @@ build=$here/${BUILD:-build}
 dipp=$build/core/cli/dipp
 python=${PYTHON:-python3}
 failed=0
+deadline=$(($(date +%s) + ${BUDGET:-540}))
 
 # Carried libraries, then wherever this machine has cuBLASLt: toolkit or PyTorch's wheels.
 libraries=$here/lib
@@ -35,6 +36,12 @@ step() {
   limit=$1 name=$2
   shift 2
   started=$(date +%s)
+  left=$((deadline - started))
+  if [ "$left" -lt 5 ]; then
+    say "$(printf '%-28s left out: the time is used up' "$name")"
+    return
+  fi
+  [ "$limit" -le "$left" ] || limit=$left
   timeout "$limit" "$@" >"$results/$name.log" 2>&1
   status=$?
   verdict="FAILED ($status)"
@@ -69,36 +76,31 @@ for name in gaussian-linear mixture-guidance; do
     --db "$results/exact.db" --quiet
 done
 
-# ---- the demo, once whole and once killed and taken up again: equal to the bit ----
-demo() { # demo DATABASE KEY=VALUE...; `before` is put in front of the command
-  database=$1
-  shift
-  ${before:-} "$dipp" run experiments/emoji-rewards.yaml device=cuda "world.font=$here/world/NotoColorEmoji.ttf" \
-    "world.annotations=$here/world/en.xml" "world.labels=$here/world/labels.txt" --db "$database" --quiet "$@"
-}
-kill_and_resume() {
-  (before=exec demo "$results/killed.db" align.steps=400 align.checkpoint_every=50) &
-  pid=$!
-  sleep 12
-  workers=$(ps -o pid= --ppid "$pid")
-  kill -KILL "$pid" $workers
-  wait "$pid"
-  demo "$results/killed.db" align.steps=400 align.checkpoint_every=50 || return 1
-  demo "$results/whole.db" align.steps=400 align.checkpoint_every=50 || return 1
-  for database in killed whole; do
-    "$dipp" sql --db "$results/$database.db" "SELECT * FROM leaderboard" >"$results/$database.txt" || return 1
-  done
-  cmp "$results/killed.txt" "$results/whole.txt"
-}
+# ---- the demo, once whole and once killed and taken up again ----
 if [ -f world/NotoColorEmoji.ttf ] && [ -d weights/emoji-dit-onestep ]; then
-  step 90 demo demo "$results/demo.db"
-  "$dipp" sql --db "$results/demo.db" "SELECT * FROM leaderboard" >"$results/demo-leaderboard.txt" 2>&1
-  step 120 kill-and-resume kill_and_resume
+  step 60 demo bench/gpu-demo.sh whole "$dipp" "$results"
+  step 60 kill-and-resume bench/gpu-demo.sh killed "$dipp" "$results"
 else
   say "demo                         left out (no emoji world or no weights/emoji-dit-onestep in the bundle)"
 fi
 
-[ -n "${QUICK:-}" ] && exit "$failed"
+# ---- measures: training steps beside PyTorch, interleaved, and where dipp's time goes ----
+compare() { # compare LIMIT NAME OPTION...
+  limit=$1 name=$2
+  shift 2
+  step "$limit" "$name" "$python" bench/compare.py --build "$build" --python "$python" --device cuda --precision bf16 \
+    --rounds 2 --steps 20 --warmup 5 "$@"
+  grep -h -A 5 -E '^(step|unet|iteration), ' "$results/$name.log" >>"$results/summary.txt"
+}
+xl="--width 1152 --layers 28 --heads 16 --size 64 --batch 32 --tokens 16"
+compare 150 compare-xl --what step --config xl --modes compile
+step 30 ledger-xl "$build/bench/bench-step" --backend cuda --precision bf16 $xl --steps 5 --ledger
+step 30 bench-ops "$build/tests/tensor/dipp-optest" --backend cuda --precision bf16 --bench
+compare 60 compare-iteration --what iteration --modes eager
+step 20 ledger-iteration "$build/bench/bench-iteration" --backend cuda --precision bf16 --steps 5 --ledger
+compare 60 compare-unet --what unet --config latent --modes eager_last
+step 20 ledger-unet "$build/bench/bench-step" --backend cuda --precision bf16 --network unet --width 96 --layers 1 \
+  --steps 5 --ledger
 
 # ---- compute-sanitizer on the op suite: addresses, then races of the kernels that share memory ----
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
@@ -106,37 +108,13 @@ if [ -n "$sanitizer" ]; then
   step 90 memcheck "$sanitizer" --tool memcheck --error-exitcode 9 "$build/tests/tensor/dipp-optest" --backend cuda \
     --precision bf16
   for op in attention attention_backward layer_norm_backward group_norm_backward sum; do
-    step 40 "racecheck-$op" "$sanitizer" --tool racecheck --error-exitcode 9 "$build/tests/tensor/dipp-optest" \
+    step 30 "racecheck-$op" "$sanitizer" --tool racecheck --error-exitcode 9 "$build/tests/tensor/dipp-optest" \
       --backend cuda --precision bf16 --op "$op"
   done
 else
   say "memcheck, racecheck          left out (no compute-sanitizer here)"
 fi
-
-# ---- measures: ops, the step by op, and the step against PyTorch ----
-step 60 bench-ops "$build/tests/tensor/dipp-optest" --backend cuda --precision bf16 --bench
-for shape in "160 6 5 64 16" "256 6 8 128 8" "1152 28 16 32 16"; do
-  set -- $shape
-  name=step-$1x$2
-  step 60 "$name" "$build/bench/bench-step" --backend cuda --precision bf16 --width "$1" --layers "$2" --heads "$3" \
-    --batch "$4" --tokens "$5" --steps 20
-  step 40 "$name-ledger" "$build/bench/bench-step" --backend cuda --precision bf16 --width "$1" --layers "$2" \
-    --heads "$3" --batch "$4" --tokens "$5" --steps 5 --ledger
-  grep -h images_per_second "$results/$name.log" >>"$results/summary.txt"
-done
-step 60 step-unet "$build/bench/bench-step" --backend cuda --precision bf16 --network unet --width 96 --layers 1 --steps 20
-step 40 step-unet-ledger "$build/bench/bench-step" --backend cuda --precision bf16 --network unet --width 96 --layers 1 \
-  --steps 5 --ledger
-step 60 iteration "$build/bench/bench-iteration" --backend cuda --precision bf16 --steps 20
-step 30 replay-null "$build/bench/bench-replay" --steps 1000
-step 30 recompute "$build/bench/bench-recompute" bf16
-grep -h -E 'images_per_second|nanoseconds_per_op' "$results/step-unet.log" "$results/iteration.log" \
-  "$results/replay-null.log" >>"$results/summary.txt"
-for config in demo bench; do
-  step 90 "torch-$config" "$python" bench/torch_dit.py --config "$config" --device cuda --precision bf16
-  grep -h images_per_second "$results/torch-$config.log" >>"$results/summary.txt"
-done
-step 180 torch-unet "$python" bench/torch_unet.py --config emoji --device cuda --precision bf16
-step 120 torch-iteration "$python" bench/torch_iteration.py --device cuda --precision bf16
-grep -h images_per_second "$results/torch-unet.log" "$results/torch-iteration.log" >>"$results/summary.txt"
+step 20 recompute "$build/bench/bench-recompute" bf16
+step 60 compare-unet-compiled "$python" bench/compare.py --build "$build" --python "$python" --device cuda \
+  --precision bf16 --rounds 1 --steps 20 --what unet --config latent --modes compile_last
 exit "$failed"

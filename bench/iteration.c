@@ -45,7 +45,7 @@ int main(int argc, char **argv)
     dipp_ledger ledger = {0};
     const dipp_optimizer_settings adamw = {.lr = 5e-5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .clip = 1};
     dipp_align_settings settings = {.seed = 1,
-                                    .steps = s.steps + BENCH_WARM_STEPS,
+                                    .steps = s.steps + s.warmup,
                                     .batch = (uint32_t)s.batch,
                                     .cfg_omega = 3,
                                     .divergence = {.kind = DIPP_DIVERGENCE_IKL, .normalise = DIPP_NORMALISE_DMD},
@@ -62,7 +62,7 @@ int main(int argc, char **argv)
     dipp_plan_report report;
     dipp_align *align;
     bench_require(dipp_align_create(networks.models, prompts, &settings, &report, &align, &error), "alignment", &error);
-    observed seen = {0};
+    observed seen = {.clock = {.warmup = s.warmup}};
     dipp_align_observer observer = {.context = &seen, .metrics = metrics, .after_step = after_step};
     bench_require(dipp_align_run(align, &observer, &error), "alignment", &error);
     int64_t text = dipp_layout_parameters(models->text_layout);
@@ -75,7 +75,7 @@ int main(int argc, char **argv)
                                 .flops = dipp_align_flops(align),
                                 .temporaries_mib = (double)report.arena_bytes / 1048576.0});
     if (s.ledger)
-        bench_print_ledger(&ledger, s.steps + BENCH_WARM_STEPS);
+        bench_print_ledger(&ledger, s.steps + s.warmup);
     dipp_align_destroy(&align);
     dipp_prompt_table_destroy(&prompts);
     bench_close(&networks);

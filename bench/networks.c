@@ -28,6 +28,7 @@ bench_settings bench_parse(int argc, char **argv)
                         .batch = 32,
                         .tokens = 16,
                         .steps = 12,
+                        .warmup = 3,
                         .size = 32,
                         .channels = 3,
                         .groups = 16,
@@ -35,11 +36,12 @@ bench_settings bench_parse(int argc, char **argv)
                         .precision = "auto",
                         .network = "dit",
                         .widths = "32,48,64"};
-    static const struct option options[] = {
-        {"width", 1, 0, 'w'},    {"layers", 1, 0, 'l'},  {"heads", 1, 0, 'h'},   {"batch", 1, 0, 'b'},
-        {"tokens", 1, 0, 't'},   {"steps", 1, 0, 's'},   {"threads", 1, 0, 'k'}, {"precision", 1, 0, 'p'},
-        {"backend", 1, 0, 'd'},  {"network", 1, 0, 'n'}, {"widths", 1, 0, 'W'},  {"size", 1, 0, 'S'},
-        {"channels", 1, 0, 'c'}, {"groups", 1, 0, 'G'},  {"ledger", 0, 0, 'g'},  {0}};
+    static const struct option options[] = {{"width", 1, 0, 'w'},    {"layers", 1, 0, 'l'},    {"heads", 1, 0, 'h'},
+                                            {"batch", 1, 0, 'b'},    {"tokens", 1, 0, 't'},    {"steps", 1, 0, 's'},
+                                            {"threads", 1, 0, 'k'},  {"precision", 1, 0, 'p'}, {"backend", 1, 0, 'd'},
+                                            {"network", 1, 0, 'n'},  {"widths", 1, 0, 'W'},    {"size", 1, 0, 'S'},
+                                            {"channels", 1, 0, 'c'}, {"groups", 1, 0, 'G'},    {"ledger", 0, 0, 'g'},
+                                            {"warmup", 1, 0, 'u'},   {"gradient", 1, 0, 'D'},  {0}};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (c) {
         case 'w': s.width = atoi(optarg); break;
@@ -57,6 +59,8 @@ bench_settings bench_parse(int argc, char **argv)
         case 'c': s.channels = atoi(optarg); break;
         case 'G': s.groups = atoi(optarg); break;
         case 'g': s.ledger = true; break;
+        case 'u': s.warmup = atoi(optarg); break;
+        case 'D': s.gradient = atoi(optarg) != 0; break;
         default: exit(2);
         }
     return s;
@@ -76,6 +80,11 @@ static double status_mib(const char *key)
     if (file)
         fclose(file);
     return kib / 1024;
+}
+
+double bench_resident_mib(void)
+{
+    return status_mib("VmRSS:");
 }
 
 /* VmHWM counts from here. */
@@ -155,6 +164,7 @@ static const char *block_list(char *out, size_t size, int levels, const char *fi
 /* The network's parameters, which reference and generator share. */
 static void assign_network(const bench_settings *s, assignments *a)
 {
+    assign(a, "size=%d", s->size);
     if (strcmp(s->network, "unet") != 0) {
         assign(a, "hidden=%d", s->width);
         assign(a, "layers=%d", s->layers);
@@ -166,7 +176,6 @@ static void assign_network(const bench_settings *s, assignments *a)
     for (const char *c = s->widths; *c; c++)
         levels += *c == ',';
     assign(a, "channels=%d", s->channels);
-    assign(a, "size=%d", s->size);
     assign(a, "widths=[%s]", s->widths);
     assign(a, "layers=[%d]", s->layers);
     assign(a, "heads=[%d]", s->heads);
@@ -199,7 +208,7 @@ void bench_open(const bench_settings *settings, bool align, bench_networks *netw
         model.generator = choose(networks, DIPP_PLUGIN_GENERATOR, settings->network, a.items, shared);
         model.rewards[model.reward_count++] = choose(networks, DIPP_PLUGIN_REWARD, "border", NULL, 0);
     }
-    networks->resident_mib = status_mib("VmRSS:");
+    networks->resident_mib = bench_resident_mib();
     dipp_status status = dipp_models_create(networks->backend, &model, &networks->models, &error);
     unlink(words); /* it has been read */
     bench_require(status, "models", &error);
@@ -220,7 +229,7 @@ void bench_close(bench_networks *networks)
 void bench_clock_tick(bench_clock *at, int64_t step)
 {
     double wall = (double)dipp_clock_monotonic_ns() * 1e-9, cpu = (double)clock() / CLOCKS_PER_SEC;
-    if (step <= BENCH_WARM_STEPS) {
+    if (step <= at->warmup) {
         reset_peak();
         at->wall_start = wall;
         at->cpu_start = cpu;
@@ -237,7 +246,7 @@ void bench_print(const bench_settings *s, const bench_networks *networks, const 
     printf("{\"program\": \"dipp\", \"what\": \"%s\", \"network\": \"%s\", \"backend\": \"%s\", \"precision\": \"%s\", "
            "\"isa\": \"%s\", "
            "\"threads\": %u, \"width\": %d, \"layers\": %d, \"parameters\": %lld, \"batch\": %d, "
-           "\"images_per_second\": %.1f, \"images_per_cpu_second\": %.2f, \"tflops\": %.3f, \"temporaries_mib\": %.1f, "
+           "\"images_per_second\": %.4g, \"images_per_cpu_second\": %.4g, \"tflops\": %.3f, \"temporaries_mib\": %.1f, "
            "\"peak_rss_mib\": %.1f, \"above_weights_mib\": %.1f}\n",
            result->what, s->network, backend->name, backend->precision, backend->isa, backend->threads, s->width,
            s->layers, (long long)result->parameters, s->batch, s->steps * s->batch / clock->wall,

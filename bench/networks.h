@@ -1,11 +1,13 @@
 /* What the benches of training share: a network in three roles, of a size given on the command line, on a back-end.
  *
  *   PROGRAM [--backend B] [--precision P] [--threads K] [--width W] [--layers L] [--heads H] [--tokens T] [--batch N]
- *           [--steps S] [--ledger] [--network dit|unet] [--widths A,B,...] [--size S] [--channels C] [--groups G]
+ *           [--steps S] [--warmup S] [--ledger] [--network dit|unet] [--widths A,B,...] [--size S] [--channels C]
+ *           [--groups G] [--gradient 0|1]
  *
  * The text encoder has width W and knows WORDS words, so that bench/torch_dit.py and torch_unet.py count the same
- * parameters. The transformer is as wide. The UNet has a level for each of widths, finest first, with attention in all but
- * the finest, for samples of C channels and S x S pixels; layers, groups and heads hold for every level.
+ * parameters. Samples have S x S pixels. The transformer has three channels and is as wide as the text encoder. The UNet has a
+ * level for each of widths, finest first, with attention in all but the finest, for samples of C channels; layers, groups and
+ * heads hold for every level.
  * A bench has nothing to clean up when something fails: it says what and exits. */
 #ifndef DIPP_BENCH_NETWORKS_H
 #define DIPP_BENCH_NETWORKS_H
@@ -14,9 +16,9 @@
 #include "train/models.h"
 
 typedef struct bench_settings {
-    int width, layers, heads, batch, tokens, steps, threads, size, channels, groups;
+    int width, layers, heads, batch, tokens, steps, warmup, threads, size, channels, groups;
     const char *backend, *precision, *network, *widths;
-    bool ledger;
+    bool ledger, gradient;
 } bench_settings;
 
 /* The values that options leave out are those of the shipped weights and of the plugin `unet`; an unknown option ends the
@@ -38,10 +40,13 @@ void bench_close(bench_networks *networks);
 /* Ends the program unless status is DIPP_OK. */
 void bench_require(dipp_status status, const char *what, const dipp_error *error);
 
-/* Times the steps after the first BENCH_WARM_STEPS: called after every one of them, and before the first with step 0. cpu:
+/* Of the process, now. */
+double bench_resident_mib(void);
+
+/* Times the steps after the first `warmup`: called after every one of them, and before the first with step 0. cpu:
  * of all threads, for a machine that others use too (with one thread, for those that spin while they wait count). */
-enum { BENCH_WARM_STEPS = 3 };
 typedef struct bench_clock {
+    int warmup;
     double wall_start, cpu_start, wall, cpu; /* seconds */
 } bench_clock;
 void bench_clock_tick(bench_clock *clock, int64_t step);

@@ -37,7 +37,7 @@ int main(int argc, char **argv)
     size_t floats = (size_t)dipp_shape_elements(&models->space.sample);
     dipp_ledger ledger = {0};
     dipp_pretrain_settings train = {.seed = 1,
-                                    .steps = s.steps + BENCH_WARM_STEPS,
+                                    .steps = s.steps + s.warmup,
                                     .batch = (uint32_t)s.batch,
                                     .prompt_dropout = 0.1,
                                     .time = {.law = {DIPP_TIME_LOG_NORMAL, 0, 0, 0.3, 1.4}},
@@ -49,7 +49,7 @@ int main(int argc, char **argv)
     bench_require(
         dipp_pretrain_create(networks.models, &(dipp_sample_source){&floats, draw}, &train, &report, &pretrain, &error),
         "training", &error);
-    bench_clock clock = {0};
+    bench_clock clock = {.warmup = s.warmup};
     dipp_pretrain_observer observer = {.context = &clock, .after_step = after_step};
     bench_require(dipp_pretrain_run(pretrain, &observer, &error), "training", &error);
     int64_t parameters = dipp_layout_parameters(models->reference_layout) + dipp_layout_parameters(models->text_layout);
@@ -60,7 +60,7 @@ int main(int argc, char **argv)
                                 .flops = dipp_pretrain_flops(pretrain),
                                 .temporaries_mib = (double)report.arena_bytes / 1048576.0});
     if (s.ledger)
-        bench_print_ledger(&ledger, s.steps + BENCH_WARM_STEPS);
+        bench_print_ledger(&ledger, s.steps + s.warmup);
     dipp_pretrain_destroy(&pretrain);
     bench_close(&networks);
     return 0;

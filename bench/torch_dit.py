@@ -40,6 +40,8 @@ CONFIGS = {
     "demo": dict(size=32, patch=4, hidden=160, layers=6, heads=5, text_tokens=16, text_layers=1, batch=64),
     # The shipped weights, as the demo aligns them.
     "shipped": dict(size=32, patch=4, hidden=128, layers=5, heads=4, text_tokens=16, text_layers=1, batch=32),
+    # As large as DiT-XL, 256 image tokens.
+    "xl": dict(size=64, patch=4, hidden=1152, layers=28, heads=16, text_tokens=16, text_layers=1, batch=32),
 }
 CHANNELS, VOCABULARY, TIME_SCALE, SIGMA_DATA = 3, 1024, 1000.0, 0.5
 

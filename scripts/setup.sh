@@ -5,7 +5,7 @@ set -eu
 
 packages='gcc libc6-dev meson ninja-build pkg-config libyaml-dev libsqlite3-dev sqlite3 libcmocka-dev libdnnl-dev
 libfreetype-dev libpng-dev libjpeg62-turbo-dev libwebp-dev zlib1g-dev libutf8proc-dev libjansson-dev
-libexpat1-dev fonts-noto-color-emoji fonts-dejavu-core unicode-cldr-core'
+libexpat1-dev libmicrohttpd-dev fonts-noto-color-emoji fonts-dejavu-core unicode-cldr-core'
 
 missing_packages() {
   for package in $packages; do

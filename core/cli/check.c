@@ -52,8 +52,16 @@ static void print_plan(const dipp_cell *cell, const dipp_check_report *report)
     if (report->recomputed_flops > 0)
         printf("blocks are computed again instead of kept: %.3g GFLOP an iteration besides the useful work\n",
                report->recomputed_flops / 1e9);
-    printf("useful work of an iteration: %.3g GFLOP; prompts: %u to train on, %u x %u pictures to evaluate\n\n",
-           report->flops / 1e9, report->prompts, report->evaluation_prompts, report->samples);
+    if (report->texts.prompts)
+        printf("texts of rewards, encoded once: %u prompts, %.3g GFLOP, %s of features\n", report->texts.prompts,
+               report->texts.flops / 1e9, cli_bytes_text(report->texts.bytes, bytes));
+    printf("useful work of an iteration: %.3g GFLOP; ", report->flops / 1e9);
+    if (dipp_run_learns_reward(cell->config))
+        printf("pairs or pictures to learn from: %zu, pairs to validate with: %zu\n\n", report->pairs,
+               report->validation_pairs);
+    else
+        printf("prompts: %u to train on, %u x %u pictures to evaluate\n\n", report->prompts, report->evaluation_prompts,
+               report->samples);
 }
 
 static void print_matrix(const dipp_experiment *experiment)

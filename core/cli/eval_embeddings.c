@@ -5,10 +5,11 @@
 #include "cli/table.h"
 #include "data/npy.h"
 #include "evaluate/aesthetic_head.h"
+#include "experiment/run_metric_names.h"
 
 #include <stdio.h>
 
-static dipp_status open_head(const char *path, dipp_aesthetic_head *head, char name[DIPP_AESTHETIC_NAME_BYTES],
+static dipp_status open_head(const char *path, dipp_aesthetic_head *head, char name[DIPP_METRIC_NAME_BYTES],
                              dipp_error *error)
 {
     dipp_weights *weights = NULL;
@@ -21,7 +22,7 @@ static dipp_status open_head(const char *path, dipp_aesthetic_head *head, char n
         status = dipp_file_map_open(dipp_weights_file(weights, 0), &map, error);
     if (status == DIPP_OK) {
         dipp_sha256_hex(map.data, map.bytes, digest);
-        dipp_aesthetic_metric_name(digest, path, name);
+        dipp_metric_name_of_head(digest, path, name);
     }
     dipp_file_map_close(&map);
     dipp_weights_destroy(&weights);
@@ -55,7 +56,7 @@ dipp_status cli_eval_embeddings(const cli_list *files, const cli_list *more_file
 {
     dipp_aesthetic_head head = {0};
     cli_table table = {.columns = 3};
-    char name[DIPP_AESTHETIC_NAME_BYTES] = "";
+    char name[DIPP_METRIC_NAME_BYTES] = "";
     dipp_status status = open_head(head_path, &head, name, error);
     if (status == DIPP_OK)
         cli_table_add(&table, (const char *const[]){"embeddings", "row", name});

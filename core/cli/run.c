@@ -1,11 +1,13 @@
 /* dipp run: what is missing of an experiment, each run in its own process. */
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/run.h"
 #include "cli/stop.h"
 #include "cli/summary.h"
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "experiment/run_settings.h"
 
 #include <limits.h>
 #include <sched.h>
@@ -177,7 +179,24 @@ static dipp_status run(const run_options *options, dipp_experiment *experiment, 
     return status;
 }
 
+static dipp_status check_stage(const dipp_experiment *experiment, const char *stage, dipp_error *error)
+{
+    size_t count = 0;
+    const dipp_cell *cells = dipp_experiment_cells(experiment, &count);
+    for (size_t i = 0; i < count && stage; i++)
+        if (strcmp(dipp_run_stage(cells[i].config), stage))
+            return dipp_fail(error, DIPP_E_INVALID,
+                             "%s is of stage %s, and this trains stage %s alone; `dipp run` runs any", cells[i].arm,
+                             dipp_run_stage(cells[i].config), stage);
+    return DIPP_OK;
+}
+
 int cli_run(int argc, char **argv)
+{
+    return cli_run_experiment(cli_find_command("run"), NULL, argc, argv);
+}
+
+int cli_run_experiment(const cli_command *self, const char *stage, int argc, char **argv)
 {
     run_options options = {.stall = 3600};
     const cli_option table[] = {
@@ -194,7 +213,6 @@ int cli_run(int argc, char **argv)
         CLI_PLUGIN_OPTIONS(options.places),
         {NULL, 0, CLI_FLAG, NULL, NULL, NULL}};
     int code = CLI_OK;
-    const cli_command *self = cli_find_command("run");
     if (!cli_parse(self, table, argc, argv, &options.positionals, &code))
         return code;
     if (!options.positionals.count)
@@ -210,6 +228,8 @@ int cli_run(int argc, char **argv)
     if (status == DIPP_OK)
         status =
             cli_load_experiment(options.positionals.items[0], &options.positionals, 1, plugins, &experiment, &error);
+    if (status == DIPP_OK)
+        status = check_stage(experiment, stage, &error);
     if (status == DIPP_OK)
         status = run(&options, experiment, plugins, &code, &error);
     if (status != DIPP_OK)

@@ -1,6 +1,5 @@
 #include "evaluate/aesthetic_head.h"
 
-#include "base/file.h"
 #include "base/memory.h"
 
 #include <math.h>
@@ -138,15 +137,4 @@ dipp_status dipp_aesthetic_head_score(const dipp_aesthetic_head *head, const dou
     *score = from[0];
     dipp_release(values);
     return DIPP_OK;
-}
-
-char *dipp_aesthetic_metric_name(const char *sha256, const char *path, char out[DIPP_AESTHETIC_NAME_BYTES])
-{
-    static const char published[] = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0";
-    const char *name = dipp_path_name(path), *dot = strrchr(name, '.');
-    if (!strcmp(sha256, published))
-        snprintf(out, DIPP_AESTHETIC_NAME_BYTES, "aesthetic");
-    else
-        snprintf(out, DIPP_AESTHETIC_NAME_BYTES, "aesthetic:%.*s", (int)(dot && dot != name ? dot - name : 100), name);
-    return out;
 }

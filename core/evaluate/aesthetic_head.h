@@ -34,10 +34,4 @@ void dipp_aesthetic_head_clear(dipp_aesthetic_head *head);
 dipp_status dipp_aesthetic_head_score(const dipp_aesthetic_head *head, const double *embedding, double *score,
                                       dipp_error *error);
 
-/* The metric that a head file of this SHA-256 (64 hexadecimal digits) measures: "aesthetic", the name that is reserved
- * for the published sac+logos+ava1-l14-linearMSE, or else "aesthetic:" and the file's name without folder and ending.
- * Returns out. */
-enum { DIPP_AESTHETIC_NAME_BYTES = 128 };
-char *dipp_aesthetic_metric_name(const char *sha256, const char *path, char out[DIPP_AESTHETIC_NAME_BYTES]);
-
 #endif

@@ -73,9 +73,10 @@ static dipp_status create_metric(dipp_evaluation *evaluation, uint32_t index, di
     const dipp_evaluation_metric *metric = &evaluation->options.metrics[index];
     const dipp_models *models = evaluation->options.models;
     if (metric->kind == DIPP_METRIC_REWARD) {
-        dipp_status status = dipp_scorer_create(models ? models->backend : evaluation->options.backend, metric->plugin,
-                                                metric->parameters, &host, metric->weights, evaluation->sample,
-                                                evaluation->batch, &evaluation->scorers[index], error);
+        dipp_status status =
+            dipp_scorer_create(models ? models->backend : evaluation->options.backend, metric->plugin,
+                               metric->parameters, &host, metric->weights, metric->head_weights, evaluation->sample,
+                               evaluation->batch, &evaluation->scorers[index], error);
         return status == DIPP_OK ? DIPP_OK : dipp_error_context(error, "metric %s", metric->name);
     }
     if (!evaluation->side)
@@ -226,6 +227,10 @@ dipp_status dipp_evaluation_prepare(dipp_evaluation *evaluation, bool generator,
         *device += evaluation->scorers[i] ? dipp_scorer_bytes(evaluation->scorers[i]) : 0;
     *host = evaluation->count * (dipp_evaluation_sample_bytes(evaluation) + 1 +
                                  evaluation->options.metric_count * sizeof(dipp_evaluation_score));
+    for (uint32_t i = 0; i < evaluation->options.metric_count; i++)
+        *host += evaluation->scorers[i]
+                     ? dipp_scorer_text_bytes(evaluation->scorers[i], evaluation->options.prompt_count)
+                     : 0;
     return status;
 }
 
@@ -358,7 +363,7 @@ static dipp_status reward(dipp_evaluation *evaluation, uint32_t metric, dipp_eva
                           dipp_error *error)
 {
     const dipp_evaluation_options *options = &evaluation->options;
-    dipp_status status = DIPP_OK;
+    dipp_status status = dipp_scorer_learn(evaluation->scorers[metric], options->texts, options->prompt_count, error);
     for (uint32_t first = 0; first < result->count && status == DIPP_OK; first += evaluation->batch) {
         uint32_t left = result->count - first, count = left < evaluation->batch ? left : evaluation->batch;
         for (uint32_t i = 0; i < count; i++)

@@ -28,7 +28,8 @@ typedef struct dipp_evaluation_metric {
     dipp_metric_kind kind;
     const dipp_plugin *plugin; /* REWARD */
     const dipp_parameters *parameters;
-    const char *weights; /* or NULL */
+    const char *weights;      /* or NULL */
+    const char *head_weights; /* a second file, for what the first lacks; or NULL */
 } dipp_evaluation_metric;
 
 /* Built-in metrics by name; false: not one of them. [any thread] */
@@ -103,7 +104,7 @@ dipp_status dipp_evaluation_score_result(dipp_evaluation *evaluation, bool refer
 void dipp_evaluation_result_clear(dipp_evaluation_result *result);
 
 /* Makes what drawing needs ahead of the first draw. *device: bytes on the back-end for that and for rewards; *host: most
- * bytes of a result with its scores. */
+ * bytes of a result with its scores, and of what rewards keep of the prompts. */
 dipp_status dipp_evaluation_prepare(dipp_evaluation *evaluation, bool generator, bool reference, size_t *device,
                                     size_t *host, dipp_error *error);
 

@@ -110,31 +110,44 @@ static dipp_status add_model_pairs(maker *m, uint32_t prompt, uint32_t wanted, d
     return status;
 }
 
-/* The prompts of the same split that contradict this one, in an order of its own, into others. */
-static uint32_t list_contradicting(maker *m, uint32_t prompt)
+/* The prompts of the same split that contradict this one, in an order of its own: near ones, which name its glyph or its
+ * background, from the front of others, and the rest from its back. */
+static void list_contradicting(maker *m, uint32_t prompt, uint32_t *near, uint32_t *far)
 {
-    uint32_t count = m->pictures->prompt_count, found = 0;
-    shuffle(m->options->seed, STREAM_PROMPTS, prompt, m->others, count);
+    const dipp_prompt_line *own = &m->pictures->prompts[prompt];
+    uint32_t count = m->pictures->prompt_count;
+    *near = *far = 0;
+    shuffle(m->options->seed, STREAM_PROMPTS, prompt, m->order, count);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t other = m->others[i];
-        if (m->splits[other] == m->splits[prompt] &&
-            dipp_prompts_contradict(&m->pictures->prompts[prompt], &m->pictures->prompts[other]))
-            m->others[found++] = other;
+        const dipp_prompt_line *other = &m->pictures->prompts[m->order[i]];
+        if (m->splits[m->order[i]] != m->splits[prompt] || !dipp_prompts_contradict(own, other))
+            continue;
+        bool shares = (own->glyph != DIPP_NOT_NAMED && own->glyph == other->glyph) ||
+                      (own->background != DIPP_NOT_NAMED && own->background == other->background);
+        m->others[shares ? (*near)++ : count - 1 - (*far)++] = m->order[i];
     }
-    return found;
 }
 
-/* Each picture in turn, with another prompt in every round. */
+/* Near and far prompts by turns, while there are both: a reward that knows colours alone would be right on the far ones. Each
+ * picture in turn, with another prompt in every round. */
 static dipp_status add_caption_pairs(maker *m, uint32_t prompt, uint64_t wanted, dipp_error *error)
 {
     uint32_t first = m->pictures->starts[prompt], count = pictures_of(m, prompt), parts = m->options->parts;
-    uint32_t others = list_contradicting(m, prompt);
-    uint64_t all = (uint64_t)count * others, each = wanted < all / parts ? wanted : all / parts;
+    uint32_t lists[2] = {0}; /* how many are near and far */
+    uint64_t used[2] = {0};
+    list_contradicting(m, prompt, &lists[0], &lists[1]);
+    uint64_t all = (uint64_t)count * (lists[0] + lists[1]), each = wanted < all / parts ? wanted : all / parts;
     dipp_status status = DIPP_OK;
     shuffle(m->options->seed, STREAM_PICTURES, prompt, m->order, count);
     for (uint64_t i = 0; i < each * parts && status == DIPP_OK; i++) {
-        uint32_t turn = (uint32_t)(i % count), round = (uint32_t)(i / count);
-        uint32_t picture = first + m->order[turn], other = m->others[(turn + round) % others];
+        int list = (int)(i & 1);
+        if (used[list] == (uint64_t)count * lists[list])
+            list = 1 - list;
+        uint64_t turn = used[list] % count, round = used[list] / count;
+        uint32_t at = (uint32_t)((turn + round) % lists[list]);
+        uint32_t picture = first + m->order[turn];
+        uint32_t other = m->others[list ? m->pictures->prompt_count - 1 - at : at];
+        used[list]++;
         dipp_gold_pair pair = {.kind = DIPP_GOLD_PAIR_CAPTION,
                                .split = m->splits[prompt],
                                .part = (uint32_t)(i / each),

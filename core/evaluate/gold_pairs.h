@@ -2,8 +2,9 @@
  * probability sigmoid((u_first - u_second) / temperature). No person judged any of them.
  *
  * Two kinds: `model`, two pictures of one prompt, and `caption`, one picture under its own prompt and under one that
- * contradicts it. Prompts are split into training, validation and test, and both prompts of a caption pair come from one
- * of these. Within a split every part (say, one for a reward and one for its judge) has pairs of its own. */
+ * contradicts it, by turns a near one (of the same glyph or background) and any other. Prompts are split into training,
+ * validation and test, and both prompts of a caption pair come from one of these. Within a split every part (say, one for a
+ * reward and one for its judge) has pairs of its own. */
 #ifndef DIPP_EVALUATE_GOLD_PAIRS_H
 #define DIPP_EVALUATE_GOLD_PAIRS_H
 

@@ -3,8 +3,9 @@
 #include "base/memory.h"
 #include "base/resident.h"
 #include "experiment/run_evaluate.h"
+#include "experiment/run_loop.h"
 #include "experiment/run_monitor.h"
-#include "experiment/run_source.h"
+#include "experiment/run_validate.h"
 #include "plugin/plugin_child.h"
 
 #include <stdio.h>
@@ -17,7 +18,8 @@ enum { UNPLANNED_BYTES = 512 << 20, APART_MS = 600 * 1000 };
 /* The roles of a cell while it is set up. */
 typedef struct checked {
     dipp_run_setup *setup;
-    dipp_run_evaluator *evaluator;
+    dipp_run_evaluator *evaluator; /* one of the two */
+    dipp_run_validator *validator;
     dipp_run_monitor *monitor; /* NULL: none is asked for */
     bool backed;               /* memory was taken, not addresses alone */
     size_t resident;           /* before it began */
@@ -47,11 +49,22 @@ static void add_set(dipp_check_report *report, const char *name, const dipp_para
                                 dipp_parameter_set_block_bytes(set, DIPP_BLOCK_MOMENT2);
 }
 
-static void describe(const dipp_run_setup *setup, const dipp_plan_report *plan, dipp_check_report *report)
+/* A set of one reward or of several: "hps, clipscore". */
+static void add_reward(dipp_check_report *report, const dipp_models *models, uint32_t i)
 {
-    const dipp_models *models = setup->models;
-    snprintf(report->backend, sizeof report->backend, "%s %s, %u thread%s", setup->backend->name,
-             setup->backend->precision, setup->backend->threads, setup->backend->threads == 1 ? "" : "s");
+    char name[sizeof report->roles[0].name] = "";
+    if (models->rewards[i].home != i)
+        return;
+    for (uint32_t k = i; k < models->reward_count; k++)
+        if (models->rewards[k].home == i) {
+            size_t used = strlen(name);
+            snprintf(name + used, sizeof name - used, "%s%s", used ? ", " : "", models->rewards[k].plugin->name);
+        }
+    add_set(report, name, models->rewards[i].set);
+}
+
+static void describe_models(const dipp_models *models, dipp_check_report *report)
+{
     const dipp_overlay *generator = &models->generator_overlay, *ta = &models->ta_overlay;
     bool generator_shares = models->generator_set && models->generator_set == models->reference_set;
     bool ta_shares = models->ta_set && models->ta_set == models->reference_set;
@@ -75,7 +88,25 @@ static void describe(const dipp_run_setup *setup, const dipp_plan_report *plan, 
     add_set(report, "decoder", models->decoder_set);
     add_set(report, "decoder average", models->decoder_ema);
     for (uint32_t i = 0; i < models->reward_count; i++)
-        add_set(report, models->rewards[i].plugin->name, models->rewards[i].set);
+        add_reward(report, models, i);
+}
+
+static void describe(const dipp_run_setup *setup, const dipp_run_loop *loop, dipp_check_report *report)
+{
+    const dipp_plan_report *plan = dipp_run_loop_plan(loop);
+    const dipp_trainee *trainee = setup->trainee;
+    snprintf(report->backend, sizeof report->backend, "%s %s, %u thread%s", setup->backend->name,
+             setup->backend->precision, setup->backend->threads, setup->backend->threads == 1 ? "" : "s");
+    if (trainee) {
+        add_set(report, trainee->reward.plugin->name, trainee->reward.set);
+        add_set(report, "its average", trainee->average);
+        report->pairs = dipp_run_preferences_count(setup->preferences);
+        report->validation_pairs = dipp_run_preferences_validation_count(setup->preferences);
+    } else {
+        describe_models(setup->models, report);
+    }
+    report->flops = dipp_run_loop_flops(loop);
+    report->recomputed_flops = dipp_run_loop_recomputed_flops(loop);
     add_role(report, "activations and buffers", dipp_plan_bytes(plan) - plan->constant_bytes, -1);
     add_role(report, "constants", plan->constant_bytes, -1);
     report->peak_bytes = plan->peak_bytes;
@@ -94,11 +125,15 @@ static dipp_status describe_rest(const checked *c, dipp_error *error)
 {
     size_t device = 0, pictures = 0;
     dipp_check_report *report = c->report;
-    dipp_status status = dipp_run_evaluator_prepare(c->evaluator, &device, &pictures, error);
+    dipp_status status = c->evaluator ? dipp_run_evaluator_prepare(c->evaluator, &device, &pictures, error) : DIPP_OK;
     if (status == DIPP_OK && c->monitor)
         status = dipp_run_monitor_prepare(c->monitor, &device, &pictures, error);
     if (status != DIPP_OK)
         return status;
+    if (c->validator) {
+        device = dipp_run_validator_bytes(c->validator);
+        pictures = dipp_run_preferences_bytes(c->setup->preferences);
+    }
     add_role(report, c->monitor ? "evaluation and monitor" : "evaluation", device, -1);
     bool shared = !strcmp(c->setup->backend->name, "cpu") || !strcmp(c->setup->backend->name, "reference");
     size_t resident = dipp_resident_now(), grown = resident > c->resident ? resident - c->resident : 0;
@@ -107,61 +142,11 @@ static dipp_status describe_rest(const checked *c, dipp_error *error)
     if (shared) {
         add_role(report, "recordings, tables, libraries", other, -1);
         add_role(report, "pictures and scores", pictures, -1);
+        add_role(report, "text features of rewards", report->texts.bytes, -1);
     } else {
-        report->host_bytes = other + pictures;
+        report->host_bytes = other + pictures + report->texts.bytes;
     }
     return DIPP_OK;
-}
-
-static dipp_status check_align(const checked *c, int64_t seed, dipp_error *error)
-{
-    dipp_run_setup *setup = c->setup;
-    dipp_align_settings settings;
-    dipp_align *align = NULL;
-    dipp_prompt_table *prompts = NULL;
-    dipp_plan_report plan = {0};
-    dipp_status status = dipp_run_align_settings(setup->config, &setup->models->schedule, seed, &settings, error);
-    if (status == DIPP_OK)
-        status = dipp_prompt_table_create(setup->models, setup->prompts.texts, setup->prompts.count, &prompts, error);
-    if (status == DIPP_OK)
-        status = dipp_align_create(setup->models, prompts, &settings, &plan, &align, error);
-    if (status == DIPP_OK) {
-        describe(setup, &plan, c->report);
-        c->report->flops = dipp_align_flops(align);
-        c->report->recomputed_flops = dipp_align_recomputed_flops(align);
-        status = describe_rest(c, error);
-    }
-    dipp_align_destroy(&align);
-    dipp_prompt_table_destroy(&prompts);
-    return status;
-}
-
-static dipp_status check_pretrain(const checked *c, int64_t seed, dipp_error *error)
-{
-    dipp_run_setup *setup = c->setup;
-    dipp_pretrain_settings settings;
-    dipp_pretrain *pretrain = NULL;
-    dipp_scene_source *source = NULL;
-    dipp_plan_report plan = {0};
-    const dipp_shape *picture = &setup->models->picture;
-    dipp_status status = dipp_run_pretrain_settings(setup->config, &setup->models->schedule, seed, &settings, error);
-    if (status == DIPP_OK && (!setup->models->space.images || picture->rank != 3))
-        status = dipp_fail(error, DIPP_E_INVALID, "pretraining learns pictures, and this reference works on vectors");
-    if (status == DIPP_OK)
-        status = dipp_scene_source_create(setup->world, (int)picture->dims[1], &source, error);
-    if (status == DIPP_OK) {
-        dipp_sample_source door = dipp_scene_source_of(source);
-        status = dipp_pretrain_create(setup->models, &door, &settings, &plan, &pretrain, error);
-    }
-    if (status == DIPP_OK) {
-        describe(setup, &plan, c->report);
-        c->report->flops = dipp_pretrain_flops(pretrain);
-        c->report->recomputed_flops = dipp_pretrain_recomputed_flops(pretrain);
-        status = describe_rest(c, error);
-    }
-    dipp_pretrain_destroy(&pretrain);
-    dipp_scene_source_destroy(&source);
-    return status;
 }
 
 /* Sets a cell up, with memory or (only without weights) with addresses in its place, and describes it. */
@@ -169,18 +154,29 @@ static dipp_status check(const dipp_cell *cell, dipp_plugins *plugins, bool weig
                          dipp_check_report *report, dipp_error *error)
 {
     checked c = {.backed = backed, .resident = resident, .report = report};
+    dipp_run_loop *loop = NULL;
     *report = (dipp_check_report){.role_count = 0};
     dipp_status status = backed ? dipp_run_setup_create(cell->config, plugins, 0, &c.setup, error)
                                 : dipp_run_setup_create_unbacked(cell->config, plugins, &c.setup, error);
     if (status == DIPP_OK && weights)
         status = dipp_run_setup_load(c.setup, cell->seed, error);
-    if (status == DIPP_OK)
+    if (status == DIPP_OK && c.setup->trainee)
+        status = dipp_run_validator_create(c.setup, NULL, &c.validator, error);
+    else if (status == DIPP_OK)
         status = dipp_run_evaluator_create(c.setup, NULL, NULL, &c.evaluator, error);
     if (status == DIPP_OK && dipp_run_monitored(cell->config))
         status = dipp_run_monitor_create(c.setup, NULL, cell->seed, NULL, &c.monitor, error);
     if (status == DIPP_OK)
-        status = c.setup->pretrain ? check_pretrain(&c, cell->seed, error) : check_align(&c, cell->seed, error);
+        status = dipp_run_loop_create(c.setup, cell->seed, &loop, error);
+    if (status == DIPP_OK) {
+        describe(c.setup, loop, report);
+        status = dipp_run_loop_text_work(loop, &report->texts, error);
+    }
+    if (status == DIPP_OK)
+        status = describe_rest(&c, error);
+    dipp_run_loop_destroy(&loop);
     dipp_run_monitor_destroy(&c.monitor);
+    dipp_run_validator_destroy(&c.validator);
     dipp_run_evaluator_destroy(&c.evaluator);
     dipp_run_setup_destroy(&c.setup);
     return status;

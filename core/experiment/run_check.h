@@ -4,9 +4,9 @@
 
 #include "experiment/experiment.h"
 #include "plugin/plugin_host.h"
-#include "tensor/program.h"
+#include "train/align.h"
 
-enum { DIPP_CHECK_ROLES = 24 };
+enum { DIPP_CHECK_ROLES = 32 };
 
 typedef struct dipp_check_report {
     char backend[48]; /* "cpu bf16, 2 threads, avx512_core_amx" */
@@ -24,7 +24,9 @@ typedef struct dipp_check_report {
     size_t peak_bytes, peak_step, temporaries_sum;
     double flops;            /* useful, of an iteration */
     double recomputed_flops; /* of blocks that are computed again, of an iteration */
+    dipp_align_texts texts;  /* encoded once, before the first */
     uint32_t prompts, evaluation_prompts, samples;
+    size_t pairs, validation_pairs; /* of a reward that is trained; 0 pairs: scenes without end */
 } dipp_check_report;
 
 /* weights: also read every weight file; without, no memory is taken for numbers and any size can be planned. Errors are those that the run would end with. */

@@ -82,6 +82,9 @@ static dipp_status merge_all(const dipp_run_setup *setup, const char *folder, co
                              void (*written)(void *user, const char *path), void *user, dipp_error *error)
 {
     const dipp_models *models = setup->models;
+    if (!models)
+        return dipp_fail(error, DIPP_E_INVALID, "run %lld trained a reward; there is no adapter to merge",
+                         (long long)request->run_id);
     const struct {
         const dipp_overlay *overlay;
         const dipp_parameter_set *base;

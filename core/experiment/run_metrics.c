@@ -5,6 +5,7 @@
 #include "experiment/run_setup.h"
 #include "experiment/run_weights.h"
 #include "experiment/yaml_edit.h"
+#include "weights/published.h"
 #include "weights/weights.h"
 
 #include <stdio.h>
@@ -50,6 +51,11 @@ static dipp_status add_by_name(dipp_run_metrics *metrics, const char *key, const
         return add_metric(metrics, name, kind, error);
     const dipp_loaded_plugin *loaded = NULL;
     dipp_status status = find_reward(metrics, key, name, &loaded, error);
+    if (status == DIPP_OK && dipp_metric_is_published(name))
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "metric %s is nothing without weights, so give it under "
+                         "evaluate.scorers: [{plugin: %s, weights: FILE, params: {...}}]",
+                         name, name);
     if (status == DIPP_OK)
         status = add_metric(metrics, name, DIPP_METRIC_REWARD, error);
     if (status != DIPP_OK)
@@ -67,45 +73,115 @@ static dipp_status add_by_name(dipp_run_metrics *metrics, const char *key, const
     return DIPP_OK;
 }
 
+enum { SECTION_BYTES = 48, KEY_BYTES = 80 };
+
+/* KEY of a section such as evaluate.scorers[0]. */
+static const char *string_in(const dipp_config *config, const char *section, const char *key)
+{
+    char path[KEY_BYTES];
+    snprintf(path, sizeof path, "%s.%s", section, key);
+    return dipp_config_string(config, path);
+}
+
+static const dipp_parameters *parameters_in(const dipp_config *config, const char *section)
+{
+    char path[KEY_BYTES];
+    snprintf(path, sizeof path, "%s.params", section);
+    return dipp_config_parameters(config, path);
+}
+
+static dipp_status hash_files(const dipp_config *config, const char *section, dipp_scorer_files *files,
+                              dipp_error *error)
+{
+    *files = (dipp_scorer_files){.weights = string_in(config, section, "weights"),
+                                 .head = string_in(config, section, "head_weights")};
+    if (files->head && !files->weights)
+        return dipp_fail(error, DIPP_E_INVALID, "%s.head_weights: a second file stands beside a first; give weights",
+                         section);
+    dipp_status status = DIPP_OK;
+    if (files->weights) {
+        files->file = dipp_run_weights_file(files->weights, "model");
+        status = files->file ? dipp_weights_sha256(files->file, files->weights_sha256, error)
+                             : dipp_fail(error, DIPP_E_MEMORY, "no memory for the weights of a metric");
+    }
+    if (status == DIPP_OK && files->head)
+        status = dipp_weights_sha256(files->head, files->head_sha256, error);
+    return status == DIPP_OK ? status : dipp_error_context(error, "%s", section);
+}
+
+/* What a scorer's scores are called: as configured, or as its weights are (out: what that is, "" for other plugins). */
+static const char *name_in(const dipp_config *config, const char *section, const char *plugin,
+                           const dipp_scorer_files *files, char out[DIPP_METRIC_NAME_BYTES])
+{
+    const char *name = string_in(config, section, "name");
+    *out = 0;
+    if (dipp_metric_is_published(plugin))
+        dipp_metric_name_of(plugin, parameters_in(config, section), files, out);
+    return name ? name : *out ? out : plugin;
+}
+
+/* Adds the scorer of a section under this name; takes the files over where it succeeds. */
+static dipp_status add_with_files(dipp_run_metrics *metrics, const dipp_config *config, const char *section,
+                                  const dipp_plugin *plugin, const char *name, const dipp_scorer_files *files,
+                                  dipp_error *error)
+{
+    dipp_status status = add_metric(metrics, name, DIPP_METRIC_REWARD, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_evaluation_metric *metric = &metrics->metrics[metrics->count - 1];
+    metric->plugin = plugin;
+    metric->parameters = parameters_in(config, section);
+    metric->weights = files->file;
+    metric->head_weights = files->head;
+    metrics->files[metrics->count - 1] = *files;
+    return DIPP_OK;
+}
+
 dipp_status dipp_run_metrics_add(dipp_run_metrics *metrics, const char *name, dipp_error *error)
 {
     return strcmp(name, "ikl") ? add_by_name(metrics, "evaluate.metrics", name, error)
                                : DIPP_OK; /* ikl: always stored */
 }
 
-static dipp_status add_scorer(dipp_run_metrics *metrics, const dipp_config *config, size_t number, dipp_error *error)
+/* wanted: only where it is called so, and *added says whether it was; NULL: whatever it is called. */
+static dipp_status add_scorer(dipp_run_metrics *metrics, const dipp_config *config, size_t number, const char *wanted,
+                              bool *added, dipp_error *error)
 {
-    char path[64];
-    snprintf(path, sizeof path, "evaluate.scorers[%zu].plugin", number);
-    const char *plugin = dipp_config_string(config, path);
+    char section[SECTION_BYTES], path[KEY_BYTES], published[DIPP_METRIC_NAME_BYTES];
+    snprintf(section, sizeof section, "evaluate.scorers[%zu]", number);
+    snprintf(path, sizeof path, "%s.plugin", section);
     const dipp_loaded_plugin *loaded = NULL;
-    dipp_status status = find_reward(metrics, path, plugin, &loaded, error);
-    snprintf(path, sizeof path, "evaluate.scorers[%zu].name", number);
-    const char *name = dipp_config_string(config, path);
+    dipp_scorer_files files = {.file = NULL};
+    *added = false;
+    dipp_status status = find_reward(metrics, path, dipp_config_string(config, path), &loaded, error);
     if (status == DIPP_OK)
-        status = add_metric(metrics, name ? name : plugin, DIPP_METRIC_REWARD, error);
-    if (status != DIPP_OK)
-        return status;
-    dipp_evaluation_metric *metric = &metrics->metrics[metrics->count - 1];
-    snprintf(path, sizeof path, "evaluate.scorers[%zu].params", number);
-    metric->plugin = loaded->descriptor;
-    metric->parameters = dipp_config_parameters(config, path);
-    snprintf(path, sizeof path, "evaluate.scorers[%zu].weights", number);
-    metric->weights = dipp_config_string(config, path);
-    return DIPP_OK;
+        status = hash_files(config, section, &files, error);
+    if (status == DIPP_OK) {
+        const char *name = name_in(config, section, loaded->descriptor->name, &files, published);
+        if (dipp_published_reserves(name) && strcmp(name, published) != 0)
+            status = dipp_fail(error, DIPP_E_INVALID,
+                               "%s.name: %s is the name of scores by published weights, which these are not (by their "
+                               "SHA-256), or not seen as published; leave the name out or choose another",
+                               section, name);
+        else if (!wanted || !strcmp(wanted, name)) {
+            status = add_with_files(metrics, config, section, loaded->descriptor, name, &files, error);
+            *added = status == DIPP_OK;
+        }
+    }
+    if (!*added)
+        dipp_release(files.file);
+    return status;
 }
 
 dipp_status dipp_run_metrics_add_judge(dipp_run_metrics *metrics, const dipp_config *config, const char *name,
                                        dipp_error *error)
 {
-    for (size_t i = 0; i < dipp_config_length(config, "evaluate.scorers"); i++) {
-        char path[64];
-        snprintf(path, sizeof path, "evaluate.scorers[%zu].name", i);
-        const char *known = dipp_config_string(config, path);
-        snprintf(path, sizeof path, "evaluate.scorers[%zu].plugin", i);
-        if (!strcmp(known ? known : dipp_config_string(config, path), name))
-            return add_scorer(metrics, config, i, error);
-    }
+    dipp_status status = DIPP_OK;
+    bool added = false;
+    for (size_t i = 0; i < dipp_config_length(config, "evaluate.scorers") && status == DIPP_OK && !added; i++)
+        status = add_scorer(metrics, config, i, name, &added, error);
+    if (status != DIPP_OK || added)
+        return status;
     if (!strcmp(name, "ikl") || !strcmp(name, "diversity"))
         return dipp_fail(error, DIPP_E_INVALID,
                          "monitor.judges: %s is no score of a single picture, so it cannot be compared pair by pair",
@@ -116,27 +192,26 @@ dipp_status dipp_run_metrics_add_judge(dipp_run_metrics *metrics, const dipp_con
 dipp_status dipp_run_metrics_add_reward(dipp_run_metrics *metrics, const dipp_config *config, uint32_t number,
                                         const dipp_plugin *plugin, const char *name, dipp_error *error)
 {
-    char path[64];
-    dipp_status status = add_metric(metrics, name, DIPP_METRIC_REWARD, error);
+    char section[SECTION_BYTES];
+    dipp_scorer_files files;
+    snprintf(section, sizeof section, "rewards[%u]", number);
+    dipp_status status = hash_files(config, section, &files, error);
+    if (status == DIPP_OK)
+        status = add_with_files(metrics, config, section, plugin, name, &files, error);
     if (status != DIPP_OK)
-        return status;
-    dipp_evaluation_metric *metric = &metrics->metrics[metrics->count - 1];
-    metric->plugin = plugin;
-    snprintf(path, sizeof path, "rewards[%u].params", number);
-    metric->parameters = dipp_config_parameters(config, path);
-    snprintf(path, sizeof path, "rewards[%u].weights", number);
-    metric->weights = dipp_config_string(config, path);
-    return DIPP_OK;
+        dipp_release(files.file);
+    return status;
 }
 
 dipp_status dipp_run_metrics_read(dipp_run_metrics *metrics, const dipp_config *config, dipp_error *error)
 {
     const dipp_yaml_node *names = dipp_config_node(config, "evaluate.metrics");
     dipp_status status = DIPP_OK;
+    bool added;
     for (size_t i = 0; names && i < names->count && status == DIPP_OK; i++)
         status = dipp_run_metrics_add(metrics, names->items[i]->text, error);
     for (size_t i = 0; i < dipp_config_length(config, "evaluate.scorers") && status == DIPP_OK; i++)
-        status = add_scorer(metrics, config, i, error);
+        status = add_scorer(metrics, config, i, NULL, &added, error);
     return status;
 }
 
@@ -200,10 +275,7 @@ static dipp_status put_scorer(dipp_run_metrics *metrics, dipp_store *store, uint
     const dipp_loaded_plugin *loaded = NULL;
     dipp_status status = dipp_plugins_find(metrics->plugins, DIPP_PLUGIN_REWARD, metric->plugin->name, &loaded, error);
     char weights[DIPP_SHA256_HEX_BYTES];
-    char *file = metric->weights ? dipp_run_weights_file(metric->weights, "model") : NULL;
-    if (status == DIPP_OK && file)
-        status = dipp_weights_sha256(file, weights, error);
-    dipp_release(file);
+    dipp_scorer_files_sha256(&metrics->files[index], weights);
     char *json = status == DIPP_OK ? parameters_json(metric->plugin, metric->parameters) : NULL;
     if (status == DIPP_OK && !json)
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", metric->name);
@@ -236,6 +308,7 @@ void dipp_run_metrics_clear(dipp_run_metrics *metrics)
     for (uint32_t i = 0; i < metrics->count; i++) {
         dipp_parameters_destroy(&metrics->defaults[i]);
         dipp_release(metrics->names[i]);
+        dipp_release(metrics->files[i].file);
     }
     metrics->count = 0;
 }

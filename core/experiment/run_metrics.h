@@ -4,6 +4,7 @@
 
 #include "evaluate/evaluation.h"
 #include "experiment/config.h"
+#include "experiment/run_metric_names.h"
 #include "plugin/plugin_host.h"
 #include "store/store.h"
 
@@ -15,13 +16,15 @@ typedef struct dipp_run_metrics { /* starts from {.plugins = ...}; ends with dip
     uint32_t count;
     dipp_parameters *defaults[DIPP_RUN_METRICS]; /* of metrics that name a plugin alone */
     char *names[DIPP_RUN_METRICS];
+    dipp_scorer_files files[DIPP_RUN_METRICS];
     int64_t scorers[DIPP_RUN_METRICS]; /* ids, after introduce */
 } dipp_run_metrics;
 
 /* A built-in metric, or a reward plugin with its defaults. DIPP_E_NOT_FOUND lists what there is; DIPP_E_INVALID for a
- * second of the name, or a plugin with parameters that have no default. */
+ * second of the name, a plugin with parameters that have no default, or one that is named by its weights. */
 dipp_status dipp_run_metrics_add(dipp_run_metrics *metrics, const char *name, dipp_error *error);
-/* Adds those of evaluate.metrics and evaluate.scorers. config is borrowed as long as metrics. */
+/* Adds those of evaluate.metrics and evaluate.scorers, whose weights are hashed: published scorers are named by them.
+ * config is borrowed as long as metrics. DIPP_E_INVALID: a reserved name for other weights. */
 dipp_status dipp_run_metrics_read(dipp_run_metrics *metrics, const dipp_config *config, dipp_error *error);
 /* A judge of the monitor: one of evaluate.scorers by its name, else as dipp_run_metrics_add; DIPP_E_INVALID for what is no
  * score of a single picture. */

@@ -19,6 +19,19 @@ static const struct {
     {"unet", "weights/emoji-unet and weights/emoji-unet-onestep ship with dipp; of this architecture "
              "stable-diffusion-v1-5/stable-diffusion-v1-5 is published: unet/diffusion_pytorch_model.safetensors and "
              "vae/diffusion_pytorch_model.safetensors, whose folder can be named as a whole"},
+    {"hps", "xswu/HPSv2: HPS_v2_compressed.pt (2.0), HPS_v2.1_compressed.pt (2.1); vocabulary: github.com/openai/CLIP: "
+            "clip/bpe_simple_vocab_16e6.txt.gz"},
+    {"pickscore", "yuvalkirstain/PickScore_v1: model.safetensors; vocabulary: laion/CLIP-ViT-H-14-laion2B-s32B-b79K: "
+                  "tokenizer.json"},
+    {"clipscore",
+     "openai/clip-vit-base-patch32 (hessel) or openai/clip-vit-large-patch14 (torchmetrics, imagereward): "
+     "model.safetensors; laion/CLIP-ViT-g-14-laion2B-s12B-b42K (dmd2, sid) or "
+     "laion/CLIP-ViT-H-14-laion2B-s32B-b79K (diffusion_dpo, reno): open_clip_pytorch_model.bin; vocabulary: "
+     "github.com/openai/CLIP: clip/bpe_simple_vocab_16e6.txt.gz"},
+    {"aesthetic", "weights: openai/clip-vit-large-patch14: model.safetensors; head_weights: "
+                  "github.com/christophschuhmann/improved-aesthetic-predictor: sac+logos+ava1-l14-linearMSE.pth, or "
+                  "github.com/LAION-AI/aesthetic-predictor: sa_0_4_vit_l_14_linear.pth (head: v1)"},
+    {"imagereward", "THUDM/ImageReward: ImageReward.pt; vocabulary: google-bert/bert-base-uncased: vocab.txt"},
 };
 
 const char *dipp_published(const char *plugin)

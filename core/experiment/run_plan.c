@@ -264,6 +264,7 @@ static dipp_status register_cell(dipp_planned_cell *planned, const dipp_store_ex
                                  const char *overrides_json, dipp_error *error)
 {
     static const char dirty[] = "-dirty";
+    const char *stage = dipp_run_stage(planned->cell->config);
     char commit[64];
     snprintf(commit, sizeof commit, "%s", DIPP_BUILD_COMMIT);
     char *mark = strstr(commit, dirty);
@@ -276,7 +277,7 @@ static dipp_status register_cell(dipp_planned_cell *planned, const dipp_store_ex
                           .config_sha256 = planned->key,
                           .config_json = planned->cell->json,
                           .overrides_json = overrides_json,
-                          .stage = strcmp(dipp_run_stage(planned->cell->config), "align") ? "pretrain" : "align",
+                          .stage = !strcmp(stage, "align") || !strcmp(stage, "reward") ? stage : "pretrain",
                           .slurm_job = getenv("SLURM_JOB_ID"),
                           .code_commit = strcmp(commit, "unknown") ? commit : NULL,
                           .code_dirty = mark != NULL};

@@ -124,6 +124,8 @@ dipp_status dipp_run_rescore(dipp_store *store, const dipp_rescore_request *requ
     if (status == DIPP_OK)
         status = parse(&run, request, plugins, &experiment, error);
     if (status == DIPP_OK)
+        status = dipp_run_refuse_reward(dipp_experiment_cells(experiment, &count)[0].config, "scored", error);
+    if (status == DIPP_OK)
         status = dipp_run_setup_create(dipp_experiment_cells(experiment, &count)[0].config, plugins, request->threads,
                                        &setup, error);
     if (status == DIPP_OK)

@@ -119,7 +119,14 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
     bool average = dipp_run_averages(setup->config);
     result_file files[3];
     size_t count = 0;
-    if (setup->pretrain) {
+    if (setup->trainee) {
+        files[count++] = (result_file){.name = "model.safetensors",
+                                       .role = "reward",
+                                       .section = "reward",
+                                       .plugin = setup->reward,
+                                       .sets = {average ? setup->trainee->average : setup->trainee->reward.set},
+                                       .count = 1};
+    } else if (setup->pretrain) {
         dipp_parameter_set *sets[DIPP_MODEL_SETS];
         result_file *file = &files[count++];
         *file = (result_file){.name = "model.safetensors",
@@ -222,7 +229,13 @@ dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record 
                                 &rows[count].plugin_id, error);
             count++;
         }
-    for (uint32_t i = 0; i < setup->models->reward_count && status == DIPP_OK; i++) {
+    if (status == DIPP_OK && setup->trainee) {
+        rows[count] = (dipp_run_plugin){.role = "reward", .metric = setup->reward->descriptor->name};
+        status =
+            put_plugin(record, "reward", setup->reward, input_sha256(setup, "reward"), &rows[count].plugin_id, error);
+        count++;
+    }
+    for (uint32_t i = 0; setup->models && i < setup->models->reward_count && status == DIPP_OK; i++) {
         char key[32], role[24];
         snprintf(key, sizeof key, "rewards[%u].scale", i);
         snprintf(role, sizeof role, "reward[%u]", i);

@@ -86,6 +86,8 @@ dipp_status dipp_run_sample(const dipp_sample_request *request, dipp_plugins *pl
     *prompt_count = 0;
     dipp_status status = parse(request, plugins, &experiment, error);
     if (status == DIPP_OK)
+        status = dipp_run_refuse_reward(dipp_experiment_cells(experiment, &count)[0].config, "sampled", error);
+    if (status == DIPP_OK)
         status = dipp_run_setup_create(dipp_experiment_cells(experiment, &count)[0].config, plugins, request->threads,
                                        &setup, error);
     if (status == DIPP_OK)

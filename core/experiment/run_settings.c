@@ -62,9 +62,30 @@ bool dipp_run_autoencodes(const dipp_config *config)
     return !strcmp(dipp_run_stage(config), "pretrain-autoencoder");
 }
 
+bool dipp_run_learns_reward(const dipp_config *config)
+{
+    return !strcmp(dipp_run_stage(config), "reward");
+}
+
+dipp_status dipp_run_refuse_reward(const dipp_config *config, const char *what, dipp_error *error)
+{
+    return dipp_run_learns_reward(config)
+               ? dipp_fail(error, DIPP_E_INVALID,
+                           "this run trained a reward, which draws no pictures that could be %s; `dipp reward eval` "
+                           "judges it by pairs",
+                           what)
+               : DIPP_OK;
+}
+
+/* The section of what the stage trains. */
+static const char *loop_section(const dipp_config *config)
+{
+    return dipp_run_pretrains(config) ? "pretrain" : dipp_run_learns_reward(config) ? "learn" : "align";
+}
+
 int64_t dipp_run_loop_int(const dipp_config *config, const char *key)
 {
-    return whole(config, dipp_run_pretrains(config) ? "pretrain" : "align", key);
+    return whole(config, loop_section(config), key);
 }
 
 dipp_status dipp_run_backend_create(const dipp_config *config, uint32_t threads, dipp_backend **out, dipp_error *error)
@@ -137,6 +158,8 @@ bool dipp_run_needs_world(const dipp_config *config)
     static const char *const judged[] = {"glyph", "background", "place", "size", "gold"};
     static const char *const sets[] = {"prompts.set", "evaluate.prompts.set", "monitor.prompts.set"};
     static const char *const lists[] = {"evaluate.metrics", "monitor.judges"};
+    if (dipp_run_learns_reward(config))
+        return !strcmp(word(config, "learn", "loss"), "contrastive") && !given(config, "preferences", "captions");
     if (dipp_run_pretrains(config))
         return true;
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
@@ -156,8 +179,8 @@ bool dipp_run_needs_world(const dipp_config *config)
 
 bool dipp_run_averages(const dipp_config *config)
 {
-    const char *prefix = dipp_run_pretrains(config) ? "pretrain.ema" : "align.ema";
-    return given(config, prefix, "decay") || given(config, prefix, "half_life_images");
+    const char *section = loop_section(config);
+    return given(config, section, "ema.decay") || given(config, section, "ema.half_life_images");
 }
 
 /* ---- Parts of the loops' settings ---- */
@@ -368,6 +391,31 @@ dipp_status dipp_run_pretrain_settings(const dipp_config *config, const dipp_sch
     }
     if (settings->micro_batch && settings->batch % settings->micro_batch)
         return dipp_fail(error, DIPP_E_INVALID, "pretrain.micro_batch %u does not divide pretrain.batch %u",
+                         settings->micro_batch, settings->batch);
+    return DIPP_OK;
+}
+
+dipp_status dipp_run_reward_settings(const dipp_config *config, int64_t seed, dipp_reward_settings *settings,
+                                     dipp_error *error)
+{
+    static const char *const losses[] = {"bt_mean", "bt_sum",      "pair_cross_entropy",
+                                         "kl_tie",  "contrastive", NULL}; /* as dipp_preference_loss */
+    *settings = (dipp_reward_settings){
+        .seed = (uint64_t)seed,
+        .loss = (dipp_preference_loss)index_of(word(config, "learn", "loss"), losses),
+        .steps = whole(config, "learn", "steps"),
+        .batch = (uint32_t)whole(config, "learn", "batch"),
+        .micro_batch = (uint32_t)whole(config, "learn", "micro_batch"),
+        .label_smoothing = number(config, "learn", "label_smoothing"),
+        .logit_scale_max = number(config, "learn", "logit_scale_max"),
+        .optimizer = optimizer_of(config, "learn.optimizer"),
+        .average = average_of(config, "learn.ema"),
+        .max_nonfinite = whole(config, "learn", "max_nonfinite"),
+        .memory_limit = memory_limit(config),
+        .recompute = recompute_of(config),
+    };
+    if (settings->micro_batch && settings->batch % settings->micro_batch)
+        return dipp_fail(error, DIPP_E_INVALID, "learn.micro_batch %u does not divide learn.batch %u",
                          settings->micro_batch, settings->batch);
     return DIPP_OK;
 }

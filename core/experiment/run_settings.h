@@ -5,12 +5,17 @@
 #include "data/scene.h"
 #include "experiment/config.h"
 #include "train/pretrain.h"
+#include "train/reward.h"
 
-/* "pretrain-autoencoder", "pretrain", "pretrain-generator" or "align". [any thread] */
+/* "pretrain-autoencoder", "pretrain", "pretrain-generator", "align" or "reward". [any thread] */
 const char *dipp_run_stage(const dipp_config *config);
 /* Whether this is a stage 0, of the reference or the autoencoder; and whether it is the latter. [any thread] */
 bool dipp_run_pretrains(const dipp_config *config);
 bool dipp_run_autoencodes(const dipp_config *config);
+/* Whether a reward is trained: there is no reference then, and no generator. [any thread] */
+bool dipp_run_learns_reward(const dipp_config *config);
+/* DIPP_E_INVALID for such a run, with what it has no pictures for: "sampled", "merged". [any thread] */
+dipp_status dipp_run_refuse_reward(const dipp_config *config, const char *what, dipp_error *error);
 
 /* The back-end as configured; threads 0 takes the configuration's. */
 dipp_status dipp_run_backend_create(const dipp_config *config, uint32_t threads, dipp_backend **out, dipp_error *error);
@@ -34,10 +39,13 @@ dipp_status dipp_run_align_settings(const dipp_config *config, const dipp_schedu
 dipp_status dipp_run_pretrain_settings(const dipp_config *config, const dipp_schedule *schedule, int64_t seed,
                                        dipp_pretrain_settings *settings, dipp_error *error);
 
+dipp_status dipp_run_reward_settings(const dipp_config *config, int64_t seed, dipp_reward_settings *settings,
+                                     dipp_error *error);
+
 /* OPTIMIZER.weights and OPTIMIZER.state, of "align.optimizer" say: what the sets that it trains are stored in. [any thread] */
 dipp_formats dipp_run_formats(const dipp_config *config, const char *optimizer);
 
-/* A key of the section of this stage: "steps" is align.steps or pretrain.steps. [any thread] */
+/* A key of the section of this stage: "steps" is align.steps, pretrain.steps or learn.steps. [any thread] */
 int64_t dipp_run_loop_int(const dipp_config *config, const char *key);
 
 /* Whether the run keeps an average of what it trains. [any thread] */

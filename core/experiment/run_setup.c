@@ -4,9 +4,12 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "experiment/run_weights.h"
+#include "weights/weights.h"
 #include "train/adapter_io.h"
+#include "train/streams.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -40,6 +43,33 @@ static dipp_status choose_adapters(dipp_run_setup *setup, dipp_models_options *o
     return status;
 }
 
+/* A path (taken over) as the one name that all paths to its file lead to, so that rewards that load the same are known; itself
+ * where there is no such file. */
+static char *resolved(char *path)
+{
+    char *real = path ? realpath(path, NULL) : NULL;
+    char *copy = real ? dipp_string_copy(real) : path;
+    if (real)
+        dipp_release(path);
+    free(real);
+    return copy;
+}
+
+static dipp_status find_reward_files(dipp_run_setup *setup, size_t i, dipp_weight_files *out, dipp_error *error)
+{
+    char path[48];
+    snprintf(path, sizeof path, "rewards[%zu].weights", i);
+    const char *weights = dipp_config_string(setup->config, path);
+    snprintf(path, sizeof path, "rewards[%zu].head_weights", i);
+    const char *head = dipp_config_string(setup->config, path);
+    setup->reward_files[i] = weights ? resolved(dipp_run_weights_file(weights, "model")) : NULL;
+    setup->reward_heads[i] = head ? resolved(dipp_string_copy(head)) : NULL;
+    *out = (dipp_weight_files){setup->reward_files[i], setup->reward_heads[i]};
+    return (weights && !out->file) || (head && !out->head)
+               ? dipp_fail(error, DIPP_E_MEMORY, "no memory for the path of a reward's weights")
+               : DIPP_OK;
+}
+
 static dipp_status create_models(dipp_run_setup *setup, dipp_error *error)
 {
     dipp_schedule schedule;
@@ -70,9 +100,36 @@ static dipp_status create_models(dipp_run_setup *setup, dipp_error *error)
         char section[32];
         snprintf(section, sizeof section, "rewards[%zu]", i);
         status = choose(setup, DIPP_PLUGIN_REWARD, section, &setup->rewards[i], &options.rewards[i], error);
+        if (status == DIPP_OK)
+            status = find_reward_files(setup, i, &options.reward_files[i], error);
         options.reward_count++;
     }
     return status == DIPP_OK ? dipp_models_create(setup->backend, &options, &setup->models, error) : status;
+}
+
+/* The reward that is trained, for pictures of the size that there are. */
+static dipp_status create_trainee(dipp_run_setup *setup, dipp_error *error)
+{
+    static const dipp_host host = {.struct_size = sizeof host};
+    const dipp_yaml_node *patterns = dipp_config_node(setup->config, "learn.freeze");
+    dipp_status status = dipp_run_preferences_create(setup->config, setup->world, &setup->preferences, error);
+    if (status != DIPP_OK)
+        return dipp_error_context(error, "preferences");
+    dipp_trainee_options options = {.host = &host,
+                                    .sample = dipp_run_preferences_sample(setup->preferences),
+                                    .train = true,
+                                    .formats = dipp_run_formats(setup->config, "learn.optimizer")};
+    const char **freeze = dipp_allocate_zeroed(patterns ? patterns->count + 1 : 1, sizeof *freeze);
+    if (!freeze)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for a reward");
+    for (size_t i = 0; patterns && i < patterns->count; i++)
+        freeze[options.freeze_count++] = patterns->items[i]->text;
+    options.freeze = freeze;
+    status = choose(setup, DIPP_PLUGIN_REWARD, "reward", &setup->reward, &options.reward, error);
+    if (status == DIPP_OK)
+        status = dipp_trainee_create(setup->backend, &options, &setup->trainee, error);
+    dipp_release(freeze);
+    return status;
 }
 
 static dipp_status read_prompts(dipp_run_setup *setup, dipp_error *error)
@@ -113,12 +170,13 @@ static dipp_status create(const dipp_config *config, dipp_plugins *plugins, uint
     dipp_status status = dipp_run_backend_create(config, threads, &setup->backend, error);
     if (status == DIPP_OK && !memory)
         dipp_backend_forgo_memory(setup->backend);
-    if (status == DIPP_OK)
+    bool reward = dipp_run_learns_reward(config);
+    if (status == DIPP_OK && !reward)
         status = create_models(setup, error);
     if (status == DIPP_OK)
         status = create_world(setup, error);
     if (status == DIPP_OK)
-        status = read_prompts(setup, error);
+        status = reward ? create_trainee(setup, error) : read_prompts(setup, error);
     if (status != DIPP_OK)
         dipp_run_setup_destroy(&setup);
     *out = setup;
@@ -145,11 +203,15 @@ void dipp_run_setup_destroy(dipp_run_setup **pointer)
     dipp_run_prompts_clear(&setup->prompts);
     dipp_run_prompts_clear(&setup->evaluation);
     dipp_models_destroy(&setup->models);
+    dipp_trainee_destroy(&setup->trainee);
+    dipp_run_preferences_destroy(&setup->preferences);
     dipp_emoji_world_destroy(&setup->world);
     dipp_backend_destroy(&setup->backend);
     dipp_run_start_clear(&setup->start);
     for (uint32_t i = 0; i < setup->input_count; i++)
         dipp_release(setup->inputs[i].path);
+    for (uint32_t i = 0; i < DIPP_MAX_REWARDS; i++)
+        dipp_release(setup->reward_files[i]), dipp_release(setup->reward_heads[i]);
     dipp_release(setup);
     *pointer = NULL;
 }
@@ -332,26 +394,77 @@ static dipp_status load_ta(dipp_run_setup *setup, dipp_error *error)
     return status;
 }
 
+/* The file with the head of the rewards that have their parameters at this home, or NULL. */
+static const char *head_at(const dipp_models *models, uint32_t home)
+{
+    const char *head = NULL;
+    for (uint32_t i = home; i < models->reward_count && !head; i++)
+        head = models->rewards[i].home == home ? models->rewards[i].files.head : NULL;
+    return head;
+}
+
+/* One reward's weights (file is taken over) and, where it has one, the file of its head. What has its parameters in another
+ * reward's set was read with those. */
+static dipp_status read_reward(dipp_run_setup *setup, uint32_t index, char *file, const char *head, dipp_error *error)
+{
+    const dipp_reward_model *reward = &setup->models->rewards[index];
+    char role[24], first[24];
+    dipp_run_input *inputs[2] = {NULL, NULL};
+    snprintf(role, sizeof role, "reward[%u]", index);
+    dipp_status status = note_input(setup, role, file, &inputs[0], error);
+    snprintf(role, sizeof role, "reward[%u].head", index);
+    if (status == DIPP_OK && head)
+        status = note_input(setup, role, dipp_string_copy(head), &inputs[1], error);
+    snprintf(first, sizeof first, "reward[%u]", reward->home);
+    if (status == DIPP_OK && reward->home == index)
+        status = dipp_weights_read_with_head(file, head_at(setup->models, index), reward->set, error);
+    if (status == DIPP_OK && reward->home == index)
+        status = dipp_weights_sha256(file, inputs[0]->sha256, error);
+    else if (status == DIPP_OK)
+        memcpy(inputs[0]->sha256, hash_of(setup, first), sizeof inputs[0]->sha256);
+    if (status == DIPP_OK && head)
+        status = dipp_weights_sha256(head, inputs[1]->sha256, error);
+    return status == DIPP_OK ? status : dipp_error_context(error, "reward[%u]", index);
+}
+
 static dipp_status load_rewards(dipp_run_setup *setup, dipp_error *error)
 {
     dipp_status status = DIPP_OK;
     for (uint32_t i = 0; i < setup->models->reward_count && status == DIPP_OK; i++) {
-        char path[48], role[24];
+        char path[48], head_path[48];
         snprintf(path, sizeof path, "rewards[%u].weights", i);
-        snprintf(role, sizeof role, "reward[%u]", i);
+        snprintf(head_path, sizeof head_path, "rewards[%u].head_weights", i);
         const char *weights = dipp_config_string(setup->config, path);
+        const char *head = dipp_config_string(setup->config, head_path);
         if (weights && setup->models->rewards[i].info.opaque)
             return dipp_fail(error, DIPP_E_INVALID, "%s: the opaque reward %s takes no weights; leave them out", path,
                              setup->models->rewards[i].plugin->name);
+        if (head && !weights)
+            return dipp_fail(error, DIPP_E_INVALID, "%s: a second file stands beside a first; give %s", head_path,
+                             path);
         if (weights)
-            status = read_input(setup, role, dipp_run_weights_file(weights, "model"), &setup->models->rewards[i].set, 1,
-                                error);
+            status = read_reward(setup, i, dipp_run_weights_file(weights, "model"), head, error);
     }
     return status;
 }
 
+static dipp_status load_trainee(dipp_run_setup *setup, int64_t seed, dipp_error *error)
+{
+    dipp_trainee *trainee = setup->trainee;
+    const char *weights = dipp_config_string(setup->config, "reward.weights");
+    dipp_status status =
+        dipp_parameter_set_initialise(trainee->reward.set, (uint64_t)seed, DIPP_STREAM_REWARD_INIT, error);
+    if (status == DIPP_OK && weights)
+        status = read_input(setup, "reward", dipp_run_weights_file(weights, "model"), &trainee->reward.set, 1, error);
+    if (status == DIPP_OK)
+        status = dipp_parameter_set_copy(trainee->average, trainee->reward.set, error);
+    return status == DIPP_OK ? dipp_run_preferences_fill(setup->preferences, error) : status;
+}
+
 dipp_status dipp_run_setup_load(dipp_run_setup *setup, int64_t seed, dipp_error *error)
 {
+    if (setup->trainee)
+        return load_trainee(setup, seed, error);
     dipp_status status = dipp_models_initialise(setup->models, (uint64_t)seed, error);
     if (status == DIPP_OK)
         status = load_reference(setup, error);

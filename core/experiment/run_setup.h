@@ -3,17 +3,19 @@
 #define DIPP_EXPERIMENT_RUN_SETUP_H
 
 #include "base/sha256.h"
+#include "experiment/run_preferences.h"
 #include "experiment/run_prompts.h"
 #include "experiment/run_settings.h"
 #include "experiment/run_start.h"
 #include "plugin/plugin_host.h"
 #include "train/models.h"
 
-enum { DIPP_RUN_INPUTS = 7 + DIPP_MAX_REWARDS };
+enum { DIPP_RUN_INPUTS = 7 + 2 * DIPP_MAX_REWARDS };
 
 /* A weight file that the run starts from. */
 typedef struct dipp_run_input {
-    char role[24]; /* reference, text, decoder, generator, generator.adapter, ta, ta.adapter, reward[0] */
+    /* reference, text, decoder, generator, generator.adapter, ta, ta.adapter, reward[0], reward[0].head, reward */
+    char role[24];
     char *path;
     char sha256[DIPP_SHA256_HEX_BYTES];
     int64_t bytes;
@@ -26,8 +28,13 @@ typedef struct dipp_run_setup {
     bool autoencoder; /* the latter */
     dipp_backend *backend;
     dipp_emoji_world *world; /* NULL where nothing of it is asked for */
-    dipp_models *models;
+    dipp_models *models;     /* NULL where a reward is trained; then there are these two, and no prompts: */
+    dipp_run_preferences *preferences;
+    dipp_trainee *trainee;
+    const dipp_loaded_plugin *reward;     /* of the trainee */
     dipp_run_prompts prompts, evaluation; /* evaluation: those of training where none are configured */
+    /* of rewards[].weights and rewards[].head_weights, links followed; NULL: none */
+    char *reward_files[DIPP_MAX_REWARDS], *reward_heads[DIPP_MAX_REWARDS];
     const dipp_loaded_plugin *reference, *generator, *ta, *rewards[DIPP_MAX_REWARDS]; /* NULL: takes no part */
     dipp_run_start start;                                                             /* empty when pretraining */
     const char *generator_base, *ta_base; /* SHA-256 of the file with the weights that they are or adapt; NULL: none */
@@ -53,7 +60,8 @@ void dipp_run_setup_destroy(dipp_run_setup **setup);
  *                       trained, added to them
  *   align.ta.init       stage1: ta-lora.safetensors, else ta.safetensors, beside generator.adapter, else beside
  *                       generator.init; reference: the reference's weights
- *   rewards[].weights   FOLDER/model.safetensors or the file
+ *   rewards[].weights   FOLDER/model.safetensors or the file; rewards[].head_weights a file for what that lacks
+ *   reward.weights      FOLDER/model.safetensors or the file, of a reward that is trained; its pictures are read here too
  * Averages start as copies. inputs lists what was read. */
 dipp_status dipp_run_setup_load(dipp_run_setup *setup, int64_t seed, dipp_error *error);
 

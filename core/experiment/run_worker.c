@@ -7,9 +7,11 @@
 #include "experiment/experiment.h"
 #include "experiment/run_build.h"
 #include "experiment/run_evaluate.h"
+#include "experiment/run_loop.h"
 #include "experiment/run_result.h"
-#include "experiment/run_source.h"
+#include "experiment/run_validate.h"
 #include "experiment/run_watch.h"
+#include "weights/published.h"
 
 #include <dlfcn.h>
 #include <math.h>
@@ -35,14 +37,10 @@ typedef struct run_worker {
     dipp_experiment *experiment;
     dipp_run_setup *setup;
     dipp_run_record record;
-    dipp_run_evaluator *evaluator;
-    dipp_run_watch *watch; /* NULL: nothing ends it early */
-    dipp_align *align;     /* one of the two */
-    dipp_pretrain *pretrain;
-    dipp_scene_source *source;
-    dipp_prompt_table *prompts;
-    dipp_plan_report plan;
-    char micro_batch[64];
+    dipp_run_evaluator *evaluator; /* one of the two */
+    dipp_run_validator *validator; /* where a reward is trained */
+    dipp_run_watch *watch;         /* NULL: nothing ends it early */
+    dipp_run_loop *loop;
     int64_t steps, every, checkpoint_every, log_every, first_step, saved_step;
     dipp_worker_progress progress;
     uint64_t shown_ns, started_ns;
@@ -63,11 +61,9 @@ static bool stopping(const run_worker *worker)
     return worker->options->stop && *worker->options->stop;
 }
 
-/* ---- The loop's two kinds behind one face ---- */
-
 static int64_t images_seen(const run_worker *worker)
 {
-    return worker->align ? dipp_align_images_seen(worker->align) : dipp_pretrain_images_seen(worker->pretrain);
+    return dipp_run_loop_images_seen(worker->loop);
 }
 
 static dipp_status save(run_worker *worker, int64_t step, dipp_error *error)
@@ -80,8 +76,7 @@ static dipp_status save(run_worker *worker, int64_t step, dipp_error *error)
     if (status == DIPP_OK && !path)
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for a checkpoint's path");
     if (status == DIPP_OK)
-        status = worker->align ? dipp_align_save(worker->align, path, sha256, error)
-                               : dipp_pretrain_save(worker->pretrain, path, sha256, error);
+        status = dipp_run_loop_save(worker->loop, path, sha256, error);
     if (status == DIPP_OK)
         status = dipp_run_record_checkpoint(&worker->record, step, sha256, error);
     if (status == DIPP_OK)
@@ -102,9 +97,20 @@ static dipp_status evaluate_reference(run_worker *worker, dipp_error *error)
     return dipp_run_evaluate_reference(worker->evaluator, false, error);
 }
 
+static void note_validation(void *context, const char *line)
+{
+    const run_worker *worker = context;
+    char message[64 + DIPP_PREFERENCE_TEXT_BYTES];
+    snprintf(message, sizeof message, "step %lld: %s", (long long)dipp_run_loop_step(worker->loop), line);
+    note(worker, message);
+}
+
 static dipp_status evaluate(run_worker *worker, int64_t step, dipp_error *error)
 {
     dipp_status status = dipp_run_record_flush(&worker->record, step, images_seen(worker), true, error);
+    if (status == DIPP_OK && worker->validator)
+        return dipp_run_validate(worker->validator, &worker->record, step, step == worker->steps, note_validation,
+                                 worker, error);
     if (status == DIPP_OK)
         status = dipp_run_evaluate(worker->evaluator, step, images_seen(worker), error);
     if (status == DIPP_OK && step == 0)
@@ -121,7 +127,7 @@ static bool evaluation_due(const run_worker *worker, int64_t step)
 static void end_here(run_worker *worker, int64_t step)
 {
     worker->steps = worker->progress.steps = step;
-    dipp_align_end(worker->align);
+    dipp_run_loop_end(worker->loop);
 }
 
 /* ---- Observers ---- */
@@ -156,8 +162,9 @@ static void observe_metrics(void *context, int64_t step, const char *const *name
                 dipp_run_record_point(&worker->record, step, names[i], values[i], &worker->observed_error);
 }
 
-static dipp_status after_step(run_worker *worker, int64_t step, dipp_error *error)
+static dipp_status after_step(void *context, int64_t step, dipp_error *error)
 {
+    run_worker *worker = context;
     dipp_status status = worker->observed;
     if (status != DIPP_OK) {
         *error = worker->observed_error;
@@ -182,16 +189,6 @@ static dipp_status after_step(run_worker *worker, int64_t step, dipp_error *erro
 static bool stopping_step(void *context)
 {
     return stopping(context);
-}
-
-static dipp_status after_align_step(void *context, dipp_align *align, int64_t step, dipp_error *error)
-{
-    return after_step(context, step, error);
-}
-
-static dipp_status after_pretrain_step(void *context, dipp_pretrain *pretrain, int64_t step, dipp_error *error)
-{
-    return after_step(context, step, error);
 }
 
 /* ---- Setting up ---- */
@@ -245,43 +242,6 @@ static dipp_status parse(run_worker *worker, const dipp_cell **cell, dipp_error 
     return status;
 }
 
-static dipp_status create_align(run_worker *worker, dipp_error *error)
-{
-    dipp_run_setup *setup = worker->setup;
-    dipp_align_settings settings;
-    dipp_status status =
-        dipp_run_align_settings(setup->config, &setup->models->schedule, worker->facts.seed, &settings, error);
-    if (status == DIPP_OK)
-        status = dipp_prompt_table_create(setup->models, setup->prompts.texts, setup->prompts.count, &worker->prompts,
-                                          error);
-    if (status == DIPP_OK)
-        status = dipp_align_create(setup->models, worker->prompts, &settings, &worker->plan, &worker->align, error);
-    snprintf(worker->micro_batch, sizeof worker->micro_batch, "{\"align\":%u}",
-             settings.micro_batch ? settings.micro_batch : settings.batch);
-    return status;
-}
-
-static dipp_status create_pretrain(run_worker *worker, dipp_error *error)
-{
-    dipp_run_setup *setup = worker->setup;
-    const dipp_shape *picture = &setup->models->picture;
-    dipp_pretrain_settings settings;
-    dipp_status status =
-        dipp_run_pretrain_settings(setup->config, &setup->models->schedule, worker->facts.seed, &settings, error);
-    if (status == DIPP_OK && (!setup->models->space.images || picture->rank != 3))
-        return dipp_fail(error, DIPP_E_INVALID,
-                         "pretraining learns pictures of the emoji world, and the reference %s works on vectors",
-                         setup->reference->descriptor->name);
-    if (status == DIPP_OK)
-        status = dipp_scene_source_create(setup->world, (int)picture->dims[1], &worker->source, error);
-    if (status != DIPP_OK)
-        return status;
-    dipp_sample_source source = dipp_scene_source_of(worker->source);
-    snprintf(worker->micro_batch, sizeof worker->micro_batch, "{\"pretrain\":%u}",
-             settings.micro_batch ? settings.micro_batch : settings.batch);
-    return dipp_pretrain_create(setup->models, &source, &settings, &worker->plan, &worker->pretrain, error);
-}
-
 static dipp_status set_up(run_worker *worker, dipp_error *error)
 {
     const dipp_cell *cell = NULL;
@@ -298,12 +258,8 @@ static dipp_status set_up(run_worker *worker, dipp_error *error)
     worker->checkpoint_every = dipp_run_loop_int(cell->config, "checkpoint_every");
     worker->log_every = dipp_run_loop_int(cell->config, "log_every");
     worker->every = dipp_config_int(cell->config, "evaluate.every");
-    status = worker->setup->pretrain ? create_pretrain(worker, error) : create_align(worker, error);
-    double again = 0;
-    if (status == DIPP_OK)
-        again = worker->align ? dipp_align_recomputed_flops(worker->align)
-                              : dipp_pretrain_recomputed_flops(worker->pretrain);
-    if (again > 0)
+    status = dipp_run_loop_create(worker->setup, worker->facts.seed, &worker->loop, error);
+    if (status == DIPP_OK && dipp_run_loop_recomputed_flops(worker->loop) > 0)
         note(worker, "blocks are computed again instead of kept (recompute)");
     if (status == DIPP_OK)
         status =
@@ -322,8 +278,7 @@ static dipp_status resume(run_worker *worker, dipp_error *error)
         dipp_status status = dipp_run_record_newest(&worker->record, &path, &step, error);
         if (status != DIPP_OK || !path)
             return status;
-        status = worker->align ? dipp_align_load(worker->align, path, &torn)
-                               : dipp_pretrain_load(worker->pretrain, path, &torn);
+        status = dipp_run_loop_load(worker->loop, path, &torn);
         dipp_release(path);
         if (status == DIPP_OK) {
             worker->first_step = worker->saved_step = step;
@@ -393,7 +348,7 @@ static dipp_status begin_attempt(run_worker *worker, dipp_error *error)
                               .precision = backend->precision,
                               .threads = (int)backend->threads,
                               .libraries_json = libraries,
-                              .micro_batch_json = worker->micro_batch};
+                              .micro_batch_json = dipp_run_loop_micro_batch(worker->loop)};
     dipp_status status =
         dipp_store_each_attempt(worker->store, worker->options->run_id, read_attempt, &previous, error);
     if (status == DIPP_OK)
@@ -409,7 +364,7 @@ static dipp_status begin_attempt(run_worker *worker, dipp_error *error)
                  {"resume.backend", "back-end", spec.backend, previous.backend},
                  {"resume.isa", "instruction set", spec.isa ? spec.isa : "", previous.isa},
                  {"resume.precision", "precision", spec.precision ? spec.precision : "", previous.precision},
-                 {"resume.micro_batch", "micro-batch", worker->micro_batch, previous.micro_batch},
+                 {"resume.micro_batch", "micro-batch", dipp_run_loop_micro_batch(worker->loop), previous.micro_batch},
                  {"resume.library", "build of dipp", binary, previous.binary}};
     for (size_t i = 0; i < sizeof facts / sizeof *facts && status == DIPP_OK; i++)
         status = warn_changed(worker, facts[i].code, facts[i].what, facts[i].now, facts[i].before, error);
@@ -421,6 +376,8 @@ static dipp_status catch_up(run_worker *worker, dipp_error *error)
 {
     bool done = false, ends = false;
     int64_t step = worker->first_step;
+    if (worker->validator) /* the same numbers once more */
+        return step && evaluation_due(worker, step) ? evaluate(worker, step, error) : DIPP_OK;
     dipp_status status = dipp_run_watch_resume(worker->watch, step, images_seen(worker), &ends, error);
     if (status != DIPP_OK || !step)
         return status; /* the loop itself begins with step 0 */
@@ -438,16 +395,12 @@ static dipp_status catch_up(run_worker *worker, dipp_error *error)
 
 static dipp_status train(run_worker *worker, dipp_error *error)
 {
-    dipp_align_observer align_observer = {worker, observe_metrics, after_align_step, stopping_step};
-    dipp_pretrain_observer pretrain_observer = {worker, observe_metrics, after_pretrain_step, stopping_step};
+    dipp_run_loop_observer observer = {worker, observe_metrics, after_step, stopping_step};
     worker->started_ns = dipp_clock_monotonic_ns();
-    dipp_status status = worker->align ? dipp_align_run(worker->align, &align_observer, error)
-                                       : dipp_pretrain_run(worker->pretrain, &pretrain_observer, error);
+    dipp_status status = dipp_run_loop_run(worker->loop, &observer, error);
     if (status == DIPP_E_INTERRUPTED) { /* after a step, in its evaluation, or inside one */
         dipp_error why = *error;
-        int64_t step =
-            worker->align ? dipp_align_step_count(worker->align) : dipp_pretrain_step_count(worker->pretrain);
-        status = save(worker, step, error);
+        status = save(worker, dipp_run_loop_step(worker->loop), error);
         if (status != DIPP_OK)
             return status;
         *error = why;
@@ -485,13 +438,31 @@ static dipp_status complete(run_worker *worker, dipp_error *error)
     int64_t done = worker->steps - worker->first_step;
     double before = (double)worker->resident / 1048576, most = (double)dipp_resident_most() / 1048576;
     double seconds = (double)(dipp_clock_monotonic_ns() - worker->started_ns) / 1e9;
-    double flops = worker->align ? dipp_align_flops(worker->align) : dipp_pretrain_flops(worker->pretrain);
+    double flops = dipp_run_loop_flops(worker->loop);
     snprintf(
         message, sizeof message,
         "%lld steps in %.1f s with evaluations, %.1f useful GFLOP/s; memory at most %.1f MiB, %.1f above the start",
         (long long)done, seconds, (double)done * flops / (seconds > 0 ? seconds : 1) / 1e9, most, most - before);
     note(worker, message);
     return DIPP_OK;
+}
+
+/* Which published files the run starts from: what a reward is called says less than its content. */
+static dipp_status tell_published(run_worker *worker, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    for (uint32_t i = 0; i < worker->setup->input_count && status == DIPP_OK; i++) {
+        const dipp_run_input *input = &worker->setup->inputs[i];
+        const dipp_published_file *file = dipp_published_find(input->sha256);
+        char message[320];
+        if (!file)
+            continue;
+        snprintf(message, sizeof message, "%s: %s (%s)", input->role, file->what, file->file);
+        note(worker, message);
+        status =
+            dipp_run_record_event(&worker->record, worker->first_step, "info", "weights.published", message, error);
+    }
+    return status;
 }
 
 static dipp_status work(run_worker *worker, dipp_error *error)
@@ -507,6 +478,10 @@ static dipp_status work(run_worker *worker, dipp_error *error)
     if (status == DIPP_OK)
         status = dipp_run_result_inputs(worker->setup, &worker->record, error);
     if (status == DIPP_OK)
+        status = tell_published(worker, error);
+    if (status == DIPP_OK && worker->setup->trainee)
+        status = dipp_run_validator_create(worker->setup, worker->options->stop, &worker->validator, error);
+    else if (status == DIPP_OK)
         status =
             dipp_run_evaluator_create(worker->setup, &worker->record, worker->options->stop, &worker->evaluator, error);
     if (status == DIPP_OK)
@@ -520,10 +495,8 @@ static void destroy(run_worker *worker)
 {
     dipp_run_watch_destroy(&worker->watch);
     dipp_run_evaluator_destroy(&worker->evaluator);
-    dipp_align_destroy(&worker->align);
-    dipp_pretrain_destroy(&worker->pretrain);
-    dipp_scene_source_destroy(&worker->source);
-    dipp_prompt_table_destroy(&worker->prompts);
+    dipp_run_validator_destroy(&worker->validator);
+    dipp_run_loop_destroy(&worker->loop);
     dipp_run_record_close(&worker->record);
     dipp_run_setup_destroy(&worker->setup);
     dipp_experiment_destroy(&worker->experiment);

@@ -28,7 +28,7 @@
         __VA_ARGS__                                                                                               \
     }
 
-static const char *const stages[] = {"align", "pretrain-generator", "pretrain", "pretrain-autoencoder", NULL};
+static const char *const stages[] = {"align", "pretrain-generator", "pretrain", "pretrain-autoencoder", "reward", NULL};
 static const char *const devices[] = {"auto", "cpu", "reference", "cuda", NULL};
 static const char *const recomputations[] = {"none", "blocks", "auto", NULL}; /* as dipp_recompute */
 static const char *const precisions[] = {"auto", "f32", "bf16", "f64", NULL};
@@ -48,6 +48,10 @@ static const char *const optimizers[] = {"adamw", "sgd", NULL};
 static const char *const state_formats[] = {"f32", "bf16", "8bit", NULL}; /* as dipp_state_format */
 static const char *const weight_formats[] = {"f32", "bf16", NULL};
 static const char *const rate_schedules[] = {"constant", "linear", "cosine", NULL};
+static const char *const preference_losses[] = {"bt_mean", "bt_sum",      "pair_cross_entropy",
+                                                "kl_tie",  "contrastive", NULL}; /* as dipp_preference_loss */
+static const char *const preference_formats[] = {"jsonl", "hpdv2", "imagereward", "pickapic",
+                                                 NULL}; /* as dipp_preference_format */
 static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
 static const char *const alarm_tests[] = {"paired", "plain", NULL};
 static const char *const alarm_actions[] = {"continue", "stop", "stop_and_keep_best", NULL}; /* as run_monitor.c */
@@ -58,13 +62,16 @@ static const char *const alarm_actions[] = {"continue", "stop", "stop_and_keep_b
 #define PRETRAINING  "stage=pretrain|pretrain-autoencoder"
 #define DENOISING    "stage=pretrain"
 #define AUTOENCODING "stage=pretrain-autoencoder"
+#define PICTURING    "stage=align|pretrain-generator|pretrain|pretrain-autoencoder"
+#define LEARNING     "stage=reward"
+#define OF_PAIRS     "learn.loss=bt_mean|bt_sum|pair_cross_entropy|kl_tie"
 
 #define PROMPTS(p, split)                                                                                            \
-    ROW(p ".set", STRING, NULL, 0, 0, NULL, OPTIONAL, "Prompt set: a built-in name."),                               \
+    ROW(p ".set", STRING, NULL, 0, 0, NULL, OPTIONAL, "Prompt set: a built-in name.", .when = PICTURING),            \
         ROW(p ".split", STRING, split, 0, 0, NULL, 0, "Part of the prompt set.", .when = p ".set"),                  \
         ROW(p ".file", PATH, NULL, 0, 0, NULL, OPTIONAL, "Prompt file, one prompt per line.", .when = "!" p ".set"), \
         ROW(p ".list", STRING_LIST, NULL, 0, 0, NULL, OPTIONAL, "The prompts themselves.", .when = "!" p ".set"),    \
-        ROW(p ".count", INT, "0", 0, MANY, "prompts", 0, "Prompts taken; 0: all.")
+        ROW(p ".count", INT, "0", 0, MANY, "prompts", 0, "Prompts taken; 0: all.", .when = PICTURING)
 
 #define TIME(p, m, s, w)                                                                                             \
     CHOICE(p ".law", laws, "log_normal", 0, "Law of the noise level.", .when = w),                                   \
@@ -130,8 +137,8 @@ static const dipp_row table[] = {
         .kind = DIPP_ROW_MATRIX),
 
     CHOICE("stage", stages, "align", 0,
-           "What is trained: the generator by DI++ with rewards, the same without, the reference by denoising, or the "
-           "autoencoder in whose latents it works."),
+           "What is trained: the generator by DI++ with rewards, the same without, the reference by denoising, the "
+           "autoencoder in whose latents it works, or a reward by preferences."),
     CHOICE("device", devices, "auto", 0, "Back-end.", .unkeyed = true),
     CHOICE("precision", precisions, "auto", STRUCTURAL, "Compute dtype; auto: the fastest on this machine."),
     ROW("threads", INT, "0", 0, 4096, NULL, 0, "Threads of the CPU back-end; 0: all cores.", .unkeyed = true),
@@ -160,15 +167,17 @@ static const dipp_row table[] = {
     ROW("world.annotations", PATH, NULL, 0, 0, NULL, OPTIONAL, "Names of emoji; unset: Debian's unicode-cldr-core."),
     ROW("world.labels", PATH, NULL, 0, 0, NULL, OPTIONAL, "Groups of emoji; unset: Debian's unicode-cldr-core."),
 
-    ROW("reference.plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "Reference diffusion."),
-    ROW("reference.weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the reference."),
+    ROW("reference.plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "Reference diffusion.", .when = PICTURING),
+    ROW("reference.weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the reference.", .when = PICTURING),
     ROW("reference.decoder", PATH, NULL, 0, 0, NULL, OPTIONAL,
-        "Weights of its decoder, and encoder; unset: in the file of the reference's."),
+        "Weights of its decoder, and encoder; unset: in the file of the reference's.", .when = PICTURING),
     PARAMETERS("reference.params", DIPP_PLUGIN_REFERENCE, "Parameters of the reference plugin."),
-    ROW("reference.steps", INT, "20", 1, 10000, "steps", 0, "Sampler steps where the reference itself draws."),
-    ROW("reference.omega", FLOAT, "1", -1000, 1000, NULL, 0, "Guidance where the reference itself draws; 1: none."),
+    ROW("reference.steps", INT, "20", 1, 10000, "steps", 0, "Sampler steps where the reference itself draws.",
+        .when = PICTURING),
+    ROW("reference.omega", FLOAT, "1", -1000, 1000, NULL, 0, "Guidance where the reference itself draws; 1: none.",
+        .when = PICTURING),
     ROW("reference.sigma_max", FLOAT, "0", 0, MANY, "sigma/alpha", 0,
-        "Where it then starts; 0: the schedule's largest."),
+        "Where it then starts; 0: the schedule's largest.", .when = PICTURING),
 
     ROW("generator.plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "One-step generator.", .when = GENERATING),
     ROW("generator.init", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights it starts from.", .when = GENERATING),
@@ -186,7 +195,8 @@ static const dipp_row table[] = {
            "given and costs one step's memory.",
            .when = GENERATING),
 
-    CHOICE("schedule.name", schedules, NULL, OPTIONAL, "Noise schedule; unset: the reference's own."),
+    CHOICE("schedule.name", schedules, NULL, OPTIONAL, "Noise schedule; unset: the reference's own.",
+           .when = PICTURING),
     ROW("schedule.sigma_min", FLOAT, "0.002", 0, MANY, "sigma", 0, "Least noise.", .when = "schedule.name=ve|edm"),
     ROW("schedule.sigma_max", FLOAT, "80", 0, MANY, "sigma", 0, "Most noise.", .when = "schedule.name=ve|edm"),
     ROW("schedule.beta_min", FLOAT, "0.1", 0, MANY, NULL, 0, "beta(0).", .when = "schedule.name=vp"),
@@ -269,6 +279,7 @@ static const dipp_row table[] = {
     ROW("rewards[].plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "Reward plugin."),
     ROW("rewards[].scale", FLOAT, "1", -1e9, 1e9, NULL, DIPP_PARAMETER_LIVE, "Weight alpha of this reward."),
     ROW("rewards[].weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the reward."),
+    ROW("rewards[].head_weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "A second file, for what the first lacks."),
     PARAMETERS("rewards[].params", DIPP_PLUGIN_REWARD, "Parameters of the reward plugin."),
     ROW("rewards[].smoothing.sigma", FLOAT, NULL, 0, MANY, "of x0", OPTIONAL,
         "Opaque rewards without a gradient: size of the noise on x0 by which it is estimated; others ignore it."),
@@ -298,25 +309,62 @@ static const dipp_row table[] = {
     OPTIMIZER("pretrain.optimizer", "1e-3", "0.9", PRETRAINING),
     AVERAGE("pretrain.ema", PRETRAINING),
 
+    ROW("reward.plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "Reward plugin that is trained.", .when = LEARNING),
+    ROW("reward.weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights it starts from.", .when = LEARNING),
+    PARAMETERS("reward.params", DIPP_PLUGIN_REWARD, "Parameters of the reward plugin.", .when = LEARNING),
+    CHOICE("learn.loss", preference_losses, "bt_mean", STRUCTURAL,
+           "Of pairs: Bradley-Terry as mean or sum; cross-entropy with weights by prompt; the same less the labels' "
+           "entropy, ties among them. Of captioned pictures: contrast of all with all.",
+           .when = LEARNING),
+    LOOP("learn", "1000", LEARNING),
+    ROW("learn.label_smoothing", FLOAT, "0", 0, 0.999, NULL, 0, "Share of each label that is 1/2 to 1/2.",
+        .when = OF_PAIRS),
+    ROW("learn.freeze", STRING_LIST, "[]", 0, 0, NULL, STRUCTURAL,
+        "Parameters that are not trained: patterns of names, * for any characters, {0..12} for numbers.",
+        .when = LEARNING),
+    ROW("learn.logit_scale_max", FLOAT, NULL, 1, 1e6, NULL, OPTIONAL,
+        "exp(logit_scale) is kept from 1 to this after each update; HPSv2: 100.", .when = LEARNING),
+    OPTIMIZER("learn.optimizer", "1e-4", "0.9", LEARNING),
+    AVERAGE("learn.ema", LEARNING),
+    CHOICE("preferences.format", preference_formats, "jsonl", 0, "How train and validate are laid out.",
+           .when = OF_PAIRS),
+    ROW("preferences.train", PATH, NULL, 0, 0, NULL, REQUIRED, "Pairs to learn from.", .when = OF_PAIRS),
+    ROW("preferences.captions", PATH, NULL, 0, 0, NULL, OPTIONAL,
+        "Captioned pictures to learn from; unset: scenes of the emoji world.", .when = "learn.loss=contrastive"),
+    ROW("preferences.validate", PATH, NULL, 0, 0, NULL, OPTIONAL, "Pairs by which it is judged.", .when = LEARNING),
+    ROW("preferences.size", INT, "0", 0, 4096, "pixels", STRUCTURAL,
+        "Height and width of all pictures; 0: those of the first.", .when = LEARNING),
+    ROW("preferences.cache", FLOAT, "1", 0, MANY, "GiB", 0,
+        "Most memory for pictures; a set that needs more is read anew for each batch.", .when = LEARNING,
+        .unkeyed = true),
+
     ROW("evaluate.every", INT, "0", 0, MANY, "iterations", 0, "Evaluations; 0: at the start and the end."),
     PROMPTS("evaluate.prompts", "eval"),
-    ROW("evaluate.samples", INT, "8", 1, 1 << 20, "per prompt", 0, "Pictures per prompt."),
+    ROW("evaluate.samples", INT, "8", 1, 1 << 20, "per prompt", 0, "Pictures per prompt.", .when = PICTURING),
     ROW("evaluate.batch", INT, "0", 0, 1 << 20, "samples", 0, "Samples at a time; 0: 64.", .unkeyed = true),
-    ROW("evaluate.noise_seed", INT, "0", 0, MANY, NULL, 0, "Of the noise that every arm, step and seed is judged on."),
+    ROW("evaluate.noise_seed", INT, "0", 0, MANY, NULL, 0, "Of the noise that every arm, step and seed is judged on.",
+        .when = PICTURING),
     ROW("evaluate.metrics", STRING_LIST, "[]", 0, 0, NULL, 0,
         "Judges glyph, background, place, size; their gold utility; diversity; ikl; or reward plugins by default "
-        "parameters."),
+        "parameters.",
+        .when = PICTURING),
     {.parameter = {"evaluate.scorers", 0, NULL, 0, 0, NULL, NULL, OPTIONAL,
                    "More scorers: reward plugins with parameters."},
-     .kind = DIPP_ROW_RECORDS},
+     .kind = DIPP_ROW_RECORDS,
+     .when = PICTURING},
     ROW("evaluate.scorers[].plugin", STRING, NULL, 0, 0, NULL, REQUIRED, "Reward plugin."),
-    ROW("evaluate.scorers[].name", STRING, NULL, 0, 0, NULL, OPTIONAL, "Name of the metric; unset: the plugin's."),
+    ROW("evaluate.scorers[].name", STRING, NULL, 0, 0, NULL, OPTIONAL,
+        "Name of the metric; unset: the plugin's, of published scorers by their weights."),
     ROW("evaluate.scorers[].weights", PATH, NULL, 0, 0, NULL, OPTIONAL, "Weights of the scorer."),
+    ROW("evaluate.scorers[].head_weights", PATH, NULL, 0, 0, NULL, OPTIONAL,
+        "A second file, for what the first lacks."),
     PARAMETERS("evaluate.scorers[].params", DIPP_PLUGIN_REWARD, "Parameters of the scorer."),
-    ROW("evaluate.pictures", INT, "8", 0, 1 << 16, "prompts", 0, "Prompts whose pictures are kept as PNG."),
-    ROW("evaluate.grid_samples", INT, "1", 1, 64, "per prompt", 0, "Pictures kept of each of them."),
+    ROW("evaluate.pictures", INT, "8", 0, 1 << 16, "prompts", 0, "Prompts whose pictures are kept as PNG.",
+        .when = PICTURING),
+    ROW("evaluate.grid_samples", INT, "1", 1, 64, "per prompt", 0, "Pictures kept of each of them.", .when = PICTURING),
     ROW("evaluate.use_ema", BOOL, "true", 0, 0, NULL, 0, "Evaluate the averaged weights where there are any."),
-    ROW("evaluate.reference_row", BOOL, "true", 0, 0, NULL, 0, "Evaluate the multi-step reference too."),
+    ROW("evaluate.reference_row", BOOL, "true", 0, 0, NULL, 0, "Evaluate the multi-step reference too.",
+        .when = PICTURING),
 
     ROW("monitor.every", INT, NULL, 1, MANY, "iterations", OPTIONAL,
         "Looks of the monitor at judges beside the trained reward; unset: there is no monitor.", .when = ALIGNING),

@@ -68,11 +68,13 @@ dipp_tensor dipp_blip_image(dipp_graph *g, dipp_params p, const dipp_blip_option
     x = dipp_add(g, x, dipp_nn_table(g, model, "pos_embed", DIPP_SHAPE(1, dipp_dim(g, x, 1), width)));
     for (int64_t i = 0; i < o->vision_layers; i++) {
         dipp_params here = dipp_scope(g, model, "blocks.%lld", (long long)i);
+        dipp_block_begin(g);
         dipp_tensor h = dipp_nn_layer_norm(g, here, "norm1", x, epsilon);
         x = dipp_add(g, x, fused_attention(g, dipp_scope(g, here, "attn"), h, (uint32_t)o->vision_heads));
         h = dipp_nn_layer_norm(g, here, "norm2", x, epsilon);
         x = dipp_add(
             g, x, dipp_nn_mlp(g, dipp_scope(g, here, "mlp"), "fc1", "fc2", h, o->vision_inner, width, dipp_gelu_erf));
+        dipp_block_end(g);
     }
     return dipp_nn_layer_norm(g, model, "norm", x, epsilon);
 }
@@ -129,8 +131,11 @@ dipp_tensor dipp_blip_text(dipp_graph *g, dipp_params p, const dipp_blip_options
     x = dipp_add(g, x, length == o->positions ? position : dipp_slice(g, position, 0, 0, length));
     x = dipp_cast(g, dipp_nn_layer_norm(g, embeddings, "LayerNorm", x, or_else(o->text_epsilon, 1e-12)), DIPP_WIDE);
     dipp_tensor key_bias = dipp_nn_key_bias(g, mask);
-    for (int64_t i = 0; i < o->text_layers; i++) /* of the last layer only the first token is read */
+    for (int64_t i = 0; i < o->text_layers; i++) { /* of the last layer only the first token is read */
+        dipp_block_begin(g);
         x = text_layer(g, dipp_scope(g, model, "encoder.layer.%lld", (long long)i), o, x,
                        i + 1 < o->text_layers ? length : 1, key_bias, image_tokens);
+        dipp_block_end(g);
+    }
     return dipp_cast(g, dipp_reshape(g, x, DIPP_SHAPE(st.dims[0], width)), DIPP_COMPUTE);
 }

@@ -85,9 +85,12 @@ dipp_tensor dipp_clip_image(dipp_graph *g, dipp_params p, const dipp_clip_option
     int64_t tokens = dipp_dim(g, x, 1);
     x = dipp_add(g, x, dipp_nn_table(g, embeddings, "position_embedding.weight", DIPP_SHAPE(tokens, width)));
     x = dipp_cast(g, dipp_nn_layer_norm(g, model, "pre_layrnorm", x, epsilon_of(o)), DIPP_WIDE); /* sic */
-    for (int64_t i = 0; i < o->vision.layers; i++) /* of the last block only the class token is read */
+    for (int64_t i = 0; i < o->vision.layers; i++) { /* of the last block only the class token is read */
+        dipp_block_begin(g);
         x = block(g, dipp_scope(g, model, "encoder.layers.%lld", (long long)i), &o->vision, x,
                   i + 1 < o->vision.layers ? tokens : 1, false, epsilon_of(o));
+        dipp_block_end(g);
+    }
     x = dipp_nn_layer_norm(g, model, "post_layernorm", dipp_reshape(g, x, DIPP_SHAPE(n, width)), epsilon_of(o));
     return project(g, p, "visual_projection", x, o->joint);
 }
@@ -124,9 +127,12 @@ dipp_tensor dipp_clip_text(dipp_graph *g, dipp_params p, const dipp_clip_options
     dipp_tensor position = dipp_nn_table(g, embeddings, "position_embedding.weight", DIPP_SHAPE(o->length, width));
     x = dipp_add(g, x, length == o->length ? position : dipp_slice(g, position, 0, 0, length));
     /* What follows the end of the text is never seen: attention is causal, and the end itself is read. */
-    for (int64_t i = 0; i < o->text.layers; i++)
+    for (int64_t i = 0; i < o->text.layers; i++) {
+        dipp_block_begin(g);
         x = block(g, dipp_scope(g, model, "encoder.layers.%lld", (long long)i), &o->text, x, length, true,
                   epsilon_of(o));
+        dipp_block_end(g);
+    }
     dipp_tensor end = dipp_reshape(g, last_valid(g, mask), DIPP_SHAPE(st.dims[0], length, 1));
     x = dipp_sum(g, dipp_mul(g, x, end), 1u << 1, false); /* [N, C] */
     x = dipp_nn_layer_norm(g, model, "final_layer_norm", x, epsilon_of(o));

@@ -48,7 +48,7 @@ dipp_tensor dipp_resize(dipp_graph *g, dipp_tensor x, int64_t height, int64_t wi
                                "wanted %lld x %lld",
                                shape.rank, (long long)height, (long long)width);
     int64_t n = shape.dims[0], c = shape.dims[1], h = shape.dims[2], w = shape.dims[3];
-    if (h == height && w == width)
+    if (h == height && w == width && !eight_bit)
         return dipp_cast(g, x, DIPP_WIDE);
     x = dipp_scale_add(g, dipp_cast(g, x, DIPP_WIDE), eight_bit ? 255.0 : 1.0, 0.0);
     if (eight_bit)

@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The style sheet, from report.css. */
+/* The style sheet, from ground.css and report.css. */
 static const char style[] =
+#include "report/ground_css.inc"
 #include "report/report_css.inc"
     ;
 

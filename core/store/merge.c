@@ -9,6 +9,9 @@
 static const char merge_sql[] =
 #include "store/merge.inc"
     ;
+static const char merge_tables[] =
+#include "store/merge_tables.inc"
+    ;
 
 static const char what[] = "merge";
 
@@ -65,10 +68,8 @@ static dipp_status put_prefix(dipp_store *store, const char *from, dipp_error *e
         here && there ? DIPP_OK : dipp_fail(error, DIPP_E_IO, "%s: cannot tell where %s is", what, from);
     if (status == DIPP_OK) {
         relative_prefix(here, there, prefix, sizeof prefix);
-        status = dipp_store_script(store, what, "CREATE TEMP TABLE merge_prefix(prefix TEXT)", error);
-    }
-    if (status == DIPP_OK)
         status = dipp_store_do(store, what, error, "INSERT INTO merge_prefix VALUES(?)", "t", prefix);
+    }
     free(here);
     free(there);
     return status;
@@ -116,29 +117,17 @@ static dipp_status merge_attached(dipp_store *store, const char *from, dipp_stor
     if (status == DIPP_OK)
         status =
             dipp_store_integer(store, what, error, &report->updated, NULL, "SELECT count(*) FROM temp.merge_newer", "");
-    if (status == DIPP_OK)
-        status = dipp_store_script(store, what,
-                                   "DROP TABLE temp.merge_prefix; DROP TABLE temp.merge_plugins; DROP TABLE "
-                                   "temp.merge_scorers; DROP TABLE temp.merge_metrics; DROP TABLE "
-                                   "temp.merge_prompt_sets; DROP TABLE temp.merge_prompts; DROP TABLE "
-                                   "temp.merge_settings; DROP TABLE temp.merge_newer; DROP TABLE temp.merge_runs; DROP "
-                                   "TABLE temp.merge_artifacts",
-                                   error);
     report->added = mapped - known;
     report->passed_over = report->runs - mapped;
     return dipp_store_end(store, status, error);
 }
 
-/* An earlier merge may have had no memory to undo what it did and to let go of its file. */
+/* An earlier merge may have had no memory to let go of its file. */
 static dipp_status let_go(dipp_store *store, dipp_error *error)
 {
     int64_t attached = 0;
-    dipp_status status = dipp_store_begin(store, error);
-    if (status == DIPP_OK)
-        status = dipp_store_integer(store, what, error, &attached, NULL,
-                                    "SELECT count(*) FROM pragma_database_list WHERE name='other'", "");
-    if (store->depth)
-        status = dipp_store_end(store, status, error);
+    dipp_status status = dipp_store_integer(store, what, error, &attached, NULL,
+                                            "SELECT count(*) FROM pragma_database_list WHERE name='other'", "");
     return status == DIPP_OK && attached ? dipp_store_script(store, what, "DETACH other", error) : status;
 }
 
@@ -155,7 +144,9 @@ dipp_status dipp_store_merge(dipp_store *store, const char *from, dipp_store_mer
         status = dipp_store_do(store, what, error, "ATTACH ?1 AS other", "t", from);
     if (status != DIPP_OK)
         return status;
-    status = merge_attached(store, from, report, error);
+    status = dipp_store_script(store, what, merge_tables, error);
+    if (status == DIPP_OK)
+        status = merge_attached(store, from, report, error);
     dipp_store_script(store, what, "DETACH other",
                       NULL); /* what fails here undoes no merge; the next one lets go again */
     return status;

@@ -1,6 +1,6 @@
 -- Takes everything of the attached database `other` that this one lacks. Ids of the two mean nothing to each other, so
--- every row is found by its natural key. Runs in one transaction, twice the same as once. temp.merge_prefix holds what
--- leads from this database's folder to the other's: '' or '../node1/'.
+-- every row is found by its natural key. Runs in one transaction, twice the same as once. merge_tables.sql has made the
+-- temporary tables, which say what of the one is what of the other.
 
 INSERT INTO experiments(name, baseline, created_at) SELECT name, baseline, created_at FROM other.experiments WHERE true
   ON CONFLICT(name) DO UPDATE SET baseline=ifnull(experiments.baseline, excluded.baseline),
@@ -17,12 +17,12 @@ INSERT INTO experiment_revisions(experiment_id, revision, yaml, yaml_sha256, cre
 
 INSERT OR IGNORE INTO plugins(kind, name, version, abi, sha256, weights_sha256, path, schema_json)
   SELECT kind, name, version, abi, sha256, weights_sha256, path, schema_json FROM other.plugins;
-CREATE TEMP TABLE merge_plugins AS
+INSERT INTO merge_plugins
   SELECT o.plugin_id AS other_id, p.plugin_id FROM other.plugins o JOIN main.plugins p ON p.kind=o.kind
     AND p.name=o.name AND p.version=o.version AND p.sha256=o.sha256 AND p.weights_sha256=o.weights_sha256;
 INSERT OR IGNORE INTO scorers(plugin_id, config_json)
   SELECT p.plugin_id, s.config_json FROM other.scorers s JOIN temp.merge_plugins p ON p.other_id=s.plugin_id;
-CREATE TEMP TABLE merge_scorers AS
+INSERT INTO merge_scorers
   SELECT o.scorer_id AS other_id, s.scorer_id FROM other.scorers o JOIN temp.merge_plugins p ON p.other_id=o.plugin_id
     JOIN main.scorers s ON s.plugin_id=p.plugin_id AND s.config_json=o.config_json;
 
@@ -31,17 +31,16 @@ INSERT INTO metric_names(name, direction, split, unit, description)
   ON CONFLICT(name) DO UPDATE SET direction=excluded.direction, split=excluded.split,
     unit=ifnull(excluded.unit, metric_names.unit), description=ifnull(excluded.description, metric_names.description)
     WHERE metric_names.direction=0 AND excluded.direction<>0;
-CREATE TEMP TABLE merge_metrics AS
+INSERT INTO merge_metrics
   SELECT o.metric_id AS other_id, n.metric_id FROM other.metric_names o JOIN main.metric_names n ON n.name=o.name;
 
 INSERT OR IGNORE INTO prompt_sets(name, sha256) SELECT name, sha256 FROM other.prompt_sets;
-CREATE TEMP TABLE merge_prompt_sets AS
+INSERT INTO merge_prompt_sets
   SELECT o.prompt_set_id AS other_id, q.prompt_set_id FROM other.prompt_sets o JOIN main.prompt_sets q
     ON q.sha256=o.sha256;
 INSERT OR IGNORE INTO prompts(prompt_set_id, idx, text, category, attributes_json)
   SELECT q.prompt_set_id, o.idx, o.text, o.category, o.attributes_json FROM other.prompts o
     JOIN temp.merge_prompt_sets q ON q.other_id=o.prompt_set_id;
-CREATE TEMP TABLE merge_prompts(other_id INTEGER PRIMARY KEY, prompt_id INTEGER);
 INSERT INTO merge_prompts SELECT o.prompt_id, p.prompt_id FROM other.prompts o JOIN temp.merge_prompt_sets q
   ON q.other_id=o.prompt_set_id JOIN main.prompts p ON p.prompt_set_id=q.prompt_set_id AND p.idx=o.idx;
 
@@ -49,7 +48,7 @@ INSERT OR IGNORE INTO evaluation_settings(subject, weights, sampler_steps, cfg_o
     images_seen)
   SELECT subject, weights, sampler_steps, cfg_omega, precision, resize_kernel, images_seen
   FROM other.evaluation_settings;
-CREATE TEMP TABLE merge_settings AS
+INSERT INTO merge_settings
   SELECT o.settings_id AS other_id, t.settings_id FROM other.evaluation_settings o JOIN main.evaluation_settings t
     ON t.protocol=o.protocol AND t.cfg_omega=o.cfg_omega AND t.images_seen=o.images_seen;
 
@@ -62,7 +61,7 @@ DELETE FROM runs WHERE run_id IN (
 
 -- A run known on both sides is as the side that heard of it last says: by its attempts, how many of them have ended, and its
 -- step; by clocks, which two machines need not share, only where these are the same.
-CREATE TEMP TABLE merge_newer AS
+INSERT INTO merge_newer
   SELECT m.run_id, o.run_id AS other_id FROM other.runs o JOIN main.runs m ON m.run_uuid=o.run_uuid
   WHERE ((SELECT count(*) FROM other.attempts a WHERE a.run_id=o.run_id),
       (SELECT count(a.ended_at) FROM other.attempts a WHERE a.run_id=o.run_id), o.step,
@@ -85,7 +84,6 @@ INSERT OR IGNORE INTO runs(run_uuid, experiment_id, revision, name, stage, arm, 
     JOIN other.experiment_revisions ov ON ov.experiment_id=o.experiment_id AND ov.revision=o.revision
     JOIN main.experiment_revisions v ON v.experiment_id=x.experiment_id AND v.yaml_sha256=ov.yaml_sha256
   ORDER BY o.run_id;
-CREATE TEMP TABLE merge_runs(other_id INTEGER PRIMARY KEY, run_id INTEGER, newer INTEGER);
 INSERT INTO merge_runs SELECT o.run_id, m.run_id, EXISTS(SELECT 1 FROM temp.merge_newer w WHERE w.run_id=m.run_id)
   FROM other.runs o JOIN main.runs m ON m.run_uuid=o.run_uuid;
 UPDATE runs SET parent_run_id=p.run_id
@@ -127,7 +125,6 @@ INSERT INTO artifacts(run_id, step, kind, path, sha256, bytes, meta_json, create
   ON CONFLICT(run_id, path) DO UPDATE SET step=excluded.step, kind=excluded.kind, sha256=excluded.sha256,
     bytes=excluded.bytes, meta_json=excluded.meta_json, created_at=excluded.created_at
     WHERE EXISTS(SELECT 1 FROM temp.merge_newer w WHERE w.run_id=artifacts.run_id);
-CREATE TEMP TABLE merge_artifacts(other_id INTEGER PRIMARY KEY, artifact_id INTEGER);
 INSERT INTO merge_artifacts SELECT o.artifact_id, a.artifact_id FROM other.artifacts o
   JOIN temp.merge_runs m ON m.other_id=o.run_id
   JOIN main.artifacts a ON a.run_id=m.run_id AND a.path=(SELECT prefix FROM temp.merge_prefix)||o.path;
@@ -165,3 +162,19 @@ INSERT INTO events(run_id, attempt, step, ts, severity, code, message)
   WHERE (v.run_id IS NULL OR m.run_id IS NOT NULL) AND NOT EXISTS(SELECT 1 FROM main.events h WHERE h.run_id IS m.run_id
     AND h.ts=v.ts AND h.code=v.code AND h.step IS v.step AND h.attempt IS v.attempt AND h.message=v.message)
   ORDER BY v.event_id;
+
+-- Of what one voter said of one pair here and there the later counts.
+INSERT INTO votes(prompt, left_sha256, right_sha256, left_path, right_path, left_artifact_id, right_artifact_id, winner,
+    voter, voted_at, seconds, session)
+  SELECT v.prompt, v.left_sha256, v.right_sha256,
+    iif(substr(v.left_path,1,1)='/', '', (SELECT prefix FROM temp.merge_prefix))||v.left_path,
+    iif(substr(v.right_path,1,1)='/', '', (SELECT prefix FROM temp.merge_prefix))||v.right_path,
+    l.artifact_id, r.artifact_id, v.winner, v.voter, v.voted_at, v.seconds, v.session
+  FROM other.votes v LEFT JOIN temp.merge_artifacts l ON l.other_id=v.left_artifact_id
+    LEFT JOIN temp.merge_artifacts r ON r.other_id=v.right_artifact_id WHERE true ORDER BY v.vote_id
+  ON CONFLICT(voter, prompt, min(left_sha256,right_sha256), max(left_sha256,right_sha256)) DO UPDATE SET
+    left_sha256=excluded.left_sha256, right_sha256=excluded.right_sha256, left_path=excluded.left_path,
+    right_path=excluded.right_path, left_artifact_id=excluded.left_artifact_id,
+    right_artifact_id=excluded.right_artifact_id, winner=excluded.winner, voted_at=excluded.voted_at,
+    seconds=excluded.seconds, session=excluded.session
+    WHERE (excluded.voted_at, excluded.session)>(votes.voted_at, votes.session);

@@ -15,11 +15,14 @@
 static const char schema_1[] =
 #include "store/schema_1.inc"
     ;
+static const char schema_2[] =
+#include "store/schema_2.inc"
+    ;
 static const char views[] =
 #include "store/views.inc"
     ;
 
-static const dipp_store_migration migrations[] = {{1, schema_1}};
+static const dipp_store_migration migrations[] = {{1, schema_1}, {2, schema_2}};
 enum { MIGRATION_COUNT = sizeof migrations / sizeof migrations[0] };
 
 /* WAL shares memory between processes, which network file systems cannot do. Numbers: statfs(2), linux/magic.h. */
@@ -396,6 +399,7 @@ dipp_status dipp_store_open(const char *path, const dipp_store_options *options,
     else
         status = made->read_only ? open_reader(made, error) : open_writer(made, options, error);
     if (status != DIPP_OK) {
+        sqlite3_finalize(made->undo);
         sqlite3_close(made->db);
         made->db = NULL;
         dipp_store_close(&made);
@@ -413,7 +417,8 @@ void dipp_store_close(dipp_store **store)
     /* In a forked child the connection is the parent's: closing it here could remove the log that the parent writes. */
     if (old->db && old->owner == getpid()) {
         if (!sqlite3_get_autocommit(old->db))
-            sqlite3_exec(old->db, "ROLLBACK", NULL, NULL, NULL);
+            sqlite3_step(old->undo);
+        sqlite3_finalize(old->undo);
         if (!old->read_only) {
             sqlite3_busy_timeout(old->db, 100); /* tidying may be skipped, it must not hold up the end */
             sqlite3_exec(old->db, "PRAGMA analysis_limit=400; PRAGMA optimize", NULL, NULL, NULL);

@@ -313,7 +313,6 @@ static dipp_status prepare_reading(dipp_store *store, const char *sql, sqlite3_s
     if (status != DIPP_OK)
         return status;
     const char *rest = NULL;
-    dipp_store_undo_rest(store);
     int result = sqlite3_prepare_v2(store->db, sql, -1, statement, &rest);
     if (result == SQLITE_ERROR)
         return dipp_fail(error, DIPP_E_INVALID, "the query is not understood: %s\n%s", sqlite3_errmsg(store->db), sql);

@@ -118,19 +118,6 @@ dipp_status dipp_store_guard(const dipp_store *store, dipp_error *error)
     return DIPP_OK;
 }
 
-static void undo(dipp_store *store)
-{
-    if (!sqlite3_get_autocommit(store->db)) /* SQLite may have rolled back by itself: disk full, input/output error */
-        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-    dipp_store_forget_metric_names(store);
-}
-
-void dipp_store_undo_rest(dipp_store *store)
-{
-    if (store->depth == 0 && !sqlite3_get_autocommit(store->db))
-        undo(store);
-}
-
 dipp_status dipp_store_prepare(dipp_store *store, sqlite3_stmt **statement, const char *what, const char *sql,
                                dipp_error *error)
 {
@@ -138,7 +125,6 @@ dipp_status dipp_store_prepare(dipp_store *store, sqlite3_stmt **statement, cons
     dipp_status status = dipp_store_guard(store, error);
     if (status != DIPP_OK)
         return status;
-    dipp_store_undo_rest(store);
     int result = sqlite3_prepare_v2(store->db, sql, -1, statement, NULL);
     return result == SQLITE_OK ? DIPP_OK : dipp_store_sql_error(store, result, what, error);
 }
@@ -261,6 +247,26 @@ dipp_status dipp_store_script(dipp_store *store, const char *what, const char *s
     return result == SQLITE_OK ? DIPP_OK : dipp_store_sql_error(store, result, what, error);
 }
 
+static void undo(dipp_store *store)
+{
+    if (!sqlite3_get_autocommit(store->db)) { /* SQLite may have rolled back by itself: disk full, input/output error */
+        sqlite3_reset(store->undo);
+        sqlite3_step(store->undo);
+    }
+    dipp_store_forget_metric_names(store);
+}
+
+/* A transaction that ended for want of memory must let go of its locks without any. */
+static dipp_status begin_outermost(dipp_store *store, dipp_error *error)
+{
+    const char *what = "begin to record";
+    if (!sqlite3_get_autocommit(store->db))
+        undo(store); /* the last one's failed after all */
+    sqlite3_finalize(store->undo);
+    dipp_status status = dipp_store_prepare(store, &store->undo, what, "ROLLBACK", error);
+    return status == DIPP_OK ? dipp_store_script(store, what, "BEGIN IMMEDIATE", error) : status;
+}
+
 dipp_status dipp_store_begin(dipp_store *store, dipp_error *error)
 {
     dipp_status status = dipp_store_guard(store, error);
@@ -274,9 +280,8 @@ dipp_status dipp_store_begin(dipp_store *store, dipp_error *error)
                          "an earlier call of this transaction in %s failed, so nothing of it is recorded: roll it back "
                          "and repeat the whole",
                          store->path);
-    dipp_store_undo_rest(store);
     if (store->depth == 0)
-        status = dipp_store_script(store, "begin to record", "BEGIN IMMEDIATE", error);
+        status = begin_outermost(store, error);
     if (status == DIPP_OK)
         store->depth++;
     return status;

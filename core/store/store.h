@@ -14,7 +14,8 @@
  * return: DIPP_E_IO (disk full, read-only, input/output error), DIPP_E_BUSY (locked longer than the timeout: names the
  * holder where known), DIPP_E_FORMAT (file damaged), DIPP_E_INVALID (a value breaks the schema, an id is unknown),
  * DIPP_E_MEMORY. On an error the call has changed nothing (SQLite may run out of memory behind
- * a commit: then all of it is there, and repeating the call, which the keys allow, does no harm). The tables are in schema_1.sql, the views in views.sql. */
+ * a commit: then all of it is there, and repeating the call, which the keys allow, does no harm). The tables are in schema_1.sql and schema_2.sql, the
+ * views in views.sql. */
 #ifndef DIPP_STORE_STORE_H
 #define DIPP_STORE_STORE_H
 
@@ -22,7 +23,7 @@
 
 #include <stdbool.h>
 
-enum { DIPP_STORE_APPLICATION_ID = 0x44492B2B, DIPP_STORE_SCHEMA_VERSION = 1 }; /* "DI++" */
+enum { DIPP_STORE_APPLICATION_ID = 0x44492B2B, DIPP_STORE_SCHEMA_VERSION = 2 }; /* "DI++" */
 
 typedef struct dipp_store dipp_store;
 
@@ -369,6 +370,48 @@ dipp_status dipp_store_event_put(dipp_store *store, int64_t run_id, int64_t atte
 dipp_status dipp_store_events_remove(dipp_store *store, int64_t run_id, const char *code, int64_t after_step,
                                      dipp_error *error);
 
+/* ---- votes --------------------------------------------------------------------------------------------------- */
+
+typedef enum dipp_vote_winner {
+    DIPP_VOTE_LEFT = 0,
+    DIPP_VOTE_RIGHT = 1,
+    DIPP_VOTE_TIE = 2,
+    DIPP_VOTE_SKIP = 3 /* the person would not say */
+} dipp_vote_winner;
+
+/* As the database spells it ("left", ...), static; and back: false for no such word. [any thread] */
+const char *dipp_vote_winner_name(dipp_vote_winner winner);
+bool dipp_vote_winner_by_name(const char *name, dipp_vote_winner *winner);
+
+typedef struct dipp_vote_picture {
+    int64_t artifact_id; /* 0 = a file that is not of a run of this store */
+    const char *sha256;  /* of the file that was shown */
+    const char *path;    /* relative to the store's directory, or absolute */
+} dipp_vote_picture;
+
+typedef struct dipp_vote {
+    const char *prompt;
+    dipp_vote_picture left, right; /* as they were shown; two files */
+    dipp_vote_winner winner;
+    const char *voter;   /* not empty */
+    const char *session; /* of the page that was open */
+    int64_t time;        /* 0 = now, when it is put */
+    double seconds;      /* from showing the pair to the vote */
+} dipp_vote;
+
+/* Records it; what the voter said of this pair before, on whichever sides, is replaced. */
+dipp_status dipp_store_vote_put(dipp_store *store, const dipp_vote *vote, dipp_error *error);
+
+/* Forgets what the voter said of this pair, whichever side was left; one that is not there is fine. */
+dipp_status dipp_store_vote_remove(dipp_store *store, const char *voter, const char *prompt, const char *one_sha256,
+                                   const char *other_sha256, dipp_error *error);
+
+typedef int (*dipp_store_vote_fn)(void *user, const dipp_vote *vote);
+/* In the order in which they were first given, skipped ones as well; voter NULL = of all. As under "reading" below: a nonzero
+ * answer stops, the pointers live for the call. A file may have been removed or changed since: compare its hash. */
+dipp_status dipp_store_each_vote(dipp_store *store, const char *voter, dipp_store_vote_fn each, void *user,
+                                 dipp_error *error);
+
 /* ---- reading ------------------------------------------------------------------------------------------------- */
 /* Callbacks get pointers that live for the call; a nonzero answer stops the reading without error. They must not write
  * to the same store. */
@@ -451,7 +494,7 @@ typedef struct dipp_store_merge_report {
 } dipp_store_merge_report;
 
 /* Takes what the store at `from` holds and this one lacks, in one transaction; merging again changes nothing. Rows meet
- * by natural keys: run by uuid, experiment and metric by name, prompt set and weights by hash. Where both know a run,
+ * by natural keys: run by uuid, experiment and metric by name, prompt set and weights by hash, vote by voter and pair. Where both know a run,
  * the one that heard of it last says how it stands, and the later of two points counts. Of one cell made twice a
  * completed run stays, else the one that is here. No file is copied: paths lead to the other store's folder. Besides
  * the common errors: those of opening `from` for reading (DIPP_E_UNSUPPORTED for another schema: open an older one

@@ -23,6 +23,7 @@ struct dipp_store {
     pid_t owner;                   /* the process that opened it */
     bool read_only;                /* mode READ */
     int depth;                     /* of dipp_store_begin */
+    sqlite3_stmt *undo;            /* ROLLBACK of the open transaction, prepared before it began: needs no memory */
     bool broken;                   /* a call inside the open transaction failed; it is rolled back already */
     dipp_store_name *metric_names; /* interned metric ids known to be committed or in this transaction */
     size_t metric_count, metric_capacity;
@@ -69,9 +70,6 @@ const char *dipp_store_text(sqlite3_stmt *statement, int column); /* NULL for SQ
 /* Id of the metric's name, added when new. Inside a transaction only. */
 dipp_status dipp_store_metric_id(dipp_store *store, const char *name, int64_t *metric_id, dipp_error *error);
 void dipp_store_forget_metric_names(dipp_store *store);
-/* Undoes, outside any transaction, what a call that failed for want of memory could not undo for the same reason: it is
- * neither to be built on nor to be read. */
-void dipp_store_undo_rest(dipp_store *store);
 
 /* SQL: the number of a status, as dipp_run_status. */
 #define DIPP_STORE_STATUS_NUMBER                                                                             \

@@ -288,3 +288,26 @@ CREATE VIEW summary AS
     r.parent_run_id, r.duration_s, r.error
   FROM runs r JOIN experiments x USING(experiment_id) LEFT JOIN parts p USING(run_id)
     LEFT JOIN settings c USING(run_id) LEFT JOIN wide s USING(run_id);
+
+-- What people preferred, arm against arm (each pair of arms in both orders). A tie is half a win; skipped pairs count
+-- nowhere else. Pictures that are no run's are of the arm '(files)'. (SQLite 3.40 refuses json_extract() in a view when
+-- trusted_schema is off.)
+CREATE VIEW vote_summary AS
+  WITH shown AS (
+    SELECT vote_id, left_artifact_id AS own, right_artifact_id AS other, winner, voter, seconds,
+      winner='left' AS won, winner='right' AS lost FROM votes
+    UNION ALL
+    SELECT vote_id, right_artifact_id, left_artifact_id, winner, voter, seconds, winner='right', winner='left' FROM votes),
+  sides AS MATERIALIZED (
+    SELECT a.artifact_id, x.name AS experiment,
+      CASE WHEN instr(a.meta_json, '"subject":"reference"') THEN '(reference)'
+           WHEN a.step=0 AND r.stage<>'evaluate' THEN '(step 0)' ELSE r.arm END AS arm
+    FROM artifacts a JOIN runs r USING(run_id) JOIN experiments x USING(experiment_id)
+    WHERE a.artifact_id IN (SELECT left_artifact_id FROM votes UNION SELECT right_artifact_id FROM votes))
+  SELECT a.experiment, ifnull(a.arm, '(files)') AS arm_a, ifnull(b.arm, '(files)') AS arm_b,
+    count(DISTINCT s.voter) AS voters, sum(s.winner<>'skip') AS votes, sum(s.won) AS wins, sum(s.winner='tie') AS ties,
+    sum(s.lost) AS losses, sum(s.winner='skip') AS skipped,
+    CASE WHEN sum(s.winner<>'skip')>0 THEN (sum(s.won)+0.5*sum(s.winner='tie'))/sum(s.winner<>'skip') END AS win_rate,
+    avg(s.seconds) AS mean_seconds
+  FROM shown s LEFT JOIN sides a ON a.artifact_id=s.own LEFT JOIN sides b ON b.artifact_id=s.other
+  GROUP BY a.experiment, arm_a, b.experiment, arm_b;

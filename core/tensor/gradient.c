@@ -98,6 +98,8 @@ void dipp_gradients(dipp_graph *g, uint32_t count, const dipp_tensor *y, const d
     for (uint32_t i = 0; i < wrt_count; i++)
         if (!dipp_usable(g, wrt[i], "gradients: wrt"))
             return;
+    bool shares = g->shares; /* a block that is computed again would find itself */
+    g->shares = false;
     size_t value_count = g->value_count;
     dipp_gradient_walk walk = {.g = g, .node_count = g->node_count, .size = value_count};
     walk.gradients = dipp_allocate_zeroed(value_count, sizeof *walk.gradients);
@@ -127,6 +129,7 @@ void dipp_gradients(dipp_graph *g, uint32_t count, const dipp_tensor *y, const d
                 dipp_broadcast_to(g, dipp_constant(g, (dipp_shape){0}, &(double){0.0}), dipp_shape_of(g, wrt[i]));
     }
 done:
+    g->shares = shares;
     dipp_recompute_release(&walk);
     dipp_release(walk.gradients);
     dipp_release(walk.needed);

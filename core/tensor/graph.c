@@ -40,6 +40,7 @@ void dipp_graph_destroy(dipp_graph **graph)
     dipp_release(g->slots);
     dipp_release(g->prefixes);
     dipp_release(g->blocks);
+    dipp_release(g->shared_buckets);
     dipp_release(g);
     *graph = NULL;
 }
@@ -210,6 +211,8 @@ void dipp_append_many(dipp_graph *g, dipp_op op, const dipp_tensor *inputs, uint
         node.attributes = *attributes;
     for (uint32_t i = 0; i < input_count; i++)
         node.inputs[i] = inputs[i].id;
+    if (dipp_share_find(g, &node, dtypes, shapes, outputs))
+        return;
     for (uint32_t i = 0; i < output_count; i++) {
         outputs[i] = add_value(g, &(dipp_value){.kind = DIPP_VALUE_COMPUTED,
                                                 .dtype = dtypes[i],
@@ -222,6 +225,8 @@ void dipp_append_many(dipp_graph *g, dipp_op op, const dipp_tensor *inputs, uint
     if (dipp_graph_failed(g))
         return;
     g->nodes[g->node_count++] = node;
+    if (!dipp_share_note(g))
+        out_of_memory(g);
 }
 
 dipp_tensor dipp_append(dipp_graph *g, dipp_op op, const dipp_tensor *inputs, uint32_t input_count,
@@ -250,6 +255,9 @@ dipp_tensor dipp_constant(dipp_graph *g, dipp_shape shape, const double *data)
 {
     if (dipp_graph_failed(g))
         return DIPP_NONE;
+    dipp_tensor equal = dipp_share_constant(g, &shape, data);
+    if (equal.id)
+        return equal;
     size_t bytes = (size_t)dipp_shape_elements(&shape) * sizeof *data;
     double *copy = dipp_arena_allocate(g->arena, bytes);
     if (!copy)
@@ -270,8 +278,11 @@ void dipp_output(dipp_graph *g, const char *name, dipp_tensor x)
     const dipp_value *value = dipp_value_of(g, x);
     const dipp_value *storage = &g->values[dipp_storage_of(g, x.id)];
     /* An output owns its storage, so that it can be connected to a buffer that other programs read. */
+    bool shares = g->shares;
+    g->shares = false;
     if (storage->kind != DIPP_VALUE_COMPUTED || value->view_of || value->is_output)
         x = dipp_append(g, DIPP_OP_SCALE_ADD, &x, 1, &(dipp_attributes){.alpha = 1.0}, value->dtype, value->shape);
+    g->shares = shares;
     char *copy = dipp_arena_string(g->arena, name);
     if (!copy) {
         out_of_memory(g);

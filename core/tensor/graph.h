@@ -98,10 +98,13 @@ struct dipp_graph {
     size_t prefix_count, prefix_capacity;
     dipp_node_range *blocks; /* in order, apart from each other */
     size_t block_count, block_capacity;
-    uint32_t block_depth; /* blocks begun and not ended; the outermost is the last of blocks */
-    bool recompute;       /* dipp_gradients computes blocks again */
-    uint32_t segments;    /* number of segments begun, at least 1 */
-    dipp_error error;     /* sticky */
+    uint32_t block_depth;     /* blocks begun and not ended; the outermost is the last of blocks */
+    bool recompute;           /* dipp_gradients computes blocks again */
+    bool shares;              /* equal operations are recorded once (share.c) */
+    uint32_t *shared_buckets; /* open hash of what was recorded meanwhile: index of the node + 1, 0 empty */
+    size_t shared_bucket_count, shared_count;
+    uint32_t segments; /* number of segments begun, at least 1 */
+    dipp_error error;  /* sticky */
     /* 0, or the most values there is memory for: by it the plugin kit makes each operation fail once. */
     size_t value_limit;
 };
@@ -130,6 +133,11 @@ void dipp_graph_begin_segment(dipp_graph *g);
 /* Whether dipp_gradients, from here on, computes the blocks of the recording (dipp_block_begin) a second time before it
  * differentiates them, so that between forward and backward only what leaves a block is kept. Changes no value. */
 void dipp_graph_recompute_blocks(dipp_graph *g, bool recompute);
+
+/* Whether an operation recorded from here on that equals one recorded since it was switched on (kind, operands, attributes,
+ * segment; equal parameters are those of one slot) is that one. What has an effect is never shared, outputs stay values of their
+ * own, and dipp_gradients records as if it were off, so that blocks can be computed again. */
+void dipp_graph_share_equal(dipp_graph *g, bool share);
 
 /* A whole block of a slot's set, [elements] wide (compute for DIPP_BLOCK_COMPUTE); the layout must be sealed. words above 0:
  * a block of so many int32 words. */
@@ -176,6 +184,12 @@ dipp_tensor dipp_layer_parameter(dipp_graph *g, dipp_params p, const char *name,
  * the layer's own, of rank 2 for a linear layer and 4 for a convolution, whose stride and padding are in attributes. */
 dipp_tensor dipp_adapt_layer(dipp_graph *g, dipp_params p, const char *name, dipp_tensor x, dipp_tensor y,
                              dipp_shape weight, const dipp_attributes *attributes, const char *const *aliases);
+/* Where the graph shares: the outputs of an equal node recorded before (share.c); the last node is remembered (false: no memory);
+ * an equal constant, or none. */
+bool dipp_share_find(const dipp_graph *g, const dipp_node *node, const dipp_dtype *dtypes, const dipp_shape *shapes,
+                     dipp_tensor *outputs);
+bool dipp_share_note(dipp_graph *g);
+dipp_tensor dipp_share_constant(const dipp_graph *g, const dipp_shape *shape, const double *data);
 const dipp_value *dipp_value_of(const dipp_graph *g, dipp_tensor x);
 /* The value that owns the storage of id, following views. */
 uint32_t dipp_storage_of(const dipp_graph *g, uint32_t id);

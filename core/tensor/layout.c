@@ -150,6 +150,15 @@ dipp_status dipp_layout_declare(dipp_layout *layout, const char *name, dipp_shap
     return DIPP_OK;
 }
 
+dipp_status dipp_layout_mark_frozen(dipp_layout *layout, uint32_t index, dipp_error *error)
+{
+    if (layout->sealed)
+        return dipp_fail(error, DIPP_E_INVALID, "the parameters of %s are laid out already and cannot be frozen",
+                         layout->name);
+    layout->entries[index].flags |= DIPP_PARAM_FROZEN;
+    return DIPP_OK;
+}
+
 /* Which of the six groups of a block an entry belongs to: wide, then compute; of each with decay, without, frozen. */
 static int group_of(const dipp_layout_entry *entry)
 {
@@ -225,6 +234,35 @@ bool dipp_layouts_agree(const dipp_layout *a, const dipp_layout *b)
             return false;
     }
     return true;
+}
+
+bool dipp_layouts_unite(const dipp_layout *a, const dipp_layout *b)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        uint32_t other;
+        if (find_name(b, a->entries[i].name, &other) &&
+            (!dipp_same_shape(&a->entries[i].shape, &b->entries[other].shape) ||
+             (a->entries[i].flags ^ b->entries[other].flags) & DIPP_PARAM_WIDE))
+            return false;
+    }
+    return true;
+}
+
+dipp_status dipp_layout_add(dipp_layout *layout, const dipp_layout *other, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    for (size_t i = 0; i < other->count && status == DIPP_OK; i++) {
+        const dipp_layout_entry *entry = &other->entries[i];
+        dipp_param_options options = {.struct_size = sizeof options,
+                                      .init = entry->init,
+                                      .value = entry->value,
+                                      .data = entry->data,
+                                      .flags = entry->flags,
+                                      .aliases = entry->aliases};
+        uint32_t index;
+        status = dipp_layout_declare(layout, entry->name, entry->shape, &options, "", &index, error);
+    }
+    return status;
 }
 
 int64_t dipp_layout_elements(const dipp_layout *layout)

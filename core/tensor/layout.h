@@ -39,6 +39,9 @@ dipp_status dipp_layout_declare(dipp_layout *layout, const char *name, dipp_shap
                                 const dipp_param_options *options, const char *prefix, uint32_t *index,
                                 dipp_error *error);
 
+/* Makes an entry one that is never trained. DIPP_E_INVALID once the layout is sealed. */
+dipp_status dipp_layout_mark_frozen(dipp_layout *layout, uint32_t index, dipp_error *error);
+
 /* Assigns offsets: wide parameters first, so that a set without masters holds f32 numbers for a prefix alone; of each kind
  * those trained with decay, trained without, frozen; declaration order within each. Idempotent. */
 void dipp_layout_seal(dipp_layout *layout);
@@ -50,6 +53,10 @@ const dipp_layout_entry *dipp_layout_entry_at(const dipp_layout *layout, uint32_
 bool dipp_layout_find(const dipp_layout *layout, const char *name, uint32_t *index); /* names, then aliases */
 /* Whether every entry of a has a namesake of the same shape in b. */
 bool dipp_layouts_agree(const dipp_layout *a, const dipp_layout *b);
+/* Whether namesakes of the two have one shape and one dtype, so that one layout can hold both. */
+bool dipp_layouts_unite(const dipp_layout *a, const dipp_layout *b);
+/* Declares every entry of other that layout lacks; they unite, and layout is not sealed. */
+dipp_status dipp_layout_add(dipp_layout *layout, const dipp_layout *other, dipp_error *error);
 int64_t dipp_layout_elements(const dipp_layout *layout);      /* of a block, padding included; sealed */
 int64_t dipp_layout_wide_elements(const dipp_layout *layout); /* of the wide parameters, which come first */
 int64_t dipp_layout_parameters(const dipp_layout *layout);    /* without padding */

@@ -16,12 +16,16 @@ typedef struct iteration {
 
 /* ---- Host side of a micro-batch: prompts, noise keys, times ---- */
 
+uint32_t dipp_align_prompt(const dipp_align *align, uint32_t stream, int64_t step, uint32_t sample)
+{
+    double u = dipp_philox_uniform_double(align->settings.seed, stream, (uint32_t)step, sample, 0);
+    return (uint32_t)(u * align->prompts->count);
+}
+
 static void choose_prompts(dipp_align *align, uint32_t stream, int64_t step, uint32_t first)
 {
-    for (uint32_t i = 0; i < align->n; i++) {
-        double u = dipp_philox_uniform_double(align->settings.seed, stream, (uint32_t)step, first + i, 0);
-        align->rows[i] = (uint32_t)(u * align->prompts->count);
-    }
+    for (uint32_t i = 0; i < align->n; i++)
+        align->rows[i] = dipp_align_prompt(align, stream, step, first + i);
 }
 
 static void encode_prompts(dipp_align *align)
@@ -176,49 +180,11 @@ static void diverge(dipp_align *align, uint32_t first, iteration *row)
     }
 }
 
-static double reward_scale(const dipp_align *align, uint32_t i)
-{
-    return dipp_reward_scale_at(&align->settings.rewards[i], align->step, align->settings.steps);
-}
-
-static dipp_status score(dipp_align *align, uint32_t first, iteration *row, dipp_error *error)
-{
-    dipp_status status = DIPP_OK;
-    for (uint32_t r = 0; r < align->models->reward_count && status == DIPP_OK; r++) {
-        dipp_executable *run = align->run_reward[r];
-        const dipp_token_table *text = &align->prompts->rewards[r];
-        double scale = reward_scale(align, r);
-        if (scale == 0.0) { /* switched off: it costs nothing and cannot spoil the step */
-            dipp_buffer_clear(align->plan, align->reward_dx[r]);
-            continue;
-        }
-        double unit = align->settings.rewards[r].by_ratio ? copysign(1.0, scale) : scale;
-        double factor = -unit / align->settings.batch;
-        row->scored[r] = true;
-        if (align->models->rewards[r].info.opaque) {
-            status = dipp_align_opaque_score(align, r, first, factor, &row->scores[r], error);
-            continue;
-        }
-        if (text->length) {
-            dipp_token_rows(text, align->rows, align->n, align->tokens, align->mask);
-            dipp_write_text(run, "", align->tokens, align->mask, align->n * text->length, NULL);
-        }
-        for (uint32_t i = 0; i < align->n; i++)
-            align->per_sample[i] = factor;
-        dipp_executable_write(run, "seed", align->per_sample, DIPP_HOST_F64, align->n, NULL);
-        dipp_execute_maybe_timed(run, 0, align->settings.ledger);
-        dipp_executable_read(run, "scores", align->per_sample, DIPP_HOST_F64, align->n, NULL);
-        for (uint32_t i = 0; i < align->n; i++)
-            row->scores[r] += align->per_sample[i] / align->settings.batch;
-    }
-    return status;
-}
-
 static void write_ratios(dipp_align *align)
 {
     char name[32];
     for (uint32_t r = 0; r < align->models->reward_count; r++) {
-        double ratio = fabs(reward_scale(align, r));
+        double ratio = fabs(dipp_align_reward_scale(align, r));
         snprintf(name, sizeof name, "ratio.%u", r);
         if (align->settings.rewards[r].by_ratio)
             dipp_executable_write(align->run_combine, name, &ratio, DIPP_HOST_F64, 1, NULL);
@@ -229,7 +195,7 @@ static void write_ratios(dipp_align *align)
 static double applied_scale(const dipp_align *align, uint32_t r)
 {
     char name[32];
-    double scale = reward_scale(align, r), factor;
+    double scale = dipp_align_reward_scale(align, r), factor;
     if (!align->settings.rewards[r].by_ratio || scale == 0.0)
         return scale;
     snprintf(name, sizeof name, "scale.%u", r);
@@ -267,7 +233,7 @@ static dipp_status iterate(dipp_align *align, iteration *row, dipp_error *error)
             diverge(align, first, row);
         status = dipp_align_pause(align, error);
         if (status == DIPP_OK)
-            status = score(align, first, row, error);
+            status = dipp_align_rewards_score(align, first, row->scores, row->scored, error);
         if (status == DIPP_OK)
             status = dipp_align_pause(align, error);
         if (status != DIPP_OK)
@@ -380,8 +346,8 @@ static dipp_status warm_up(dipp_align *align, dipp_error *error)
 static dipp_status run(dipp_align *align, dipp_error *error)
 {
     const dipp_align_observer *observer = align->observer;
-    dipp_status status = DIPP_OK;
-    if (align->step == 0 && align->ta_steps <= align->settings.ta_warmup) {
+    dipp_status status = dipp_align_rewards_learn(align, error);
+    if (status == DIPP_OK && align->step == 0 && align->ta_steps <= align->settings.ta_warmup) {
         status = warm_up(align, error);
         if (status == DIPP_OK && observer->after_step)
             status = observer->after_step(observer->context, align, 0, error);

@@ -95,8 +95,17 @@ void dipp_align_end(dipp_align *align);
 enum { DIPP_REWARD_LABEL_BYTES = 64 };
 const char *dipp_align_reward_label(const dipp_models *models, uint32_t i, char out[DIPP_REWARD_LABEL_BYTES]);
 
-/* Useful floating-point operations of one iteration. */
+/* Useful floating-point operations of one iteration, without what is done once before the first. */
 double dipp_align_flops(const dipp_align *align);
+/* What rewards that look at prompts apart from samples are told once, before the first iteration (train/text_cache.h). */
+typedef struct dipp_align_texts {
+    uint32_t prompts; /* that the run draws */
+    size_t bytes;     /* of their features, on the host */
+    double flops;     /* useful work of encoding them */
+} dipp_align_texts;
+/* All zero where there is nothing to encode. DIPP_E_MEMORY. */
+dipp_status dipp_align_text_work(const dipp_align *align, dipp_align_texts *out, dipp_error *error);
+
 /* Those spent in addition on computing blocks again; 0 when everything is kept. */
 double dipp_align_recomputed_flops(const dipp_align *align);
 

@@ -77,7 +77,8 @@ static bool allocate_scratch(dipp_align *align)
     align->rows = dipp_allocate_zeroed(n, sizeof *align->rows);
     align->tokens = dipp_allocate_zeroed(n * length + 1, sizeof *align->tokens);
     align->mask = dipp_allocate_zeroed(n * length + 1, sizeof *align->mask);
-    return good && align->rows && align->tokens && align->mask;
+    align->row_texts = dipp_allocate_zeroed(n, sizeof *align->row_texts);
+    return good && align->rows && align->row_texts && align->tokens && align->mask;
 }
 
 /* Everything whose memory the plan lays out. */
@@ -93,10 +94,7 @@ static void release_programs(dipp_align *align)
     dipp_program_destroy(&align->teach);
     dipp_program_destroy(&align->diverge);
     dipp_program_destroy(&align->combine);
-    for (int i = 0; i < DIPP_MAX_REWARDS; i++) {
-        dipp_executable_destroy(&align->run_reward[i]);
-        dipp_program_destroy(&align->reward[i]);
-    }
+    dipp_align_rewards_release(align);
     dipp_updater_destroy(&align->generator_update);
     dipp_updater_destroy(&align->ta_update);
     dipp_plan_destroy(&align->plan);
@@ -164,9 +162,10 @@ void dipp_align_destroy(dipp_align **pointer)
     dipp_ikl_table_destroy(&align->ikl_table);
     dipp_align_opaque_release(align);
     const dipp_host_levels *a = &align->levels, *b = &align->cfg_levels;
-    void *memory[] = {a->t,         a->network_t,  a->alpha,   a->sigma,  a->weight,         b->t,
-                      b->network_t, b->alpha,      b->sigma,   b->weight, align->per_sample, align->per_sample2,
-                      align->rows,  align->tokens, align->mask};
+    void *memory[] = {a->t,        a->network_t,  a->alpha,          a->sigma,
+                      a->weight,   b->t,          b->network_t,      b->alpha,
+                      b->sigma,    b->weight,     align->per_sample, align->per_sample2,
+                      align->rows, align->tokens, align->mask,       (void *)align->row_texts};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         dipp_release(memory[i]);
     dipp_release(align);
@@ -184,6 +183,8 @@ static double work_of(const dipp_align *align, double (*count)(const dipp_progra
         per_pass += count(align->diverge, 0);
     for (uint32_t i = 0; i < align->models->reward_count; i++) {
         bool opaque = align->models->rewards[i].info.opaque;
+        if (align->led_by[i] != i)
+            continue;
         per_pass += count(align->reward[i], 0) * (opaque ? 1 + 2 * dipp_align_pairs(align, i) : 1);
         per_pass += opaque ? count(align->reward[i], 1) : 0;
     }

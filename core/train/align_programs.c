@@ -3,7 +3,6 @@
 #include "train/align_programs.h"
 
 #include "tensor/graph.h"
-#include "train/scores.h"
 #include "train/streams.h"
 
 #include <stdio.h>
@@ -101,38 +100,6 @@ static dipp_status record_diverge(dipp_align *align, dipp_error *error)
     return dipp_program_create(&g, models->backend, &align->diverge, error);
 }
 
-/* x0 -> decode -> clamp -> scores, and the gradient of sum(seed * scores) to x0; seed holds -alpha/batch (or, where alpha
- * is a ratio of gradients, its sign alone). */
-static dipp_status record_reward(dipp_align *align, uint32_t i, dipp_error *error)
-{
-    dipp_models *models = align->models;
-    const dipp_reward_model *reward = &models->rewards[i];
-    dipp_graph *g;
-    dipp_status status = dipp_graph_create(reward->plugin->name, &g, error);
-    if (status != DIPP_OK)
-        return status;
-    dipp_params decoder = dipp_graph_slot(g, "decoder", models->decoder_layout, false);
-    dipp_params own = dipp_graph_slot(g, "reward", reward->layout, false);
-    dipp_tensor x0 = dipp_input(g, "x0", DIPP_WIDE, dipp_batch_shape(models, align->n));
-    dipp_tensor seed = dipp_input(g, "seed", DIPP_WIDE, DIPP_SHAPE(align->n));
-    dipp_prompt text = {0};
-    if (reward->info.token_length) {
-        dipp_shape shape = DIPP_SHAPE(align->n, reward->info.token_length);
-        text = (dipp_prompt){dipp_input(g, "tokens", DIPP_INT32, shape), dipp_input(g, "mask", DIPP_WIDE, shape)};
-    }
-    dipp_tensor pictures = dipp_record_pictures(models, g, decoder, x0, align->settings.clamp);
-    dipp_tensor given = dipp_record_scores(reward->vtable, reward->self, g, own, pictures, text, DIPP_REWARD_ALIGN);
-    dipp_tensor scores = dipp_cast(g, dipp_expect_shape(g, given, &DIPP_SHAPE(align->n), "the reward"), DIPP_WIDE);
-    dipp_tensor dx;
-    dipp_graph_recompute_blocks(g, align->recompute);
-    dipp_gradients(g, 1, &scores, &seed, 1, &x0, &dx);
-    /* A score that is not finite must spoil the step even where its gradient is finite (log of a negative number). */
-    dx = dipp_add(g, dx, dipp_per_sample(g, dipp_scale_add(g, scores, 0.0, 0.0), dx));
-    dipp_output(g, "scores", scores);
-    dipp_output(g, "dx", dx);
-    return dipp_program_create(&g, models->backend, &align->reward[i], error);
-}
-
 static dipp_tensor dot(dipp_graph *g, dipp_tensor a, dipp_tensor b)
 {
     if (!a.id || !b.id)
@@ -171,6 +138,8 @@ static dipp_status record_combine(dipp_align *align, dipp_error *error)
         cfg = dipp_input(g, "cfg", DIPP_WIDE, shape);
     for (uint32_t i = 0; i < models->reward_count; i++) {
         char name[32];
+        if (align->gradient_of[i] != i)
+            continue;
         snprintf(name, sizeof name, "reward.%u", i);
         dipp_tensor part = dipp_input(g, name, DIPP_WIDE, shape);
         if (align->settings.rewards[i].by_ratio)
@@ -208,9 +177,8 @@ dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
             status = dipp_updater_record(&align->ta_update, "ta", dipp_trained_ta(models).set, &settings->ta_optimizer,
                                          false, error);
     }
-    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
-        status =
-            models->rewards[i].info.opaque ? dipp_align_opaque_record(align, i, error) : record_reward(align, i, error);
+    if (status == DIPP_OK)
+        status = dipp_align_rewards_record(align, error);
     if (status == DIPP_OK)
         status = record_combine(align, error);
     if (status == DIPP_OK)
@@ -226,7 +194,7 @@ dipp_status dipp_align_record(dipp_align *align, dipp_error *error)
     return status;
 }
 
-/* The order of an iteration; loops (K_TA, micro-batches) are counted once. */
+/* What comes before the first iteration, and the order of an iteration; loops (K_TA, micro-batches) are counted once. */
 static dipp_status add_steps(dipp_align *align, dipp_error *error)
 {
     dipp_program *order[16];
@@ -243,12 +211,11 @@ static dipp_status add_steps(dipp_align *align, dipp_error *error)
     order[count++] = align->generate;
     if (align->diverge)
         order[count++] = align->diverge;
-    dipp_status status = DIPP_OK;
+    dipp_status status = dipp_align_texts_plan(align, error);
     for (uint32_t i = 0; i < count && status == DIPP_OK; i++)
         status = dipp_plan_step(align->plan, order[i], segments[i], error);
-    for (uint32_t i = 0; i < align->models->reward_count; i++)
-        for (uint32_t s = 0; s < dipp_program_segments(align->reward[i]) && status == DIPP_OK; s++)
-            status = dipp_plan_step(align->plan, align->reward[i], s, error);
+    if (status == DIPP_OK)
+        status = dipp_align_rewards_plan(align, error);
     if (status == DIPP_OK)
         status = dipp_plan_step(align->plan, align->combine, 0, error);
     if (status == DIPP_OK)
@@ -306,17 +273,8 @@ static dipp_status add_buffers(dipp_align *align, dipp_error *error)
         status = dipp_plan_connect(align->plan, align->diverge, "cfg", align->cfg, error);
     if (align->diverge && guided && status == DIPP_OK)
         status = dipp_plan_connect(align->plan, align->combine, "cfg", align->cfg, error);
-    for (uint32_t i = 0; i < align->models->reward_count && status == DIPP_OK; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "reward.%u", i);
-        status = dipp_plan_buffer(align->plan, name, DIPP_WIDE, shape, true, &align->reward_dx[i], error);
-        if (status == DIPP_OK)
-            status = dipp_plan_connect(align->plan, align->reward[i], "x0", align->x0, error);
-        if (status == DIPP_OK)
-            status = dipp_plan_connect(align->plan, align->reward[i], "dx", align->reward_dx[i], error);
-        if (status == DIPP_OK)
-            status = dipp_plan_connect(align->plan, align->combine, name, align->reward_dx[i], error);
-    }
+    if (status == DIPP_OK)
+        status = dipp_align_rewards_connect(align, error);
     return status;
 }
 
@@ -356,10 +314,8 @@ dipp_status dipp_align_bind(dipp_align *align, dipp_error *error)
         status = dipp_updater_bind(&align->ta_update, plan, psi.set, NULL, error);
     if (align->diverge && status == DIPP_OK)
         status = dipp_executable_create(plan, align->diverge, both, ta_slots + 1, &align->run_diverge, error);
-    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++) {
-        dipp_binding slots[2] = {{models->decoder_set, NULL}, {models->rewards[i].set, NULL}};
-        status = dipp_executable_create(plan, align->reward[i], slots, 2, &align->run_reward[i], error);
-    }
+    if (status == DIPP_OK)
+        status = dipp_align_rewards_bind(align, error);
     if (status == DIPP_OK)
         status = dipp_executable_create(plan, align->combine, NULL, 0, &align->run_combine, error);
     if (status == DIPP_OK)

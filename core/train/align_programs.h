@@ -4,6 +4,7 @@
 
 #include "train/align.h"
 #include "train/program_io.h"
+#include "train/text_cache.h"
 
 /* What an opaque reward is asked with: host copies, sized for a pair of micro-batches. */
 typedef struct dipp_opaque_scratch {
@@ -35,6 +36,10 @@ struct dipp_align {
     bool text, recompute, ended;
     dipp_time_sampler cfg_time, ikl_time; /* what the settings say of the CFG term and of the logged IKL, filled up */
 
+    /* reward[i] scores every reward that is led by i, and is NULL where another reward leads i */
+    uint32_t led_by[DIPP_MAX_REWARDS];
+    uint32_t gradient_of[DIPP_MAX_REWARDS];   /* the reward in whose reward_dx the gradient of this one is, or itself */
+    dipp_text_cache *texts[DIPP_MAX_REWARDS]; /* NULL: the reward looks at no text, or at text and sample together */
     dipp_program *condition, *generate, *teach, *diverge, *combine, *reward[DIPP_MAX_REWARDS];
     dipp_executable *run_condition, *run_generate, *run_teach, *run_diverge, *run_combine,
         *run_reward[DIPP_MAX_REWARDS];
@@ -50,6 +55,7 @@ struct dipp_align {
     /* host scratch, each [n] or [n, L] */
     dipp_host_levels levels, cfg_levels;
     uint32_t *rows;
+    const char **row_texts;
     int32_t *tokens;
     float *mask;
     double *per_sample, *per_sample2;
@@ -62,6 +68,28 @@ dipp_status dipp_align_pause(const dipp_align *align, dipp_error *error);
 dipp_status dipp_align_record(dipp_align *align, dipp_error *error);
 dipp_status dipp_align_plan(dipp_align *align, dipp_plan_report *report, dipp_error *error);
 dipp_status dipp_align_bind(dipp_align *align, dipp_error *error);
+
+/* The prompt of a sample of an iteration. */
+uint32_t dipp_align_prompt(const dipp_align *align, uint32_t stream, int64_t step, uint32_t sample);
+
+/* ---- Rewards (align_rewards.c) ---- */
+
+/* Finds out which rewards one program scores, and records those programs and the encoders of their texts. */
+dipp_status dipp_align_rewards_record(dipp_align *align, dipp_error *error);
+void dipp_align_rewards_release(dipp_align *align);
+/* The steps of the text encoders, and those of the rewards; and the buffers of dL/dx0. */
+dipp_status dipp_align_texts_plan(dipp_align *align, dipp_error *error);
+dipp_status dipp_align_rewards_plan(dipp_align *align, dipp_error *error);
+dipp_status dipp_align_rewards_connect(dipp_align *align, dipp_error *error);
+dipp_status dipp_align_rewards_bind(dipp_align *align, dipp_error *error);
+/* Encodes every prompt that the iterations to come ask a reward about. */
+dipp_status dipp_align_rewards_learn(dipp_align *align, dipp_error *error);
+/* Scores the micro-batch that begins with sample first and fills every dL/dx0. scores[i] receives the sum of reward i's scores
+ * over the batch's size, scored[i] whether it was asked at all. */
+dipp_status dipp_align_rewards_score(dipp_align *align, uint32_t first, double scores[DIPP_MAX_REWARDS],
+                                     bool scored[DIPP_MAX_REWARDS], dipp_error *error);
+/* Its scale in this iteration. */
+double dipp_align_reward_scale(const dipp_align *align, uint32_t i);
 
 /* ---- Opaque rewards (align_opaque.c) ---- */
 

@@ -179,12 +179,15 @@ dipp_tensor dipp_record_pictures(const dipp_models *models, dipp_graph *g, dipp_
 
 /* ---- Creation ---- */
 
-static dipp_status create_reward(dipp_models *models, const dipp_model_choice *choice, const dipp_host *host,
-                                 dipp_error *error)
+static dipp_status create_reward(dipp_models *models, const dipp_models_options *options, dipp_error *error)
 {
+    const dipp_model_choice *choice = &options->rewards[models->reward_count];
     dipp_reward_model *reward = &models->rewards[models->reward_count];
-    *reward = (dipp_reward_model){.plugin = choice->plugin, .vtable = choice->plugin->vtable};
-    dipp_status status = reward->vtable->create(choice->parameters, host, &reward->self, error);
+    *reward = (dipp_reward_model){.plugin = choice->plugin,
+                                  .vtable = choice->plugin->vtable,
+                                  .files = options->reward_files[models->reward_count],
+                                  .home = models->reward_count};
+    dipp_status status = reward->vtable->create(choice->parameters, options->host, &reward->self, error);
     if (status == DIPP_OK) {
         models->reward_count++; /* from here on destroy knows it */
         reward->info.struct_size = sizeof reward->info;
@@ -298,7 +301,7 @@ static dipp_status create_instances(dipp_models *models, const dipp_models_optio
             return dipp_error_context(error, "generator %s", options->generator.plugin->name);
     }
     for (uint32_t i = 0; i < options->reward_count && status == DIPP_OK; i++)
-        status = create_reward(models, &options->rewards[i], options->host, error);
+        status = create_reward(models, options, error);
     return status;
 }
 
@@ -436,10 +439,7 @@ static dipp_status create_sets(dipp_models *models, const dipp_models_options *o
             status = dipp_parameter_set_create(wanted[i].name, wanted[i].layout, models->backend, false, wanted[i].set,
                                                error);
     }
-    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
-        status = dipp_parameter_set_create(models->rewards[i].plugin->name, models->rewards[i].layout, models->backend,
-                                           false, &models->rewards[i].set, error);
-    return status;
+    return status == DIPP_OK ? dipp_create_reward_sets(models, error) : status;
 }
 
 dipp_status dipp_models_create(dipp_backend *backend, const dipp_models_options *options, dipp_models **out,
@@ -474,6 +474,8 @@ dipp_status dipp_models_create(dipp_backend *backend, const dipp_models_options 
     if (status == DIPP_OK)
         status = declare(models, options->train_reference || options->train_decoder, error);
     if (status == DIPP_OK)
+        status = dipp_share_reward_layouts(models, error);
+    if (status == DIPP_OK)
         status = create_sets(models, options, error);
     if (status != DIPP_OK)
         dipp_models_destroy(&models);
@@ -506,8 +508,10 @@ void dipp_models_destroy(dipp_models **pointer)
         dipp_parameter_set_destroy(sets[i]);
     for (uint32_t i = 0; i < models->reward_count; i++) {
         dipp_reward_model *reward = &models->rewards[i];
-        dipp_parameter_set_destroy(&reward->set);
-        dipp_layout_destroy(&reward->layout);
+        if (reward->home == i) {
+            dipp_parameter_set_destroy(&reward->set);
+            dipp_layout_destroy(&reward->layout);
+        }
         if (reward->self)
             reward->vtable->destroy(reward->self);
     }
@@ -554,6 +558,7 @@ dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_erro
         if (sets[i].set)
             status = dipp_parameter_set_initialise(sets[i].set, seed, sets[i].stream, error);
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
-        status = dipp_parameter_set_initialise(models->rewards[i].set, seed, DIPP_STREAM_REWARD_INIT + i, error);
+        if (models->rewards[i].home == i)
+            status = dipp_parameter_set_initialise(models->rewards[i].set, seed, DIPP_STREAM_REWARD_INIT + i, error);
     return status;
 }

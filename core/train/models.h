@@ -18,12 +18,20 @@ typedef struct dipp_generator_steps {
     bool last_only;       /* gradients stop at the input of the last step; else they pass through all */
 } dipp_generator_steps;
 
+/* What weights are read from: a file, and one for what that lacks. Two paths are one file where they are one text; NULL: none, or not
+ * known. */
+typedef struct dipp_weight_files {
+    const char *file, *head;
+} dipp_weight_files;
+
 typedef struct dipp_reward_model {
     const dipp_plugin *plugin;
     const dipp_reward *vtable;
     void *self;
     dipp_reward_info info;
-    dipp_layout *layout;
+    dipp_weight_files files;
+    uint32_t home;       /* whose layout and set these are: its own number, or that of an earlier one with this file */
+    dipp_layout *layout; /* with all parameters of the rewards at this home */
     dipp_parameter_set *set; /* NULL when it has no parameters */
 } dipp_reward_model;
 
@@ -77,6 +85,7 @@ typedef struct dipp_models_options {
         ta; /* ta.plugin NULL: the reference's network; generator.plugin may be NULL */
     dipp_adapter_choice generator_adapter, ta_adapter;
     dipp_model_choice rewards[DIPP_MAX_REWARDS];
+    dipp_weight_files reward_files[DIPP_MAX_REWARDS]; /* rewards of one file share what they can; outlive the models */
     uint32_t reward_count;
     const dipp_schedule *schedule; /* used when the reference takes any; may be NULL otherwise */
     dipp_generator_steps steps;
@@ -95,6 +104,14 @@ void dipp_models_destroy(dipp_models **models);
 
 /* Initial values of every set as declared, from the seed. */
 dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_error *error);
+
+/* ---- Rewards of one file (reward_sets.c) ---- */
+
+/* Gives rewards that load the same file, and no two files of heads, one layout, the union of theirs, where no name means two
+ * things. All layouts are declared and none is sealed. */
+dipp_status dipp_share_reward_layouts(dipp_models *models, dipp_error *error);
+/* Their sets, one for each home. */
+dipp_status dipp_create_reward_sets(dipp_models *models, dipp_error *error);
 
 /* ---- Whole networks and adapted ones (overlay.c) ---- */
 
@@ -144,12 +161,18 @@ dipp_tensor dipp_record_generator_from(const dipp_models *models, dipp_graph *g,
 dipp_tensor dipp_record_pictures(const dipp_models *models, dipp_graph *g, dipp_params decoder, dipp_tensor x0,
                                  int clamp);
 
-/* ---- Weight files: safetensors with the parameters' names; a folder stands for the file NAME.safetensors in it ---- */
+/* ---- Weight files: what dipp_weights_open opens; a folder stands for the file NAME.safetensors in it ---- */
 
-/* Reads all tensors of the layouts (count of them; sets NULL are skipped) from path. Missing tensors and wrong shapes are errors that
- * list them; tensors the layouts do not know are ignored when ignore_unknown. sha256 may be NULL. */
+/* Reads all tensors of the layouts (count of them; sets NULL are skipped) from path, by their names, with or without the
+ * prefixes of dipp_weights_find_prefixed, and those of a CLIP also where open_clip's layout has them. Missing tensors and
+ * wrong shapes are errors (DIPP_E_FORMAT) that list them, with the first tensors that nobody wants; by themselves such are
+ * ignored. sha256 may be NULL. [main] */
 dipp_status dipp_weights_read_sets(const char *path, const char *name, dipp_parameter_set *const *sets, uint32_t count,
                                    char *sha256, dipp_error *error);
+
+/* The same of one set whose tensors may be in two files: what `file` lacks is read from
+ * `head`, which may be NULL. Neither is a folder. [main] */
+dipp_status dipp_weights_read_with_head(const char *file, const char *head, dipp_parameter_set *set, dipp_error *error);
 
 /* Writes the masters of the sets as one file, bf16 or f32, with the metadata pairs (key, value, ..., NULL). */
 dipp_status dipp_weights_write_sets(const char *path, const dipp_parameter_set *const *sets, uint32_t count, bool bf16,

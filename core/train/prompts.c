@@ -1,6 +1,7 @@
 #include "train/prompts.h"
 
 #include "base/memory.h"
+#include "train/text_cache.h"
 
 #include <string.h>
 
@@ -43,6 +44,8 @@ dipp_status dipp_prompt_table_create(const dipp_models *models, const char *cons
                                   models->reference_self, texts, count, error);
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++) {
         const dipp_reward_model *reward = &models->rewards[i];
+        if (dipp_reward_caches_text(reward)) /* which turns texts into tokens itself, when it first meets them */
+            continue;
         status = tokenise(&table->rewards[i], reward->info.token_length, reward->vtable->tokenize, reward->self, texts,
                           count, error);
     }

@@ -1,5 +1,5 @@
-/* Prompts as a run needs them: texts, their tokens for the reference and for each reward that reads text, and the null
- * prompt. Everything on the host, tokenised once. */
+/* Prompts as a run needs them: texts, their tokens for the reference and for each reward that reads them beside samples, and
+ * the null prompt. Everything on the host, tokenised once. */
 #ifndef DIPP_TRAIN_PROMPTS_H
 #define DIPP_TRAIN_PROMPTS_H
 
@@ -16,7 +16,7 @@ typedef struct dipp_prompt_table {
     uint32_t count;
     const char *const *texts; /* not owned */
     dipp_token_table reference;
-    dipp_token_table rewards[DIPP_MAX_REWARDS];
+    dipp_token_table rewards[DIPP_MAX_REWARDS]; /* empty where features are kept (train/text_cache.h) */
 } dipp_prompt_table;
 
 /* texts must outlive the table. With no texts, count is 1 and the prompt is "". */

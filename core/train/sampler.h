@@ -41,14 +41,20 @@ dipp_status dipp_sampler_draw(dipp_sampler *sampler, const dipp_token_table *tab
 typedef struct dipp_scorer dipp_scorer;
 
 /* An instance of its own of a reward plugin, recorded in evaluation mode for batches of samples of this shape ([3, H, W] or
- * [d]). weights may be NULL. */
+ * [d]). weights is a file or NULL, head a second one for what it lacks or NULL. */
 dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin, const dipp_parameters *parameters,
-                               const dipp_host *host, const char *weights, dipp_shape sample, uint32_t batch,
-                               dipp_scorer **out, dipp_error *error);
+                               const dipp_host *host, const char *weights, const char *head, dipp_shape sample,
+                               uint32_t batch, dipp_scorer **out, dipp_error *error);
 void dipp_scorer_destroy(dipp_scorer **scorer);
 const dipp_reward_info *dipp_scorer_info(const dipp_scorer *scorer);
 /* Bytes of its parameters and its plan on the back-end. */
 size_t dipp_scorer_bytes(const dipp_scorer *scorer);
+/* Host bytes of what it keeps of so many different prompts (train/text_cache.h). */
+size_t dipp_scorer_text_bytes(const dipp_scorer *scorer, size_t prompts);
+
+/* Encodes prompts that samples will be scored for, many at a time; what is not said here is encoded when it is met. Does nothing
+ * where the reward looks at prompts and samples together. */
+dipp_status dipp_scorer_learn(dipp_scorer *scorer, const char *const *prompts, uint32_t count, dipp_error *error);
 
 /* samples [count, ...] with the prompts they were made for -> scores[count]. */
 dipp_status dipp_scorer_score(dipp_scorer *scorer, const float *samples, const char *const *prompts, uint32_t count,

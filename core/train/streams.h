@@ -28,6 +28,8 @@ typedef enum dipp_stream {
     DIPP_STREAM_ROUND_TA = 37,
     DIPP_STREAM_ROUND_REFERENCE = 38,
     DIPP_STREAM_ROUND_TEXT = 39,
+    DIPP_STREAM_PAIRS = 40, /* which pair of preferences, or which captioned picture, a reward learns from */
+    DIPP_STREAM_ROUND_REWARD = 41,
     DIPP_STREAM_EVALUATE_Z = 48, /* noise of evaluation pictures: the same for every arm, step and seed */
     DIPP_STREAM_SMOOTHING = 56,  /* + index of the reward: noise on x0 around which an opaque reward is asked */
     DIPP_STREAM_MULTI_STEP = 64  /* + index of the step of a generator of several steps */

@@ -1,9 +1,10 @@
-/* Parameter sets to and from safetensors files. */
+/* Parameter sets from files of weights in any published layout, and to safetensors files. */
 #include "train/models.h"
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "weights/clip_names.h"
 #include "weights/weights.h"
 #include "weights/writer.h"
 
@@ -20,12 +21,53 @@ static char *file_of(const char *path, const char *name)
     return dipp_path_join(path, file);
 }
 
-static const dipp_weight_tensor *find_entry(const dipp_weights *weights, const dipp_layout_entry *entry)
+/* Where the numbers of an entry are: a tensor of the file, or what of it they are where the file's layout is another. */
+typedef struct place {
+    const dipp_weight_tensor *tensor; /* NULL: nowhere */
+    dipp_clip_change change;
+    uint32_t third; /* of a stacked tensor */
+} place;
+
+/* Files that are read together: what the first lacks, the second has. */
+typedef struct sources {
+    dipp_weights *files[2];
+    uint32_t count;
+} sources;
+
+/* By its name, its other names, with or without what training code puts before names, or as open_clip names it. */
+static place find_in_file(const dipp_weights *weights, const dipp_layout_entry *entry)
 {
-    const dipp_weight_tensor *tensor = dipp_weights_find(weights, entry->name);
-    for (const char *const *alias = entry->aliases; !tensor && alias && *alias; alias++)
-        tensor = dipp_weights_find(weights, *alias);
-    return tensor;
+    place found = {.tensor = dipp_weights_find(weights, entry->name)};
+    for (const char *const *alias = entry->aliases; !found.tensor && alias && *alias; alias++)
+        found.tensor = dipp_weights_find(weights, *alias);
+    if (!found.tensor)
+        found.tensor = dipp_weights_find_prefixed(weights, entry->name);
+    char name[DIPP_CLIP_NAME_BYTES];
+    if (!found.tensor && dipp_clip_from_hugging_face(entry->name, name, &found.change, &found.third))
+        found.tensor = dipp_weights_find_prefixed(weights, name);
+    return found;
+}
+
+static place find_entry(const sources *from, const dipp_layout_entry *entry)
+{
+    place found = {.tensor = NULL};
+    for (uint32_t i = 0; i < from->count && !found.tensor; i++)
+        found = find_in_file(from->files[i], entry);
+    return found;
+}
+
+/* The shape that the numbers at a place have once they are arranged as the network has them; rank 0 where that cannot be. */
+static dipp_shape shape_at(const place *at)
+{
+    const dipp_weight_tensor *tensor = at->tensor;
+    dipp_shape shape = {.rank = tensor->rank <= DIPP_MAX_RANK ? tensor->rank : 0};
+    for (uint32_t k = 0; k < shape.rank; k++)
+        shape.dims[k] = (int64_t)tensor->shape[k];
+    if (at->change == DIPP_CLIP_STACKED && shape.rank && shape.dims[0] % 3 == 0)
+        shape.dims[0] /= 3;
+    if (at->change == DIPP_CLIP_TRANSPOSED && shape.rank == 2)
+        shape = DIPP_SHAPE(shape.dims[1], shape.dims[0]);
+    return shape;
 }
 
 /* Sizes that are not 1; a published 1 x 1 convolution is a matrix here. */
@@ -50,31 +92,55 @@ static bool same_arrangement(const dipp_shape *file, const dipp_shape *layout)
     return a.rank && b.rank && a.dims[0] == b.dims[0];
 }
 
-/* Notes what is wrong with a tensor for an entry. */
-static void check_entry(const dipp_weight_tensor *tensor, const dipp_layout_entry *entry, dipp_text *problems)
+/* Notes what is wrong with what was found for an entry. */
+static void check_entry(const place *at, const dipp_layout_entry *entry, dipp_text *problems)
 {
-    if (!tensor) {
+    if (!at->tensor) {
         dipp_text_printf(problems, "\n  %s is missing", entry->name);
         return;
     }
-    dipp_shape shape = {.rank = tensor->rank <= DIPP_MAX_RANK ? tensor->rank : 0};
-    for (uint32_t k = 0; k < shape.rank; k++)
-        shape.dims[k] = (int64_t)tensor->shape[k];
-    if (tensor->rank > DIPP_MAX_RANK || !same_arrangement(&shape, &entry->shape)) {
-        char have[128], want[128];
-        dipp_text_printf(problems, "\n  %s has shape %s, expected %s", entry->name,
-                         dipp_shape_text(&shape, have, sizeof have), dipp_shape_text(&entry->shape, want, sizeof want));
+    dipp_shape shape = shape_at(at);
+    if (at->tensor->rank > DIPP_MAX_RANK || !same_arrangement(&shape, &entry->shape)) {
+        char have[DIPP_SHAPE_TEXT_BYTES], want[128];
+        dipp_text_printf(problems, "\n  %s has shape %s, expected %s%s", at->tensor->name,
+                         dipp_weight_shape_text(at->tensor->rank, at->tensor->shape, have),
+                         at->change == DIPP_CLIP_STACKED      ? "three times "
+                         : at->change == DIPP_CLIP_TRANSPOSED ? "the transpose of "
+                                                              : "",
+                         dipp_shape_text(&entry->shape, want, sizeof want));
     }
 }
 
+/* The numbers of an entry, count of them, in the network's arrangement. */
+static dipp_status read_entry(const place *at, float *numbers, size_t count, dipp_error *error)
+{
+    dipp_weight_tensor part = *at->tensor;
+    if (at->change == DIPP_CLIP_STACKED) {
+        part.count /= 3;
+        part.bytes /= 3;
+        part.data = (const char *)part.data + at->third * part.bytes;
+    }
+    if (at->change != DIPP_CLIP_TRANSPOSED)
+        return dipp_weight_tensor_to_f32(&part, numbers, count, error);
+    float *turned = dipp_allocate(count * sizeof *turned);
+    if (!turned)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory to transpose %s", part.name);
+    dipp_status status = dipp_weight_tensor_to_f32(&part, turned, count, error);
+    size_t rows = (size_t)part.shape[0], columns = (size_t)part.shape[1]; /* of the file */
+    for (size_t i = 0; i < count && status == DIPP_OK; i++)
+        numbers[i % columns * rows + i / columns] = turned[i];
+    dipp_release(turned);
+    return status;
+}
+
 /* Entry by entry, so that no copy of a set is made; nothing is written when anything is wrong. */
-static dipp_status load_set(const dipp_weights *weights, dipp_parameter_set *set, dipp_text *problems,
-                            dipp_error *error)
+static dipp_status load_set(const sources *from, dipp_parameter_set *set, dipp_text *problems, dipp_error *error)
 {
     int64_t largest = 0;
     for (uint32_t i = 0; i < dipp_layout_count(set->layout); i++) {
         const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, i);
-        check_entry(find_entry(weights, entry), entry, problems);
+        place at = find_entry(from, entry);
+        check_entry(&at, entry, problems);
         largest = entry->elements > largest ? entry->elements : largest;
     }
     if (problems->length)
@@ -86,7 +152,8 @@ static dipp_status load_set(const dipp_weights *weights, dipp_parameter_set *set
     for (uint32_t i = 0; i < dipp_layout_count(set->layout) && status == DIPP_OK; i++) {
         const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, i);
         size_t count = (size_t)entry->elements;
-        status = dipp_weight_tensor_to_f32(find_entry(weights, entry), numbers, count, error);
+        place at = find_entry(from, entry);
+        status = read_entry(&at, numbers, count, error);
         if (status == DIPP_OK)
             dipp_parameter_set_write_part(set, DIPP_BLOCK_MASTER, (size_t)entry->offset, count, numbers, DIPP_HOST_F32);
     }
@@ -94,26 +161,91 @@ static dipp_status load_set(const dipp_weights *weights, dipp_parameter_set *set
     return status == DIPP_OK ? dipp_parameter_set_refresh(set, error) : status;
 }
 
+/* Buffers that published files hold beside the weights. */
+static bool is_buffer(const char *name)
+{
+    static const char *const buffers[] = {"position_ids", "attn_mask", "input_resolution", "context_length",
+                                          "vocab_size"};
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        if (!strcmp(dot ? dot + 1 : name, buffers[i]))
+            return true;
+    return false;
+}
+
+static bool is_wanted(const sources *from, const dipp_weight_tensor *tensor, dipp_parameter_set *const *sets,
+                      uint32_t count)
+{
+    for (uint32_t s = 0; s < count; s++)
+        for (uint32_t i = 0; sets[s] && i < dipp_layout_count(sets[s]->layout); i++)
+            if (find_entry(from, dipp_layout_entry_at(sets[s]->layout, i)).tensor == tensor)
+                return true;
+    return false;
+}
+
+/* The first tensors of the files that nobody asked for: what is missing may be there under another name. */
+static void note_unexpected(const sources *from, dipp_parameter_set *const *sets, uint32_t count, dipp_text *text)
+{
+    enum { MOST = 6 };
+    uint32_t found = 0;
+    for (uint32_t f = 0; f < from->count; f++)
+        for (size_t i = 0; i < dipp_weights_count(from->files[f]) && found < MOST; i++) {
+            const dipp_weight_tensor *tensor = dipp_weights_at(from->files[f], i);
+            if (!is_buffer(tensor->name) && !is_wanted(from, tensor, sets, count))
+                dipp_text_printf(text, "%s %.100s", found++ ? "," : "\n  unexpected, the first of them:", tensor->name);
+        }
+}
+
+static dipp_status open_sources(const char *file, const char *head, sources *out, dipp_error *error)
+{
+    *out = (sources){.count = 0};
+    dipp_status status = dipp_weights_open(file, &out->files[0], error);
+    out->count = status == DIPP_OK;
+    if (status == DIPP_OK && head) {
+        status = dipp_weights_open(head, &out->files[1], error);
+        out->count += status == DIPP_OK;
+    }
+    return status;
+}
+
+static dipp_status read_files(const char *file, const char *head, dipp_parameter_set *const *sets, uint32_t count,
+                              dipp_error *error)
+{
+    sources from;
+    dipp_text problems = {0}, unexpected = {0};
+    dipp_status status = open_sources(file, head, &from, error);
+    for (uint32_t i = 0; i < count && status == DIPP_OK; i++)
+        if (sets[i])
+            status = load_set(&from, sets[i], &problems, error);
+    if (status == DIPP_OK && problems.length) {
+        note_unexpected(&from, sets, count, &unexpected);
+        status = dipp_fail(error, DIPP_E_FORMAT, "%s%s%s does not hold the weights of this configuration:%.1000s%.500s",
+                           file, head ? " with " : "", head ? head : "", problems.data ? problems.data : "",
+                           unexpected.data ? unexpected.data : "");
+    }
+    dipp_text_discard(&problems);
+    dipp_text_discard(&unexpected);
+    for (uint32_t i = 0; i < from.count; i++)
+        dipp_weights_destroy(&from.files[i]);
+    return status;
+}
+
 dipp_status dipp_weights_read_sets(const char *path, const char *name, dipp_parameter_set *const *sets, uint32_t count,
                                    char *sha256, dipp_error *error)
 {
     char *file = file_of(path, name);
-    dipp_weights *weights = NULL;
-    dipp_text problems = {0};
-    dipp_status status =
-        file ? dipp_weights_open(file, &weights, error) : dipp_fail(error, DIPP_E_MEMORY, "no memory to open %s", path);
-    for (uint32_t i = 0; i < count && status == DIPP_OK; i++)
-        if (sets[i])
-            status = load_set(weights, sets[i], &problems, error);
-    if (status == DIPP_OK && problems.length)
-        status = dipp_fail(error, DIPP_E_FORMAT, "%s does not hold the weights of this configuration:%.1500s", file,
-                           problems.data ? problems.data : "");
+    if (!file)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory to open %s", path);
+    dipp_status status = read_files(file, NULL, sets, count, error);
     if (status == DIPP_OK && sha256)
         status = dipp_weights_sha256(file, sha256, error);
-    dipp_text_discard(&problems);
-    dipp_weights_destroy(&weights);
     dipp_release(file);
     return status;
+}
+
+dipp_status dipp_weights_read_with_head(const char *file, const char *head, dipp_parameter_set *set, dipp_error *error)
+{
+    return read_files(file, head, &set, 1, error);
 }
 
 /* An entry on its way to the file. */

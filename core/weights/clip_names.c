@@ -1,5 +1,4 @@
 #include "weights/clip_names.h"
-#include "base/memory.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -59,36 +58,6 @@ static size_t number_length(const char *text)
     return length > 3 || (length > 1 && *text == '0') ? 0 : length;
 }
 
-bool dipp_clip_to_hugging_face(const char *name, dipp_clip_source *source)
-{
-    for (size_t i = 0; i < COUNT_OF(whole_names); i++)
-        if (!strcmp(name, whole_names[i].ours)) {
-            *source = (dipp_clip_source){.change = whole_names[i].change, .count = 1};
-            snprintf(source->names[0], DIPP_CLIP_NAME_BYTES, "%s", whole_names[i].theirs);
-            return true;
-        }
-    for (size_t i = 0; i < COUNT_OF(block_starts); i++) {
-        size_t start = strlen(block_starts[i].ours);
-        if (strncmp(name, block_starts[i].ours, start) != 0)
-            continue;
-        size_t digits = number_length(name + start);
-        for (size_t j = 0; digits && j < COUNT_OF(block_ends); j++)
-            if (!strcmp(name + start + digits, block_ends[j].ours)) {
-                uint32_t count = block_ends[j].change == DIPP_CLIP_STACKED ? 3 : 1;
-                *source = (dipp_clip_source){.change = block_ends[j].change, .count = count};
-                for (uint32_t k = 0; k < count; k++) {
-                    snprintf(source->names[k], DIPP_CLIP_NAME_BYTES, "%s%.*s%s", block_starts[i].theirs, (int)digits,
-                             name + start, block_ends[j].theirs);
-                    char *place = strchr(source->names[k], '?');
-                    if (place)
-                        *place = thirds[k];
-                }
-                return true;
-            }
-    }
-    return false;
-}
-
 /* Whether name is pattern; '?' in it is q, k or v and gives *third. */
 static bool matches(const char *name, const char *pattern, uint32_t *third)
 {
@@ -126,53 +95,4 @@ bool dipp_clip_from_hugging_face(const char *name, char out[DIPP_CLIP_NAME_BYTES
             }
     }
     return false;
-}
-
-/* A found tensor of the other scheme whose shape there is wanted[rank]. */
-static dipp_status load_whole(const dipp_weights *weights, const char *name, uint32_t rank, const uint64_t *wanted,
-                              float *out, dipp_error *error)
-{
-    const dipp_weight_tensor *found = dipp_weights_find_prefixed(weights, name);
-    return dipp_weights_load_f32(weights, found ? found->name : name, rank, wanted, out, error);
-}
-
-/* [a, b] there to [b, a] = shape here. */
-static dipp_status load_transposed(const dipp_weights *weights, const char *name, const uint64_t shape[2], float *out,
-                                   dipp_error *error)
-{
-    const uint64_t there[2] = {shape[1], shape[0]};
-    uint64_t count;
-    float *copy = NULL;
-    if (!__builtin_mul_overflow(shape[0], shape[1], &count))
-        copy = dipp_allocate_zeroed((size_t)count, sizeof *copy);
-    if (!copy)
-        return dipp_fail(error, DIPP_E_MEMORY, "out of memory while transposing %s", name);
-    dipp_status status = load_whole(weights, name, 2, there, copy, error);
-    for (uint64_t row = 0; row < shape[0] && !status; row++)
-        for (uint64_t column = 0; column < shape[1]; column++)
-            out[row * shape[1] + column] = copy[column * shape[0] + row];
-    dipp_release(copy);
-    return status;
-}
-
-dipp_status dipp_clip_load_f32(const dipp_weights *weights, const char *name, uint32_t rank, const uint64_t *shape,
-                               float *out, dipp_error *error)
-{
-    dipp_clip_source source;
-    if (dipp_weights_find_prefixed(weights, name) || !dipp_clip_to_hugging_face(name, &source) ||
-        !dipp_weights_find_prefixed(weights, source.names[0]))
-        return load_whole(weights, name, rank, shape, out, error);
-    if (source.change == DIPP_CLIP_TRANSPOSED && rank == 2)
-        return load_transposed(weights, source.names[0], shape, out, error);
-    if (source.change != DIPP_CLIP_STACKED || !rank || rank > DIPP_WEIGHT_MAX_RANK || shape[0] % 3)
-        return load_whole(weights, source.names[0], rank, shape, out, error);
-    uint64_t third[DIPP_WEIGHT_MAX_RANK], count = 1;
-    for (uint32_t i = 0; i < rank; i++) {
-        third[i] = i ? shape[i] : shape[i] / 3;
-        count *= third[i];
-    }
-    dipp_status status = DIPP_OK;
-    for (uint32_t i = 0; i < source.count && !status; i++)
-        status = load_whole(weights, source.names[i], rank, third, out + i * count, error);
-    return status;
 }

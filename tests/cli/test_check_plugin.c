@@ -47,10 +47,20 @@ static void test_ours(void **state)
         {"reference-affine", "-p mean=[0.5,1] -p covariance=[[1,0.2],[0.2,0.5]]", 1},
         {"generator-affine", "-p mean=[0.5,1]", 1},
         {"reference-mixture", "-p means=[[0.5,1],[2,3]] -p labels=[cat,dog] --prompt cat", 1},
+        {"reward-clip",
+         "-p network=own -p joint=6 -p size=8 -p patch=4 -p vision_width=8 -p vision_layers=1 -p text_width=8 "
+         "-p text_layers=1 -p length=12 -p variant=hessel -p vocabulary=" DIPP_FIXTURE_FOLDER
+         "/tokenizers/bpe.txt.gz --prompt cat",
+         4},
         {"dit",
          "-p size=8 -p patch=2 -p hidden=16 -p layers=1 -p heads=2 -p text_hidden=16 -p text_layers=1 "
          "-p text_heads=2 -p vocabulary=words.txt --prompt cat",
          2},
+        {"reward-imagereward",
+         "-p network=own -p size=8 -p patch=4 -p vision_width=8 -p vision_layers=1 -p vision_heads=2 -p text_width=8 "
+         "-p text_layers=2 -p text_heads=2 -p length=6 -p vocabulary=" DIPP_FIXTURE_FOLDER
+         "/tokenizers/vocab.txt --sample 3x9x7 --prompt cat",
+         1},
     };
     char copy[512];
     snprintf(copy, sizeof copy, "cp '%s/warmth.py' .", getenv("DIPP_PIPE_EXAMPLES"));

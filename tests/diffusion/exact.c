@@ -34,8 +34,9 @@ void exact_open(exact *e, const exact_choice *choice)
     const char *file = getenv("DIPP_TEST_PLUGINS"); /* plugins of the test itself, in one file */
     CHECK(dipp_plugins_open(&(dipp_plugins_options){.files = &file, .file_count = file != NULL, .no_environment = true},
                             &e->plugins, error));
-    dipp_backend_options machine = {
-        .struct_size = sizeof machine, .precision = "f64", .memory_limit = choice->memory_limit};
+    dipp_backend_options machine = {.struct_size = sizeof machine,
+                                    .precision = choice->precision ? choice->precision : "f64",
+                                    .memory_limit = choice->memory_limit};
     CHECK(dipp_backend_create(choice->device ? choice->device : "reference", &machine, &e->backend, error));
     dipp_models_options options = {.schedule = &choice->schedule,
                                    .steps = choice->steps,
@@ -57,6 +58,7 @@ void exact_open(exact *e, const exact_choice *choice)
         options.rewards[i].plugin =
             choose(e, 3 + i, DIPP_PLUGIN_REWARD, choice->rewards[i], choice->reward_parameters[i]);
         options.rewards[i].parameters = e->parameters[3 + i];
+        options.reward_files[i] = (dipp_weight_files){choice->reward_files[i], choice->reward_heads[i]};
         options.reward_count++;
     }
     CHECK(dipp_models_create(e->backend, &options, &e->models, error));

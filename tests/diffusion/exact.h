@@ -25,19 +25,21 @@
             fail_msg("%s: %s", #call, check_error.message); \
     } while (0)
 
-enum { EXACT_REWARDS = 2 };
+enum { EXACT_REWARDS = 4 };
 
 /* Parameters are "key=value; key=value". */
 typedef struct exact_choice {
     const char *reference, *reference_parameters; /* NULL: affine, N(1, 0.25) */
     const char *generator;                        /* parameters of affine; NULL: mu = -0.5, sig = 1.3 */
     const char *ta;                               /* parameters of affine; NULL: those of the generator */
-    const char *rewards[EXACT_REWARDS], *reward_parameters[EXACT_REWARDS];
+    const char *rewards[EXACT_REWARDS], *reward_parameters[EXACT_REWARDS], *reward_files[EXACT_REWARDS],
+        *reward_heads[EXACT_REWARDS]; /* which of them share a file; none is read */
     dipp_schedule schedule;
     dipp_generator_steps steps;
     dipp_formats formats, ta_formats;
-    const char *device;  /* NULL: the reference in f64 */
-    size_t memory_limit; /* of a device that has one */
+    const char *device;    /* NULL: the reference */
+    const char *precision; /* NULL: f64 */
+    size_t memory_limit;   /* of a device that has one */
 } exact_choice;
 
 typedef struct exact {

@@ -4,6 +4,7 @@
 #include "base/sha256.h"
 #include "data/npy.h"
 #include "evaluate/aesthetic_head.h"
+#include "experiment/run_metric_names.h"
 #include "weights/writer.h"
 
 #include <math.h>
@@ -198,7 +199,7 @@ static void published_heads_give_known_scores(void **state)
     } heads[] = {{"sa_0_4_vit_l_14_linear.pth", "aesthetic:sa_0_4_vit_l_14_linear", version_1, 5.1e-6},
                  {"sac+logos+ava1-l14-linearMSE.pth", "aesthetic", version_2, 5.1e-7}};
     for (size_t h = 0; h < 2; h++) {
-        char name[100], file[SHARED_PATH_BYTES], metric[DIPP_AESTHETIC_NAME_BYTES], digest[DIPP_SHA256_HEX_BYTES];
+        char name[100], file[SHARED_PATH_BYTES], metric[DIPP_METRIC_NAME_BYTES], digest[DIPP_SHA256_HEX_BYTES];
         dipp_weights *weights = NULL;
         dipp_aesthetic_head head = {0};
         dipp_error error = {0};
@@ -211,7 +212,7 @@ static void published_heads_give_known_scores(void **state)
         dipp_weights_destroy(&weights);
         assert_int_equal(dipp_file_read(file, 1 << 24, &bytes, &size, &error), DIPP_OK);
         dipp_sha256_hex(bytes, size, digest);
-        assert_string_equal(dipp_aesthetic_metric_name(digest, file, metric), heads[h].name);
+        assert_string_equal(dipp_metric_name_of_head(digest, file, metric), heads[h].name);
         dipp_release(bytes);
         for (int rating = 0; rating < 10; rating++) {
             dipp_npy embeddings = {0};

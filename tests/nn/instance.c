@@ -56,6 +56,8 @@ dipp_status instance_create(const dipp_plugin *plugin, const char *const *assign
     dipp_host host = {.struct_size = sizeof host};
     if (plugin->kind == DIPP_PLUGIN_REFERENCE)
         return ((const dipp_reference *)plugin->vtable)->create(out->parameters, &host, &out->self, error);
+    if (plugin->kind == DIPP_PLUGIN_REWARD)
+        return ((const dipp_reward *)plugin->vtable)->create(out->parameters, &host, &out->self, error);
     return ((const dipp_generator *)plugin->vtable)->create(out->parameters, &host, &out->self, error);
 }
 
@@ -63,6 +65,8 @@ void instance_destroy(const dipp_plugin *plugin, instance *i)
 {
     if (i->self && plugin->kind == DIPP_PLUGIN_REFERENCE)
         ((const dipp_reference *)plugin->vtable)->destroy(i->self);
+    else if (i->self && plugin->kind == DIPP_PLUGIN_REWARD)
+        ((const dipp_reward *)plugin->vtable)->destroy(i->self);
     else if (i->self)
         ((const dipp_generator *)plugin->vtable)->destroy(i->self);
     dipp_parameters_destroy(&i->parameters);

@@ -1,4 +1,4 @@
-/* Instances of a plugin that exports a reference and a generator, for tests of it. */
+/* Instances of plugins, for tests of them. */
 #ifndef DIPP_TEST_NN_INSTANCE_H
 #define DIPP_TEST_NN_INSTANCE_H
 

@@ -68,9 +68,9 @@ static void what_is_not_a_store_is_refused_and_left_alone(void **state)
 static void a_newer_schema_is_refused_and_an_older_one_is_migrated(void **state)
 {
     static const dipp_store_migration steps[] = {
-        {1, "SELECT 1"},
-        {2, "ALTER TABLE runs ADD COLUMN note TEXT"},
-        {3, "CREATE TABLE extra(run_id INTEGER REFERENCES runs) STRICT; INSERT INTO extra SELECT run_id FROM runs"}};
+        {2, "SELECT 1"},
+        {3, "ALTER TABLE runs ADD COLUMN note TEXT"},
+        {4, "CREATE TABLE extra(run_id INTEGER REFERENCES runs) STRICT; INSERT INTO extra SELECT run_id FROM runs"}};
     static const char *const new_views = "CREATE VIEW leaderboard AS SELECT note FROM runs";
     dipp_error error = {0};
     dipp_store *store;
@@ -79,24 +79,24 @@ static void a_newer_schema_is_refused_and_an_older_one_is_migrated(void **state)
     assert_ok(dipp_store_open(path_of(state), NULL, &store, &error), error);
     one_run(store, NULL, &run);
     /* a step that fails leaves everything as it was */
-    const dipp_store_migration broken[] = {steps[0], steps[1], {3, "CREATE TABLE runs(a)"}};
+    const dipp_store_migration broken[] = {steps[0], steps[1], {4, "CREATE TABLE runs(a)"}};
     assert_int_not_equal(dipp_store_migrate(store, broken, 3, new_views, &error), DIPP_OK);
-    assert_int_equal(number_of(store, "PRAGMA user_version"), 1);
+    assert_int_equal(number_of(store, "PRAGMA user_version"), 2);
     assert_int_equal(number_of(store, "SELECT count(*) FROM pragma_table_info('runs') WHERE name='note'"), 0);
-    const dipp_store_migration orphan[] = {steps[0], {2, "DELETE FROM experiments"}};
+    const dipp_store_migration orphan[] = {steps[0], {3, "DELETE FROM experiments"}};
     assert_int_equal(dipp_store_migrate(store, orphan, 2, new_views, &error), DIPP_E_INTERNAL);
     assert_int_equal(number_of(store, "SELECT count(*) FROM experiments"), 1);
 
     assert_ok(dipp_store_migrate(store, steps, 3, new_views, &error), error);
-    assert_int_equal(number_of(store, "PRAGMA user_version"), 3);
+    assert_int_equal(number_of(store, "PRAGMA user_version"), 4);
     assert_int_equal(number_of(store, "SELECT count(*) FROM extra"), 1);
     assert_int_equal(number_of(store, "SELECT count(*) FROM sqlite_schema WHERE type='view'"), 1);
-    assert_int_equal(number_of(store, "SELECT group_concat(version)='1,2,3' FROM migrations"), 1);
+    assert_int_equal(number_of(store, "SELECT group_concat(version)='1,2,3,4' FROM migrations"), 1);
     assert_int_equal(number_of(store, "PRAGMA foreign_keys"), 1);
     dipp_store_close(&store);
     expect_refusal(path_of(state), DIPP_STORE_CREATE, DIPP_E_UNSUPPORTED, "newer dipp");
     expect_refusal(path_of(state), DIPP_STORE_READ, DIPP_E_UNSUPPORTED, "newer dipp");
-    snprintf(backup, sizeof backup, "%s.v1-backup", path_of(state));
+    snprintf(backup, sizeof backup, "%s.v2-backup", path_of(state));
     assert_ok(dipp_store_open(backup, &(dipp_store_options){.mode = DIPP_STORE_READ}, &store, &error), error);
     assert_int_equal(number_of(store, "SELECT count(*) FROM runs"), 1);
     dipp_store_close(&store);

@@ -262,6 +262,19 @@ static int fail_at_will(void **state)
     return sqlite3_config(SQLITE_CONFIG_MALLOC, &own) || sqlite3_initialize();
 }
 
+/* Another process may write at once, and empty the log: no transaction was left open. */
+static void assert_unlocked(const char *path)
+{
+    sqlite3 *other = NULL;
+    int log_frames = 0, moved = 0;
+    assert_int_equal(sqlite3_open_v2(path, &other, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    if (sqlite3_exec(other, "BEGIN IMMEDIATE; COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", path, sqlite3_errmsg(other));
+    assert_int_equal(sqlite3_wal_checkpoint_v2(other, "main", SQLITE_CHECKPOINT_TRUNCATE, &log_frames, &moved),
+                     SQLITE_OK);
+    sqlite3_close(other);
+}
+
 /* Each allocation of the store's, and a growing sample of SQLite's thousands: an error and nothing changed (or all, where
  * memory ended behind the commit), and the same store merges once there is memory again. */
 static void no_memory_is_an_error_and_changes_nothing(void **state)
@@ -289,16 +302,19 @@ static void no_memory_is_an_error_and_changes_nothing(void **state)
             break;
         failures++;
     }
-    for (int64_t nth = 1;; nth += nth / 8 + 1) { /* SQLite's, where everything is to be merged */
+    for (int64_t nth = 1;; nth += nth / 24 + 1) { /* SQLite's, where everything is to be merged */
         allocation_failed = false;
         allocations_left = nth;
         dipp_status status = dipp_store_merge(into, there, &report, &error);
         allocations_left = -1;
+        assert_true(sqlite3_get_autocommit(dipp_store_connection(into)));
         char *now = contents(into);
         bool unchanged = !strcmp(now, before), whole = !strcmp(now, after);
         free(now);
         if (status == DIPP_OK ? !whole : status != DIPP_E_MEMORY || !error.message[0] || !(unchanged || whole))
             fail_msg("allocation %lld: %s, %s", (long long)nth, dipp_status_name(status), error.message);
+        assert_unlocked(here);
+        assert_unlocked(there);
         failures += status != DIPP_OK;
         all_the_same += status != DIPP_OK && whole;
         if (whole)
@@ -388,7 +404,7 @@ static void what_cannot_be_merged_is_refused_and_changes_nothing(void **state)
     change(from, "PRAGMA user_version=99");
     assert_int_equal(dipp_store_merge(into, there, &report, &error), DIPP_E_UNSUPPORTED);
     assert_non_null(strstr(error.message, "newer dipp"));
-    change(from, "PRAGMA user_version=1; PRAGMA application_id=7");
+    change(from, "PRAGMA user_version=2; PRAGMA application_id=7");
     assert_int_equal(dipp_store_merge(into, there, &report, &error), DIPP_E_FORMAT);
     assert_true(number_of(into, "SELECT count(*) FROM experiments") == 0);
     change(from, "PRAGMA application_id=1145645867"); /* "DI++" again */

@@ -22,6 +22,13 @@ static int open_filled(void **state)
         return -1;
     assert_ok(dipp_store_open(((test_directory *)shared.directory)->store, NULL, &shared.store, &error), error);
     fill_synthetic(shared.store);
+    char left[65], right[65];
+    dipp_vote vote = {.prompt = "a fox",
+                      .left = {0, fake_sha256("left", left), "l.png"},
+                      .right = {0, fake_sha256("right", right), "r.png"},
+                      .voter = "Ann",
+                      .session = "s"};
+    assert_ok(dipp_store_vote_put(shared.store, &vote, &error), error);
     *state = &shared;
     return 0;
 }
@@ -294,7 +301,7 @@ static void every_view_answers_in_plain_sqlite(void **state)
     }
     sqlite3_finalize(names);
     sqlite3_close(plain);
-    assert_int_equal(views, 15);
+    assert_int_equal(views, 16);
     near(store_of(state), "SELECT count(*) FROM final_eval", 8 * 2 * 8 + 3); /* and the three rows of pickscore */
 }
 

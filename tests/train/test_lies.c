@@ -201,8 +201,8 @@ static void of_metrics(void **state)
         dipp_scorer *scorer = NULL;
         dipp_error error = {0};
         dipp_model_choice choice = choose(&s, 0, DIPP_PLUGIN_REWARD, "liar", lies[i].about);
-        dipp_status status = dipp_scorer_create(s.backend, choice.plugin, choice.parameters, &host, NULL, DIPP_SHAPE(2),
-                                                BATCH, &scorer, &error);
+        dipp_status status = dipp_scorer_create(s.backend, choice.plugin, choice.parameters, &host, NULL, NULL,
+                                                DIPP_SHAPE(2), BATCH, &scorer, &error);
         if ((status == DIPP_OK) != !lies[i].said || (lies[i].said && !strstr(error.message, lies[i].said)))
             fail_msg("`%s`: %s, %s", lies[i].about, dipp_status_name(status), error.message);
         dipp_scorer_destroy(&scorer);

@@ -323,12 +323,31 @@ static void any_allocation_may_fail(void **state)
     free(floats);
 }
 
+static void prefixes_come_and_go(void **state)
+{
+    (void)state;
+    static const char file[] = "\x71\0\0\0\0\0\0\0"
+                               "{\"blip.a\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1]},"
+                               "\"b\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[1,2]}}     \1\2";
+    dipp_weights *weights = NULL;
+    dipp_error error = {0};
+    if (dipp_weights_open_memory(file, sizeof file - 1, "x", &weights, &error))
+        fail_msg("%s", error.message);
+    assert_string_equal(dipp_weights_find_prefixed(weights, "a")->name, "blip.a");
+    assert_string_equal(dipp_weights_find_prefixed(weights, "blip.a")->name, "blip.a");
+    assert_string_equal(dipp_weights_find_prefixed(weights, "blip.b")->name, "b");
+    assert_string_equal(dipp_weights_find_prefixed(weights, "module.b")->name, "b");
+    assert_null(dipp_weights_find_prefixed(weights, "other.b"));
+    assert_null(dipp_weights_find_prefixed(weights, "c"));
+    dipp_weights_destroy(&weights);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(a_writer_refuses_what_it_cannot_write),
         cmocka_unit_test(shards_are_one_set),      cmocka_unit_test(folders_and_files_are_told_apart),
-        cmocka_unit_test(any_allocation_may_fail),
+        cmocka_unit_test(any_allocation_may_fail), cmocka_unit_test(prefixes_come_and_go),
     };
     return cmocka_run_group_tests(tests, start, finish);
 }

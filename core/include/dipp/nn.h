@@ -120,8 +120,8 @@ typedef enum dipp_resize_kernel {
 } dipp_resize_kernel;
 
 /* x [N, C, H, W] -> [N, C, height, width], wide. Centres at half pixels; not clamped (bicubic overshoots).
- * eight_bit: as Pillow does with bytes, for x in [0, 1]: weights of 22 bits, the width first, and after each axis rounded
- * (halves up) to multiples of 1/255 in [0, 1]. In f64 these are Pillow's bytes; in f32 about one in ten thousand is its
+ * eight_bit: as Pillow does with bytes, for x in [0, 1]: x rounded (halves up) to multiples of 1/255 in [0, 1], which it is
+ * even where the size stays; weights of 22 bits, the width first, and rounded after each axis. In f64 these are Pillow's bytes; in f32 about one in ten thousand is its
  * neighbour. The gradient passes rounding and clamping unchanged. */
 dipp_tensor dipp_resize(dipp_graph *g, dipp_tensor x, int64_t height, int64_t width, dipp_resize_kernel kernel,
                         bool eight_bit);
@@ -162,6 +162,12 @@ typedef struct dipp_clip_options {
 
 /* As dipp_dit_check. [any thread] */
 dipp_status dipp_clip_check(const dipp_clip_options *options, dipp_error *error);
+
+/* The network that a config.json of transformers' CLIPModel describes: all fields of *out, each tower's hidden_act too
+ * (quick_gelu where the file has none). A text_config_dict or vision_config_dict of older files stands in its section's place, as
+ * in transformers. DIPP_E_FORMAT, DIPP_E_UNSUPPORTED (another activation, epsilons that differ, channels other than 3),
+ * DIPP_E_INVALID (sizes that make no network) name file and key; DIPP_E_NOT_FOUND, DIPP_E_IO, DIPP_E_MEMORY. [any thread] */
+dipp_status dipp_clip_read_config(const char *path, dipp_clip_options *out, dipp_error *error);
 
 /* Pictures [N, 3, size, size], already normalised -> [N, joint], wide, of any length. Declares vision_model.* and
  * visual_projection alone. */
