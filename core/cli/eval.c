@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char cli_eval_details[] =
     "dipp eval RUN ... [evaluate.KEY=VALUE ...]   draws with each run's result and scores again; what the same metrics "
@@ -113,6 +114,16 @@ static int print_score(void *user, int columns, const char *const *names, const 
     return 0;
 }
 
+/* A line that is redrawn, on a terminal. */
+static void show_scored(void *context, const char *metric, uint32_t done, uint32_t count)
+{
+    (void)context;
+    if (!isatty(STDERR_FILENO))
+        return;
+    fprintf(stderr, "\r%s: %u of %u pictures%s", metric, done, count, done == count ? "\n" : "");
+    fflush(stderr);
+}
+
 static dipp_status score_files(const eval_options *options, dipp_score_files_request *request, dipp_plugins *plugins,
                                dipp_error *error)
 {
@@ -171,7 +182,8 @@ static dipp_status eval_files(const eval_options *options, dipp_plugins *plugins
                                             .experiment = options->name ? options->name : "images",
                                             .arm = options->arm,
                                             .threads = (uint32_t)options->threads,
-                                            .stop = &cli_stop};
+                                            .stop = &cli_stop,
+                                            .scored = show_scored};
         status = score_files(options, &request, plugins, error);
     }
     dipp_experiment_destroy(&experiment);

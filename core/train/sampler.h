@@ -46,6 +46,9 @@ dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin,
                                const dipp_host *host, const char *weights, const char *head, dipp_shape sample,
                                uint32_t batch, dipp_scorer **out, dipp_error *error);
 void dipp_scorer_destroy(dipp_scorer **scorer);
+/* Samples have this shape from now on: the reward is recorded anew, weights and what is known of prompts stay. After an error
+ * it can only be destroyed. */
+dipp_status dipp_scorer_reshape(dipp_scorer *scorer, dipp_shape sample, dipp_error *error);
 const dipp_reward_info *dipp_scorer_info(const dipp_scorer *scorer);
 /* Bytes of its parameters and its plan on the back-end. */
 size_t dipp_scorer_bytes(const dipp_scorer *scorer);
