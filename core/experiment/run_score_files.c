@@ -4,7 +4,6 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "data/image.h"
-#include "experiment/run_metrics.h"
 #include "experiment/run_prompts.h"
 #include "experiment/run_settings.h"
 #include "experiment/yaml_edit.h"
@@ -253,6 +252,8 @@ static dipp_status prepare(file_scoring *scoring, dipp_error *error)
         status = dipp_run_metrics_read(&scoring->metrics, config, error);
     for (size_t i = 0; i < request->metric_count && status == DIPP_OK; i++)
         status = dipp_run_metrics_add(&scoring->metrics, request->metrics[i], error);
+    if (status == DIPP_OK && request->given)
+        status = dipp_run_metrics_add_given(&scoring->metrics, request->given, error);
     if (status == DIPP_OK && !scoring->metrics.count)
         status = dipp_fail(error, DIPP_E_INVALID, "no metric is asked for");
     return status;

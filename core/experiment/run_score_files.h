@@ -2,9 +2,7 @@
 #ifndef DIPP_EXPERIMENT_RUN_SCORE_FILES_H
 #define DIPP_EXPERIMENT_RUN_SCORE_FILES_H
 
-#include "experiment/config.h"
-#include "plugin/plugin_host.h"
-#include "store/store.h"
+#include "experiment/run_metrics.h"
 
 #include <signal.h>
 
@@ -16,7 +14,8 @@ typedef struct dipp_score_files_request {
     const dipp_config *config;  /* whose metrics, scorers, prompts, world and device count; NULL: none of these */
     const char *const *metrics; /* more metrics by name */
     size_t metric_count;
-    const char *experiment, *arm; /* under which the run is stored; arm NULL: the folder's name */
+    const dipp_given_scorer *given; /* one more, or NULL */
+    const char *experiment, *arm;   /* under which the run is stored; arm NULL: the folder's name */
     uint32_t threads;
     const volatile sig_atomic_t *stop;
     /* May be NULL: told how far a reward has come with the pictures. */

@@ -244,6 +244,13 @@ static void test_pictures_of_any_size(void **state)
     assert_true(score_of(1, 0) < 0.01 && score_of(2, 1) < 0.01);
     assert_true(score_of(1, 1) > 85.52 && score_of(1, 1) < 85.54);
     assert_true(score_of(2, 0) > 76.49 && score_of(2, 0) < 76.51);
+    /* by a reward with parameters, which needs no experiment file; a published one is called by its weights */
+    assert_int_equal(dipp("eval --images sizes --prompts prompts.txt --db p.db --reward imagereward -p network=own -p "
+                          "vision_layers=1 -p text_layers=1 -p vocabulary=" DIPP_FIXTURE_FOLDER
+                          "/tokenizers/vocab.txt"),
+                     0);
+    assert_true(output_has("the same pictures as before") && output_has("imagereward:untrained"));
+    assert_int_equal(ask("p.db", "SELECT count(*) FROM evaluations"), 18);
     assert_sound("p.db");
 }
 
@@ -277,6 +284,12 @@ static void test_wrong_pictures(void **state)
     assert_int_equal(unlink("pics/cat.png"), 0);
     assert_int_equal(dipp("eval --images pics --prompts prompts.txt -m glyph --db p.db"), 3); /* no world to judge by */
     assert_int_equal(dipp("eval --images nowhere --prompts prompts.txt -m colorfulness --db p.db"), 3);
+    assert_int_equal(dipp("eval --images pics --prompts prompts.txt --reward border -p widht=2 --db p.db"), 3);
+    assert_true(output_has("widht=2"));
+    assert_int_equal(
+        dipp("eval --images pics --prompts prompts.txt --reward border --weights nowhere.safetensors --db p.db"), 3);
+    assert_true(output_has("nowhere.safetensors"));
+    assert_int_equal(dipp("eval --images pics --prompts prompts.txt -m border --weights x --db p.db"), 2);
     assert_int_equal(dipp("eval --images pics --db p.db"), 2);
     assert_int_equal(dipp("eval --prompts prompts.txt --db p.db"), 2);
     assert_int_equal(ask("p.db", "SELECT count(*) FROM runs"), 0);
