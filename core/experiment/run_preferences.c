@@ -6,6 +6,7 @@
 #include "experiment/run_source.h"
 #include "train/streams.h"
 
+#include <math.h>
 #include <string.h>
 
 struct dipp_run_preferences {
@@ -76,6 +77,13 @@ static dipp_status open_training(dipp_run_preferences *preferences, const dipp_c
     return status;
 }
 
+/* Holds this share of the lines, spread evenly. */
+static void hold_lines(dipp_preferences *set, double share)
+{
+    for (size_t i = 0; i < set->line_count; i++)
+        set->lines[i].held = floor((double)(i + 1) * share) > floor((double)i * share);
+}
+
 static dipp_status open_validation(dipp_run_preferences *preferences, const dipp_config *config, dipp_error *error)
 {
     const char *path = dipp_config_string(config, "preferences.validate");
@@ -88,6 +96,7 @@ static dipp_status open_validation(dipp_run_preferences *preferences, const dipp
                                        &preferences->validation_shelf, error);
     if (status != DIPP_OK)
         return status;
+    hold_lines(&preferences->validate, dipp_config_float(config, "learn.calibrate.share"));
     dipp_run_shelf_size(preferences->validation_shelf, &height, &width);
     if (height != preferences->height || width != preferences->width)
         return dipp_fail(
@@ -351,4 +360,17 @@ dipp_status dipp_run_preferences_validate(dipp_run_preferences *preferences, dip
         return DIPP_OK;
     return dipp_run_preferences_judge(&preferences->validate, preferences->validation_shelf, scorer, stop, take,
                                       context, error);
+}
+
+dipp_status dipp_run_preferences_sharpness(dipp_run_preferences *preferences, dipp_trainee_scorer *scorer,
+                                           const volatile sig_atomic_t *stop, double *factor, dipp_error *error)
+{
+    const dipp_preferences *set = &preferences->validate;
+    double *scores = dipp_allocate_zeroed(set->item_count, sizeof *scores);
+    dipp_status status = scores ? score_items(set, preferences->validation_shelf, scorer, stop, scores, error)
+                                : dipp_fail(error, DIPP_E_MEMORY, "no memory for %zu scores", set->item_count);
+    if (status == DIPP_OK)
+        status = dipp_preference_sharpness(set, scores, factor, error);
+    dipp_release(scores);
+    return status;
 }

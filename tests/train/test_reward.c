@@ -69,6 +69,14 @@ static dipp_tensor linear(void *self, dipp_graph *g, dipp_params p, dipp_tensor 
     return dipp_add(g, score, number(g, p, "bias", DIPP_SHAPE(1), 0.5));
 }
 
+/* A layer: [N, D] -> [N]. */
+static dipp_tensor ending(void *self, dipp_graph *g, dipp_params p, dipp_tensor x, dipp_prompt text,
+                          dipp_reward_mode mode)
+{
+    dipp_linear_options options = {.struct_size = sizeof options, .wide_output = true};
+    return dipp_reshape(g, dipp_linear(g, p, "last", x, 1, &options), DIPP_SHAPE(dipp_dim(g, x, 0)));
+}
+
 /* -|x|^2, which has nothing to train. */
 static dipp_tensor fixed(void *self, dipp_graph *g, dipp_params p, dipp_tensor x, dipp_prompt text,
                          dipp_reward_mode mode)
@@ -117,6 +125,8 @@ static const dipp_reward linear_reward = {
     .struct_size = sizeof linear_reward, .create = create, .destroy = destroy, .info = plain_info, .record = linear};
 static const dipp_reward fixed_reward = {
     .struct_size = sizeof fixed_reward, .create = create, .destroy = destroy, .info = plain_info, .record = fixed};
+static const dipp_reward ending_reward = {
+    .struct_size = sizeof ending_reward, .create = create, .destroy = destroy, .info = plain_info, .record = ending};
 static const dipp_reward opaque_reward = {
     .struct_size = sizeof opaque_reward, .create = create, .destroy = destroy, .info = opaque_info, .score = score};
 static const dipp_reward worded_reward = {.struct_size = sizeof worded_reward,
@@ -601,6 +611,40 @@ static void an_update_that_is_not_finite_is_skipped(void **state)
     close_reward(&good);
 }
 
+/* Sharpened, scores differ by the factor more: through logit_scale, or a layer that ends in the score. */
+static void a_temperature_goes_into_the_weights(void **state)
+{
+    dipp_error problem = {0};
+    float samples[2 * D] = {1, 0.5f, -0.25f, 0, 0.25f, 0.75f};
+    static const char *const prompts[] = {"b", "b"};
+    static const struct {
+        const dipp_reward *reward;
+        const char *layer;
+    } cases[] = {{&worded_reward, NULL}, {&ending_reward, "last"}};
+    for (int i = 0; i < 2; i++) {
+        double before[2], after[2];
+        trainer t = {.pairs = {.broken_at = -1}};
+        dipp_trainee_scorer *scorer = NULL;
+        open_reward(&t, cases[i].reward, &base_settings);
+        dipp_parameter_set *set = t.trainee->reward.set;
+        CHECK(dipp_trainee_scorer_create(t.trainee, set, 4, &scorer, error));
+        CHECK(dipp_trainee_scorer_score(scorer, samples, prompts, 2, before, error));
+        CHECK(dipp_trainee_sharpen(t.trainee, set, cases[i].layer, 1, error));
+        CHECK(dipp_trainee_sharpen(t.trainee, set, cases[i].layer, 0.4, error));
+        CHECK(dipp_trainee_scorer_score(scorer, samples, prompts, 2, after, error));
+        assert_true(fabs(before[0] - before[1]) > 0.01);
+        assert_true(fabs(after[0] - after[1] - 0.4 * (before[0] - before[1])) < 1e-12);
+        assert_int_equal(dipp_trainee_sharpen(t.trainee, set, "nowhere", 1, &problem), DIPP_E_INVALID);
+        dipp_trainee_scorer_destroy(&scorer);
+        close_reward(&t);
+    }
+    trainer t = {.pairs = {.broken_at = -1}};
+    open_reward(&t, &linear_reward, &base_settings);
+    assert_int_equal(dipp_trainee_sharpen(t.trainee, t.trainee->reward.set, NULL, 1, &problem), DIPP_E_INVALID);
+    assert_non_null(strstr(problem.message, "has no logit_scale"));
+    close_reward(&t);
+}
+
 /* ---- What is refused ---- */
 
 static void refuse(const dipp_reward *reward, const dipp_reward_settings *settings, const char *pattern,
@@ -646,6 +690,7 @@ int main(void)
         cmocka_unit_test(frozen_parameters_stay_as_they_are),
         cmocka_unit_test(the_scale_is_kept_in_bounds),
         cmocka_unit_test(an_update_that_is_not_finite_is_skipped),
+        cmocka_unit_test(a_temperature_goes_into_the_weights),
         cmocka_unit_test(what_cannot_be_trained_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
