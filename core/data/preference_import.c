@@ -143,6 +143,9 @@ static dipp_status add_rows(importer *from, const json_t *rows, size_t first, si
             status = text_of(row, "image_path", where, &image, error);
         if (status == DIPP_OK && !json_is_number(rank))
             status = dipp_fail(error, DIPP_E_FORMAT, "%s: `rank` is missing, or no number", where);
+        if (status == DIPP_OK && strcmp(prompts[i], prompts[0]))
+            status = dipp_fail(error, DIPP_E_FORMAT, "%s: another prompt than in the row before, under one prompt_id",
+                               where);
         ranks[i] = json_number_value(rank);
         if (status == DIPP_OK && !(paths[i] = database_picture(from, image)))
             status = no_memory(where, error);

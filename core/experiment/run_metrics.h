@@ -14,7 +14,7 @@ typedef struct dipp_run_metrics { /* starts from {.plugins = ...}; ends with dip
     dipp_plugins *plugins;        /* borrowed */
     dipp_evaluation_metric metrics[DIPP_RUN_METRICS];
     uint32_t count;
-    dipp_parameters *defaults[DIPP_RUN_METRICS]; /* of metrics that name a plugin alone */
+    dipp_parameters *defaults[DIPP_RUN_METRICS]; /* of metrics that no configuration describes */
     char *names[DIPP_RUN_METRICS];
     dipp_scorer_files files[DIPP_RUN_METRICS];
     int64_t scorers[DIPP_RUN_METRICS]; /* ids, after introduce */
@@ -33,6 +33,18 @@ dipp_status dipp_run_metrics_add_judge(dipp_run_metrics *metrics, const dipp_con
 /* rewards[number] as a metric of this name: a scorer beside the one that is trained on. */
 dipp_status dipp_run_metrics_add_reward(dipp_run_metrics *metrics, const dipp_config *config, uint32_t number,
                                         const dipp_plugin *plugin, const char *name, dipp_error *error);
+
+/* A reward plugin with its weights, as a command line gives it. */
+typedef struct dipp_given_scorer {
+    const char *plugin;
+    const char *weights, *head;    /* files, or NULL */
+    const char *const *parameters; /* "key=value" */
+    size_t parameter_count;
+} dipp_given_scorer;
+
+/* Adds it under the name of its plugin, or of its weights where it is a published scorer. given's files are borrowed as long
+ * as metrics. Errors as those of dipp_run_metrics_read. */
+dipp_status dipp_run_metrics_add_given(dipp_run_metrics *metrics, const dipp_given_scorer *given, dipp_error *error);
 void dipp_run_metrics_clear(dipp_run_metrics *metrics);
 
 /* Defines metrics and scorers in the store. */

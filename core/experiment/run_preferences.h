@@ -2,6 +2,7 @@
 #ifndef DIPP_EXPERIMENT_RUN_PREFERENCES_H
 #define DIPP_EXPERIMENT_RUN_PREFERENCES_H
 
+#include "base/sha256.h"
 #include "data/preferences.h"
 #include "data/scene.h"
 #include "evaluate/preference_metrics.h"
@@ -30,6 +31,11 @@ size_t dipp_run_preferences_validation_count(const dipp_run_preferences *prefere
 /* Reads all pictures. Errors as of dipp_run_shelf_fill. */
 dipp_status dipp_run_preferences_fill(dipp_run_preferences *preferences, dipp_error *error);
 
+/* The digest of what a file (or folder) that preferences.* names says, with the bytes of every picture in it: wherever they
+ * lie and however the file is written. Errors as of reading it; NOT_FOUND for a picture. */
+dipp_status dipp_run_preferences_sha256(const dipp_config *config, const char *path, char out[DIPP_SHA256_HEX_BYTES],
+                                        dipp_error *error);
+
 /* The doors that training takes; they borrow preferences. false: it has the other kind. */
 bool dipp_run_preferences_pairs(dipp_run_preferences *preferences, dipp_pair_source *source);
 bool dipp_run_preferences_captions(dipp_run_preferences *preferences, dipp_sample_source *source);
@@ -42,9 +48,12 @@ typedef void (*dipp_take_preference_metrics)(void *context, const char *kind, co
 dipp_status dipp_run_preferences_judge(const dipp_preferences *set, dipp_run_shelf *shelf, dipp_trainee_scorer *scorer,
                                        const volatile sig_atomic_t *stop, dipp_take_preference_metrics take,
                                        void *context, dipp_error *error);
-/* The same of the pairs to validate with; nothing is taken where there are none. */
+/* The same of the pairs to validate with, less the lines that are held for calibration (learn.calibrate.share); nothing is taken where there are none. */
 dipp_status dipp_run_preferences_validate(dipp_run_preferences *preferences, dipp_trainee_scorer *scorer,
                                           const volatile sig_atomic_t *stop, dipp_take_preference_metrics take,
                                           void *context, dipp_error *error);
+/* The factor of dipp_preference_sharpness by the lines that are held. */
+dipp_status dipp_run_preferences_sharpness(dipp_run_preferences *preferences, dipp_trainee_scorer *scorer,
+                                           const volatile sig_atomic_t *stop, double *factor, dipp_error *error);
 
 #endif
