@@ -302,7 +302,7 @@ static void no_memory_is_an_error_and_changes_nothing(void **state)
             break;
         failures++;
     }
-    for (int64_t nth = 1;; nth += nth / 24 + 1) { /* SQLite's, where everything is to be merged */
+    for (int64_t nth = 1;; nth += nth / 12 + 1) { /* SQLite's, where everything is to be merged */
         allocation_failed = false;
         allocations_left = nth;
         dipp_status status = dipp_store_merge(into, there, &report, &error);
