@@ -89,25 +89,32 @@ static inline __attribute__((always_inline)) void gemm_tile(const small_gemm *g,
             *(vector *)(c + r * g->c_row + v * VECTOR) = sum[r][v];
 }
 
+/* All rows of C, `vectors` wide: tiles of ROWS, and of 4, 2 and 1 for the rest. A tile of one row waits for its sums. */
+static inline __attribute__((always_inline)) void gemm_columns(const small_gemm *g, int vectors, const float *a,
+                                                               const float *b, float *c)
+{
+    int64_t i = 0;
+    for (; i + ROWS <= g->m; i += ROWS)
+        gemm_tile(g, ROWS, vectors, a + i * g->a_row, b, c + i * g->c_row);
+    if (ROWS > 4 && g->m - i >= 4) {
+        gemm_tile(g, 4, vectors, a + i * g->a_row, b, c + i * g->c_row);
+        i += 4;
+    }
+    if (g->m - i >= 2) {
+        gemm_tile(g, 2, vectors, a + i * g->a_row, b, c + i * g->c_row);
+        i += 2;
+    }
+    if (i < g->m)
+        gemm_tile(g, 1, vectors, a + i * g->a_row, b, c + i * g->c_row);
+}
+
 static void multiply_small(small_gemm g, const float *a, const float *b, float *c)
 {
-    for (int64_t j = 0; j < g.n;) {
-        int vectors = g.n - j >= 2 * VECTOR ? 2 : 1;
-        int64_t i = 0;
-        for (; i + ROWS <= g.m; i += ROWS) {
-            if (vectors == 2)
-                gemm_tile(&g, ROWS, 2, a + i * g.a_row, b + j, c + i * g.c_row + j);
-            else
-                gemm_tile(&g, ROWS, 1, a + i * g.a_row, b + j, c + i * g.c_row + j);
-        }
-        for (; i < g.m; i++) {
-            if (vectors == 2)
-                gemm_tile(&g, 1, 2, a + i * g.a_row, b + j, c + i * g.c_row + j);
-            else
-                gemm_tile(&g, 1, 1, a + i * g.a_row, b + j, c + i * g.c_row + j);
-        }
-        j += vectors * VECTOR;
-    }
+    int64_t j = 0;
+    for (; j + 2 * VECTOR <= g.n; j += 2 * VECTOR)
+        gemm_columns(&g, 2, a, b + j, c + j);
+    if (j < g.n)
+        gemm_columns(&g, 1, a, b + j, c + j);
 }
 
 #endif
