@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/eval_embeddings.h"
 #include "cli/stop.h"
+#include "cli/style_table.h"
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -11,16 +12,21 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char cli_eval_details[] =
     "dipp eval RUN ... [evaluate.KEY=VALUE ...]   draws with each run's result and scores again; what the same metrics "
     "had\n"
     "    there is replaced, everything else stays. Scores pair only where prompts, samples and noise are equal, so\n"
     "    score all arms again that are to be compared.\n"
-    "dipp eval --images DIR --prompts FILE --metrics NAME,...   scores pictures of any model; an experiment file\n"
+    "dipp eval --images DIR --prompts FILE --metrics NAME,...   scores pictures of any model; --reward PLUGIN with\n"
+    "    --weights FILE and --param KEY=VALUE scores them by a reward, beside or in place of --metrics; an experiment "
+    "file\n"
     "    in place of --prompts gives prompts, metrics, scorers and the world of the judges. Pictures are called by "
     "prompt\n"
-    "    and sample, from 0: p003-s1.png, 3-1.png, 00003.png; or name them in --manifest, lines "
+    "    and sample, from 0: p003-s1.png, 3-1.png, 00003.png, below HPSv2's prompts in a folder for each style; or "
+    "name them in "
+    "--manifest, lines "
     "PROMPT<tab>SAMPLE<tab>FILE.\n"
     "dipp eval --embeddings FILE.npy ... --metrics aesthetic --head FILE.pth   scores picture embeddings by the head "
     "of "
@@ -29,10 +35,10 @@ const char cli_eval_details[] =
     "Exit codes: 0 scored, 3 a run, picture or metric is wrong, 75 interrupted.";
 
 typedef struct eval_options {
-    const char *database, *experiment, *metrics, *images, *prompts, *manifest, *name, *arm, *head;
+    const char *database, *experiment, *metrics, *images, *prompts, *manifest, *name, *arm, *head, *reward, *weights;
     long samples, threads;
     cli_plugin_options places;
-    cli_list positionals, embeddings;
+    cli_list positionals, embeddings, parameters;
 } eval_options;
 
 static bool is_override(const char *text)
@@ -87,6 +93,8 @@ static dipp_status eval_runs(const eval_options *options, dipp_plugins *plugins,
         if (status == DIPP_OK)
             printf("run %lld: %lld samples scored at step %lld\n", (long long)request.run_id, (long long)report.samples,
                    (long long)report.step);
+        if (status == DIPP_OK)
+            status = cli_print_styles(store, request.run_id, error);
     }
     dipp_store_close(&store);
     free(overrides.items);
@@ -111,6 +119,16 @@ static int print_score(void *user, int columns, const char *const *names, const 
 {
     printf("  %-20s %s (%s)\n", values[0], values[1] ? values[1] : "nan", values[2]);
     return 0;
+}
+
+/* A line that is redrawn, on a terminal. */
+static void show_scored(void *context, const char *metric, uint32_t done, uint32_t count)
+{
+    (void)context;
+    if (!isatty(STDERR_FILENO))
+        return;
+    fprintf(stderr, "\r%s: %u of %u pictures%s", metric, done, count, done == count ? "\n" : "");
+    fflush(stderr);
 }
 
 static dipp_status score_files(const eval_options *options, dipp_score_files_request *request, dipp_plugins *plugins,
@@ -138,6 +156,8 @@ static dipp_status score_files(const eval_options *options, dipp_score_files_req
                                   "USING(metric_id) JOIN scorer_names c USING(scorer_id) WHERE s.run_id=CAST(?1 AS "
                                   "INTEGER) ORDER BY 1",
                                   binds, 1, print_score, NULL, error);
+        if (status == DIPP_OK)
+            status = cli_print_styles(store, report.run_id, error);
     }
     dipp_store_close(&store);
     return status;
@@ -157,10 +177,15 @@ static dipp_status eval_files(const eval_options *options, dipp_plugins *plugins
         if (status == DIPP_OK)
             status = cli_load_experiment(options->positionals.items[0], &overrides, 0, plugins, &experiment, error);
     } else if (status == DIPP_OK) {
-        metrics = dipp_string_copy(options->metrics);
+        metrics = dipp_string_copy(options->metrics ? options->metrics : "");
         status = metrics ? split(metrics, &names, error) : dipp_fail(error, DIPP_E_MEMORY, "no memory for the metrics");
     }
     if (status == DIPP_OK) {
+        dipp_given_scorer given = {.plugin = options->reward,
+                                   .weights = options->weights,
+                                   .head = options->head,
+                                   .parameters = options->parameters.items,
+                                   .parameter_count = options->parameters.count};
         dipp_score_files_request request = {.folder = folder,
                                             .manifest = options->manifest,
                                             .prompts = options->prompts,
@@ -168,10 +193,12 @@ static dipp_status eval_files(const eval_options *options, dipp_plugins *plugins
                                                 experiment ? dipp_experiment_cells(experiment, &count)[0].config : NULL,
                                             .metrics = names.items,
                                             .metric_count = names.count,
+                                            .given = given.plugin ? &given : NULL,
                                             .experiment = options->name ? options->name : "images",
                                             .arm = options->arm,
                                             .threads = (uint32_t)options->threads,
-                                            .stop = &cli_stop};
+                                            .stop = &cli_stop,
+                                            .scored = show_scored};
         status = score_files(options, &request, plugins, error);
     }
     dipp_experiment_destroy(&experiment);
@@ -191,15 +218,20 @@ static int check_usage(const eval_options *options, const cli_command *self)
     if (options->embeddings.count &&
         (!options->head || !options->metrics || strcmp(options->metrics, "aesthetic") != 0))
         return cli_usage_error(self, "--embeddings needs --metrics aesthetic and --head FILE");
-    if (!options->embeddings.count && options->head)
-        return cli_usage_error(self, "--head goes with --embeddings");
+    if (!options->embeddings.count && !options->reward && options->head)
+        return cli_usage_error(self, "--head goes with --embeddings, or with --reward and --weights");
+    if (options->reward && !options->images)
+        return cli_usage_error(self, "--reward goes with --images");
+    if (!options->reward && (options->weights || options->parameters.count))
+        return cli_usage_error(self, "--weights and --param are --reward's");
     if (!options->images && (options->prompts || options->manifest || options->name || options->arm))
         return cli_usage_error(self, "--prompts, --manifest, --name and --arm go with --images");
     if (!options->images && !options->embeddings.count && !options->positionals.count)
         return cli_usage_error(self, "runs are needed, or --images DIR, or --embeddings FILE");
-    if (options->images && !options->positionals.count && (!options->prompts || !options->metrics))
-        return cli_usage_error(self,
-                               "--images needs --prompts FILE and --metrics, or an experiment file that has them");
+    if (options->images && !options->positionals.count &&
+        (!options->prompts || (!options->metrics && !options->reward)))
+        return cli_usage_error(self, "--images needs --prompts FILE and --metrics or --reward, or an experiment file "
+                                     "that has them");
     if (options->images && options->samples)
         return cli_usage_error(self, "how many samples there are, the pictures of --images say");
     if (options->samples < 0)
@@ -221,6 +253,9 @@ int cli_eval(int argc, char **argv)
         {"embeddings", 0, CLI_LIST, "FILE", "score the picture embeddings in this .npy file (repeatable)",
          &options.embeddings},
         {"head", 0, CLI_TEXT, "FILE", "their aesthetic predictor's head, .pth or .safetensors", &options.head},
+        {"reward", 0, CLI_TEXT, "PLUGIN", "a reward that scores the pictures", &options.reward},
+        {"weights", 0, CLI_TEXT, "FILE", "its weights; --head FILE for those that are apart", &options.weights},
+        {"param", 'p', CLI_LIST, "KEY=VALUE", "one of its parameters (repeatable)", &options.parameters},
         {"name", 0, CLI_TEXT, "NAME", "the experiment under which they are stored, default images", &options.name},
         {"arm", 0, CLI_TEXT, "ARM", "the arm, default the folder's name", &options.arm},
         {"threads", 't', CLI_NUMBER, "N", "threads", &options.threads},
@@ -247,6 +282,7 @@ int cli_eval(int argc, char **argv)
     dipp_plugins_destroy(&plugins);
     cli_list_clear(&options.positionals);
     cli_list_clear(&options.embeddings);
+    cli_list_clear(&options.parameters);
     cli_list_clear(&options.places.files);
     cli_list_clear(&options.places.directories);
     return code;

@@ -16,9 +16,10 @@ const char *const dipp_metric_names[] = {"glyph", "background", "place", "size",
 
 struct dipp_evaluation {
     dipp_evaluation_options options;
-    uint32_t batch, count, elements; /* elements: of a picture or vector */
-    dipp_shape sample;               /* what is scored: a picture or vector */
-    int side;                        /* 0: vectors */
+    uint32_t batch, count, elements; /* elements: of a picture or vector, of the largest where sizes differ */
+    dipp_shape sample;               /* what is scored: a picture or vector; the first in order where sizes differ */
+    bool pictures;
+    int side; /* of square pictures of one size, else 0 */
     dipp_prompt_table *prompts;
     dipp_sampler *generator, *reference; /* made when first drawn with */
     dipp_reconstructor *reconstructor;   /* the same */
@@ -45,17 +46,18 @@ bool dipp_metric_by_name(const char *name, dipp_metric_kind *kind)
 static dipp_status check_space(dipp_evaluation *evaluation, dipp_error *error)
 {
     const dipp_models *models = evaluation->options.models;
-    evaluation->elements = 1;
+    const dipp_picture_sizes *sizes = evaluation->options.sizes;
     if (!models) {
-        int side = evaluation->options.side;
-        if (side < 1 || side > DIPP_IMAGE_SIDE_MAX)
-            return dipp_fail(error, DIPP_E_INVALID, "pictures of side %d cannot be evaluated", side);
-        evaluation->side = side;
-        evaluation->elements = 3u * (uint32_t)side * (uint32_t)side;
-        evaluation->sample = DIPP_SHAPE(3, side, side);
+        dipp_picture_size first = sizes->size[sizes->order[0]];
+        evaluation->pictures = true;
+        evaluation->side = sizes->side;
+        evaluation->elements = sizes->largest;
+        evaluation->sample = DIPP_SHAPE(3, first.height, first.width);
         return DIPP_OK;
     }
+    evaluation->elements = 1;
     evaluation->sample = models->picture;
+    evaluation->pictures = models->space.images;
     if (models->space.images) {
         const dipp_shape *shape = &models->picture;
         if (shape->rank != 3 || shape->dims[0] != 3 || shape->dims[1] != shape->dims[2])
@@ -79,10 +81,13 @@ static dipp_status create_metric(dipp_evaluation *evaluation, uint32_t index, di
                                 evaluation->batch, &evaluation->scorers[index], error);
         return status == DIPP_OK ? DIPP_OK : dipp_error_context(error, "metric %s", metric->name);
     }
-    if (!evaluation->side)
+    if (!evaluation->pictures)
         return dipp_fail(error, DIPP_E_INVALID,
                          "the metric %s looks at pictures, and this reference gives vectors; leave it out of "
                          "evaluate.metrics",
+                         metric->name);
+    if (!evaluation->side)
+        return dipp_fail(error, DIPP_E_INVALID, "the metric %s needs square pictures of one size, and these are not",
                          metric->name);
     if (metric->kind == DIPP_METRIC_DIVERSITY) {
         if (evaluation->options.samples < 2)
@@ -347,35 +352,71 @@ static dipp_status judge(dipp_evaluation *evaluation, dipp_evaluation_result *re
     return status;
 }
 
-/* Samples first .. first+count-1 as a reward sees them: pictures in [0, 1] from their bytes, or vectors. */
-static void unpack(dipp_evaluation *evaluation, const dipp_evaluation_result *result, uint32_t first, uint32_t count)
+/* The number of the sample at a place: pictures of one size come together. */
+static uint32_t sample_at(const dipp_evaluation *evaluation, uint32_t place)
 {
-    size_t elements = evaluation->elements, pixels = elements / 3;
-    if (!evaluation->side) {
-        memcpy(evaluation->samples, result->vectors + first * elements, count * elements * sizeof(float));
+    const dipp_picture_sizes *sizes = evaluation->options.sizes;
+    return sizes ? sizes->order[place] : place;
+}
+
+/* A sample as a reward sees it: a picture of so many pixels in [0, 1] from its bytes, or a vector. */
+static void unpack(const dipp_evaluation *evaluation, const dipp_evaluation_result *result, uint32_t sample,
+                   size_t pixels, float *out)
+{
+    const dipp_picture_sizes *sizes = evaluation->options.sizes;
+    size_t elements = evaluation->elements;
+    if (!evaluation->pictures) {
+        memcpy(out, result->vectors + sample * elements, elements * sizeof *out);
         return;
     }
-    for (uint32_t i = 0; i < count; i++)
-        for (size_t k = 0; k < elements; k++)
-            evaluation->samples[i * elements + k % 3 * pixels + k / 3] =
-                (float)result->rgb[(first + i) * elements + k] / 255.0f;
+    const uint8_t *rgb = result->rgb + (sizes ? sizes->start[sample] : sample * elements);
+    for (size_t k = 0; k < 3 * pixels; k++)
+        out[k % 3 * pixels + k / 3] = (float)rgb[k] / 255.0f;
+}
+
+/* `count` samples of one size, from place `first` on, to evaluation->values. */
+static dipp_status score_alike(dipp_evaluation *evaluation, dipp_scorer *scorer, const dipp_evaluation_result *result,
+                               uint32_t first, uint32_t count, dipp_error *error)
+{
+    const dipp_picture_sizes *sizes = evaluation->options.sizes;
+    dipp_shape shape = evaluation->sample;
+    if (sizes) {
+        dipp_picture_size size = sizes->size[sizes->order[first]];
+        shape = DIPP_SHAPE(3, size.height, size.width);
+    }
+    size_t floats = (size_t)dipp_shape_elements(&shape);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t sample = sample_at(evaluation, first + i);
+        evaluation->texts[i] = evaluation->options.texts[sample / evaluation->options.samples];
+        unpack(evaluation, result, sample, floats / 3, evaluation->samples + i * floats);
+    }
+    dipp_status status = dipp_scorer_reshape(scorer, shape, error);
+    return status == DIPP_OK
+               ? dipp_scorer_score(scorer, evaluation->samples, evaluation->texts, count, evaluation->values, error)
+               : status;
 }
 
 static dipp_status reward(dipp_evaluation *evaluation, uint32_t metric, dipp_evaluation_result *result,
                           dipp_error *error)
 {
     const dipp_evaluation_options *options = &evaluation->options;
-    dipp_status status = dipp_scorer_learn(evaluation->scorers[metric], options->texts, options->prompt_count, error);
-    for (uint32_t first = 0; first < result->count && status == DIPP_OK; first += evaluation->batch) {
-        uint32_t left = result->count - first, count = left < evaluation->batch ? left : evaluation->batch;
-        for (uint32_t i = 0; i < count; i++)
-            evaluation->texts[i] = options->texts[(first + i) / options->samples];
-        unpack(evaluation, result, first, count);
-        status = dipp_scorer_score(evaluation->scorers[metric], evaluation->samples, evaluation->texts, count,
-                                   evaluation->values, error);
-        for (uint32_t i = 0; i < count && status == DIPP_OK; i++)
-            status = add_score(result, metric, (first + i) / options->samples, (first + i) % options->samples,
-                               result->finite[first + i] ? evaluation->values[i] : NAN, error);
+    dipp_scorer *scorer = evaluation->scorers[metric];
+    dipp_status status = dipp_scorer_learn(scorer, options->texts, options->prompt_count, error);
+    for (uint32_t first = 0, count; first < result->count && status == DIPP_OK; first += count) {
+        uint32_t left = result->count - first;
+        count = left < evaluation->batch ? left : evaluation->batch;
+        if (options->sizes)
+            count = dipp_picture_sizes_alike(options->sizes, first, count);
+        if (options->stop && *options->stop)
+            return dipp_fail(error, DIPP_E_INTERRUPTED, "the evaluation was interrupted");
+        status = score_alike(evaluation, scorer, result, first, count, error);
+        for (uint32_t i = 0; i < count && status == DIPP_OK; i++) {
+            uint32_t sample = sample_at(evaluation, first + i);
+            status = add_score(result, metric, sample / options->samples, sample % options->samples,
+                               result->finite[sample] ? evaluation->values[i] : NAN, error);
+        }
+        if (status == DIPP_OK && options->scored)
+            options->scored(options->scored_context, options->metrics[metric].name, first + count, result->count);
     }
     return status == DIPP_OK ? DIPP_OK : dipp_error_context(error, "metric %s", options->metrics[metric].name);
 }
@@ -493,7 +534,7 @@ dipp_status dipp_evaluation_score_result(dipp_evaluation *evaluation, bool refer
     }
     if (status == DIPP_OK && evaluation->options.models)
         status = parameter_metrics(evaluation, reference, result, error);
-    if (status == DIPP_OK && !evaluation->side)
+    if (status == DIPP_OK && !evaluation->pictures)
         status = sample_moments(evaluation, result, error);
     return status;
 }

@@ -8,6 +8,7 @@
 #define DIPP_EVALUATE_EVALUATION_H
 
 #include "data/prompts.h"
+#include "evaluate/picture_sizes.h"
 #include "train/sampler.h"
 
 #include <signal.h>
@@ -40,7 +41,7 @@ extern const char *const dipp_metric_names[];
 typedef struct dipp_evaluation_options { /* everything borrowed for the life of the evaluation */
     dipp_models *models;                 /* NULL: pictures come from elsewhere, and only score_result is useful */
     dipp_backend *backend;               /* without models: computes the rewards */
-    int side;                            /* without models: of the square pictures */
+    const dipp_picture_sizes *sizes;     /* without models: of prompt_count * samples pictures */
     const dipp_emoji_world *world;       /* needed by the judges */
     const dipp_prompt_line *prompts; /* what the texts name, for the judges and for scenes; may be NULL without them */
     const char *const *texts;
@@ -54,11 +55,14 @@ typedef struct dipp_evaluation_options { /* everything borrowed for the life of 
     uint32_t reference_steps; /* of the multi-step sampler */
     double reference_omega, reference_sigma_max;
     const volatile sig_atomic_t *stop; /* looked at between batches; may be NULL */
+    /* May be NULL: told of every batch that a reward has scored, `done` of `count` in all. */
+    void (*scored)(void *context, const char *metric, uint32_t done, uint32_t count);
+    void *scored_context;
 } dipp_evaluation_options;
 
 typedef struct dipp_evaluation dipp_evaluation;
 
-/* DIPP_E_INVALID: a metric that does not go with the space, with the remedy. */
+/* DIPP_E_INVALID: a metric that does not go with the space or the sizes, with the remedy. */
 dipp_status dipp_evaluation_create(const dipp_evaluation_options *options, dipp_evaluation **out, dipp_error *error);
 void dipp_evaluation_destroy(dipp_evaluation **evaluation);
 
@@ -86,7 +90,7 @@ typedef struct dipp_evaluation_result {
     uint32_t count;    /* samples drawn: prompts x samples */
     uint32_t elements; /* of a sample */
     int side;          /* of a picture; 0 for vectors */
-    uint8_t *rgb;      /* [count, side, side, 3] */
+    uint8_t *rgb;      /* [count, side, side, 3]; pictures from elsewhere: as their dipp_picture_sizes say */
     float *vectors;    /* [count, d] */
     uint8_t *finite;   /* [count] */
 } dipp_evaluation_result;
@@ -96,7 +100,7 @@ typedef struct dipp_evaluation_result {
 dipp_status dipp_evaluation_run(dipp_evaluation *evaluation, bool reference, dipp_evaluation_result *result,
                                 dipp_error *error);
 /* The two halves of it, so that drawn samples can be kept: score expects what draw (of the same options) filled in, or,
- * without models, count, elements, side, rgb and finite of pictures from elsewhere. */
+ * without models, count, rgb and finite of pictures from elsewhere. Rewards see pictures of one size together. */
 dipp_status dipp_evaluation_draw(dipp_evaluation *evaluation, bool reference, dipp_evaluation_result *result,
                                  dipp_error *error);
 dipp_status dipp_evaluation_score_result(dipp_evaluation *evaluation, bool reference, dipp_evaluation_result *result,

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "experiment/run_setup.h"
+#include "experiment/run_styles.h"
 #include "experiment/run_weights.h"
 #include "experiment/yaml_edit.h"
 #include "weights/published.h"
@@ -54,8 +55,9 @@ static dipp_status add_by_name(dipp_run_metrics *metrics, const char *key, const
     if (status == DIPP_OK && dipp_metric_is_published(name))
         return dipp_fail(error, DIPP_E_INVALID,
                          "metric %s is nothing without weights, so give it under "
-                         "evaluate.scorers: [{plugin: %s, weights: FILE, params: {...}}]",
-                         name, name);
+                         "evaluate.scorers: [{plugin: %s, weights: FILE, params: {...}}], or to dipp eval --images "
+                         "as --reward %s --weights FILE",
+                         name, name, name);
     if (status == DIPP_OK)
         status = add_metric(metrics, name, DIPP_METRIC_REWARD, error);
     if (status != DIPP_OK)
@@ -90,14 +92,14 @@ static const dipp_parameters *parameters_in(const dipp_config *config, const cha
     return dipp_config_parameters(config, path);
 }
 
-static dipp_status hash_files(const dipp_config *config, const char *section, dipp_scorer_files *files,
+/* who: the section or option that names the files, for messages. */
+static dipp_status hash_files(const char *weights, const char *head, const char *who, dipp_scorer_files *files,
                               dipp_error *error)
 {
-    *files = (dipp_scorer_files){.weights = string_in(config, section, "weights"),
-                                 .head = string_in(config, section, "head_weights")};
+    *files = (dipp_scorer_files){.weights = weights, .head = head};
     if (files->head && !files->weights)
-        return dipp_fail(error, DIPP_E_INVALID, "%s.head_weights: a second file stands beside a first; give weights",
-                         section);
+        return dipp_fail(error, DIPP_E_INVALID, "%s: a second file of weights stands beside a first; give weights",
+                         who);
     dipp_status status = DIPP_OK;
     if (files->weights) {
         files->file = dipp_run_weights_file(files->weights, "model");
@@ -106,23 +108,29 @@ static dipp_status hash_files(const dipp_config *config, const char *section, di
     }
     if (status == DIPP_OK && files->head)
         status = dipp_weights_sha256(files->head, files->head_sha256, error);
-    return status == DIPP_OK ? status : dipp_error_context(error, "%s", section);
+    return status == DIPP_OK ? status : dipp_error_context(error, "%s", who);
 }
 
-/* What a scorer's scores are called: as configured, or as its weights are (out: what that is, "" for other plugins). */
-static const char *name_in(const dipp_config *config, const char *section, const char *plugin,
+static dipp_status hash_files_in(const dipp_config *config, const char *section, dipp_scorer_files *files,
+                                 dipp_error *error)
+{
+    return hash_files(string_in(config, section, "weights"), string_in(config, section, "head_weights"), section, files,
+                      error);
+}
+
+/* What scores are called: name where one is given, or as the weights are (out: what that is, "" for other plugins). */
+static const char *name_of(const char *name, const char *plugin, const dipp_parameters *parameters,
                            const dipp_scorer_files *files, char out[DIPP_METRIC_NAME_BYTES])
 {
-    const char *name = string_in(config, section, "name");
     *out = 0;
     if (dipp_metric_is_published(plugin))
-        dipp_metric_name_of(plugin, parameters_in(config, section), files, out);
+        dipp_metric_name_of(plugin, parameters, files, out);
     return name ? name : *out ? out : plugin;
 }
 
-/* Adds the scorer of a section under this name; takes the files over where it succeeds. */
-static dipp_status add_with_files(dipp_run_metrics *metrics, const dipp_config *config, const char *section,
-                                  const dipp_plugin *plugin, const char *name, const dipp_scorer_files *files,
+/* Adds a scorer under this name; takes the files over where it succeeds. */
+static dipp_status add_with_files(dipp_run_metrics *metrics, const dipp_plugin *plugin,
+                                  const dipp_parameters *parameters, const char *name, const dipp_scorer_files *files,
                                   dipp_error *error)
 {
     dipp_status status = add_metric(metrics, name, DIPP_METRIC_REWARD, error);
@@ -130,11 +138,36 @@ static dipp_status add_with_files(dipp_run_metrics *metrics, const dipp_config *
         return status;
     dipp_evaluation_metric *metric = &metrics->metrics[metrics->count - 1];
     metric->plugin = plugin;
-    metric->parameters = parameters_in(config, section);
+    metric->parameters = parameters;
     metric->weights = files->file;
     metric->head_weights = files->head;
     metrics->files[metrics->count - 1] = *files;
     return DIPP_OK;
+}
+
+dipp_status dipp_run_metrics_add_given(dipp_run_metrics *metrics, const dipp_given_scorer *given, dipp_error *error)
+{
+    const dipp_loaded_plugin *loaded = NULL;
+    dipp_parameters *parameters = NULL;
+    dipp_scorer_files files = {.file = NULL};
+    char published[DIPP_METRIC_NAME_BYTES];
+    dipp_status status = find_reward(metrics, "--reward", given->plugin, &loaded, error);
+    if (status == DIPP_OK)
+        status =
+            dipp_parameters_create_from_text(loaded->descriptor->parameters, loaded->descriptor->parameter_count,
+                                             given->parameters, (uint32_t)given->parameter_count, &parameters, error);
+    if (status == DIPP_OK)
+        status = hash_files(given->weights, given->head, "--weights", &files, error);
+    if (status == DIPP_OK)
+        status = add_with_files(metrics, loaded->descriptor, parameters,
+                                name_of(NULL, given->plugin, parameters, &files, published), &files, error);
+    if (status == DIPP_OK) {
+        metrics->defaults[metrics->count - 1] = parameters;
+        return DIPP_OK;
+    }
+    dipp_parameters_destroy(&parameters);
+    dipp_release(files.file);
+    return status;
 }
 
 dipp_status dipp_run_metrics_add(dipp_run_metrics *metrics, const char *name, dipp_error *error)
@@ -155,16 +188,18 @@ static dipp_status add_scorer(dipp_run_metrics *metrics, const dipp_config *conf
     *added = false;
     dipp_status status = find_reward(metrics, path, dipp_config_string(config, path), &loaded, error);
     if (status == DIPP_OK)
-        status = hash_files(config, section, &files, error);
+        status = hash_files_in(config, section, &files, error);
     if (status == DIPP_OK) {
-        const char *name = name_in(config, section, loaded->descriptor->name, &files, published);
+        const dipp_parameters *parameters = parameters_in(config, section);
+        const char *name =
+            name_of(string_in(config, section, "name"), loaded->descriptor->name, parameters, &files, published);
         if (dipp_published_reserves(name) && strcmp(name, published) != 0)
             status = dipp_fail(error, DIPP_E_INVALID,
                                "%s.name: %s is the name of scores by published weights, which these are not (by their "
                                "SHA-256), or not seen as published; leave the name out or choose another",
                                section, name);
         else if (!wanted || !strcmp(wanted, name)) {
-            status = add_with_files(metrics, config, section, loaded->descriptor, name, &files, error);
+            status = add_with_files(metrics, loaded->descriptor, parameters, name, &files, error);
             *added = status == DIPP_OK;
         }
     }
@@ -195,9 +230,9 @@ dipp_status dipp_run_metrics_add_reward(dipp_run_metrics *metrics, const dipp_co
     char section[SECTION_BYTES];
     dipp_scorer_files files;
     snprintf(section, sizeof section, "rewards[%u]", number);
-    dipp_status status = hash_files(config, section, &files, error);
+    dipp_status status = hash_files_in(config, section, &files, error);
     if (status == DIPP_OK)
-        status = add_with_files(metrics, config, section, plugin, name, &files, error);
+        status = add_with_files(metrics, plugin, parameters_in(config, section), name, &files, error);
     if (status != DIPP_OK)
         dipp_release(files.file);
     return status;
@@ -373,5 +408,7 @@ dipp_status dipp_run_metrics_store(const dipp_run_metrics *metrics, const dipp_r
                                           place->prompt_set_id, metrics->metrics[i].name, metrics->scorers[i], error);
     if (status == DIPP_OK)
         status = put_scores(metrics, place, result, artifacts, error);
-    return status == DIPP_OK ? put_set_scores(metrics, place, result, error) : status;
+    if (status == DIPP_OK)
+        status = put_set_scores(metrics, place, result, error);
+    return status == DIPP_OK ? dipp_run_styles_store(metrics, place, result, error) : status;
 }

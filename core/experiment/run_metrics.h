@@ -14,7 +14,7 @@ typedef struct dipp_run_metrics { /* starts from {.plugins = ...}; ends with dip
     dipp_plugins *plugins;        /* borrowed */
     dipp_evaluation_metric metrics[DIPP_RUN_METRICS];
     uint32_t count;
-    dipp_parameters *defaults[DIPP_RUN_METRICS]; /* of metrics that name a plugin alone */
+    dipp_parameters *defaults[DIPP_RUN_METRICS]; /* of metrics that no configuration describes */
     char *names[DIPP_RUN_METRICS];
     dipp_scorer_files files[DIPP_RUN_METRICS];
     int64_t scorers[DIPP_RUN_METRICS]; /* ids, after introduce */
@@ -33,6 +33,18 @@ dipp_status dipp_run_metrics_add_judge(dipp_run_metrics *metrics, const dipp_con
 /* rewards[number] as a metric of this name: a scorer beside the one that is trained on. */
 dipp_status dipp_run_metrics_add_reward(dipp_run_metrics *metrics, const dipp_config *config, uint32_t number,
                                         const dipp_plugin *plugin, const char *name, dipp_error *error);
+
+/* A reward plugin with its weights, as a command line gives it. */
+typedef struct dipp_given_scorer {
+    const char *plugin;
+    const char *weights, *head;    /* files, or NULL */
+    const char *const *parameters; /* "key=value" */
+    size_t parameter_count;
+} dipp_given_scorer;
+
+/* Adds it under the name of its plugin, or of its weights where it is a published scorer. given's files are borrowed as long
+ * as metrics. Errors as those of dipp_run_metrics_read. */
+dipp_status dipp_run_metrics_add_given(dipp_run_metrics *metrics, const dipp_given_scorer *given, dipp_error *error);
 void dipp_run_metrics_clear(dipp_run_metrics *metrics);
 
 /* Defines metrics and scorers in the store. */
@@ -43,11 +55,13 @@ typedef struct dipp_run_scores_place {
     dipp_store *store;
     int64_t run_id, step, settings_id, prompt_set_id;
     const char *const *texts; /* of the prompts */
-    uint32_t samples;         /* of each prompt */
+    char *const *categories;  /* of the prompts [prompt_count], or NULL */
+    uint32_t prompt_count;
+    uint32_t samples; /* of each prompt */
     uint64_t noise_seed;
 } dipp_run_scores_place;
 
-/* Stores every score of result in place of what these metrics had there, inside the caller's transaction.
+/* Stores every score of result, with the report by style (run_styles.h), in place of what these metrics had there, inside the caller's transaction.
  * artifacts [result->count]: ids of the pictures, 0 = not kept. */
 dipp_status dipp_run_metrics_store(const dipp_run_metrics *metrics, const dipp_run_scores_place *place,
                                    const dipp_evaluation_result *result, const int64_t *artifacts, dipp_error *error);

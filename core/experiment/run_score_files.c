@@ -4,7 +4,6 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "data/image.h"
-#include "experiment/run_metrics.h"
 #include "experiment/run_prompts.h"
 #include "experiment/run_settings.h"
 #include "experiment/yaml_edit.h"
@@ -33,7 +32,9 @@ typedef struct file_scoring {
     dipp_emoji_world *world;
     dipp_backend *backend;
     dipp_run_metrics metrics;
+    dipp_picture_sizes sizes;
     dipp_evaluation_result result;
+    size_t bytes, room;                          /* of the pictures in result.rgb, and of its memory */
     char pictures_sha256[DIPP_SHA256_HEX_BYTES]; /* of all pixels in order */
 } file_scoring;
 
@@ -82,9 +83,10 @@ static bool read_name(const char *name, long *prompt, long *sample)
     return is_picture(end) && *prompt < MOST_PICTURES && *sample < MOST_PICTURES;
 }
 
-static dipp_status list_folder(file_scoring *scoring, dipp_error *error)
+/* The pictures in folder, whose names count from prompt `first` on; before: what leads there from the scored folder. */
+static dipp_status list_folder(file_scoring *scoring, const char *folder, const char *before, long first,
+                               dipp_error *error)
 {
-    const char *folder = scoring->request->folder;
     DIR *directory = opendir(folder);
     if (!directory)
         return dipp_fail(error, errno == ENOENT ? DIPP_E_NOT_FOUND : DIPP_E_IO, "%s: %s", folder, strerror(errno));
@@ -99,11 +101,38 @@ static dipp_status list_folder(file_scoring *scoring, dipp_error *error)
                                "%s/%s: the name says neither prompt nor sample; expected p003-s1.png, 3-1.png or "
                                "00003.png, or give a manifest",
                                folder, entry->d_name);
-        else
-            status = add_file(scoring, prompt, sample, entry->d_name, error);
+        else {
+            char name[320];
+            snprintf(name, sizeof name, "%s%s", before, entry->d_name);
+            status = add_file(scoring, first + prompt, sample, name, error);
+        }
     }
     closedir(directory);
     return status;
+}
+
+/* The folder itself; or, as HPSv2's benchmark has them, a folder for each style, in which pictures count from 0. */
+static dipp_status list_folders(file_scoring *scoring, dipp_error *error)
+{
+    const char *folder = scoring->request->folder;
+    char *const *categories = scoring->prompts.set.categories;
+    dipp_status status = DIPP_OK;
+    bool any = false;
+    for (uint32_t p = 0; categories && p < scoring->prompts.count && status == DIPP_OK; p++) {
+        char before[64];
+        if (!categories[p] || (p && categories[p - 1] && !strcmp(categories[p], categories[p - 1])))
+            continue;
+        snprintf(before, sizeof before, "%.60s/", categories[p]);
+        char *inner = dipp_path_join(folder, categories[p]);
+        if (!inner)
+            status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the pictures' names");
+        else if (dipp_path_is_directory(inner)) {
+            any = true;
+            status = list_folder(scoring, inner, before, (long)p, error);
+        }
+        dipp_release(inner);
+    }
+    return any || status != DIPP_OK ? status : list_folder(scoring, folder, "", 0, error);
 }
 
 static dipp_status read_manifest(file_scoring *scoring, dipp_error *error)
@@ -167,47 +196,66 @@ static dipp_status check_files(file_scoring *scoring, dipp_error *error)
     return DIPP_OK;
 }
 
-static dipp_status read_picture(file_scoring *scoring, size_t index, dipp_sha256 *hash, dipp_error *error)
+/* Adds one picture to those before it. */
+static dipp_status read_picture(file_scoring *scoring, size_t index, dipp_picture_size *size, dipp_error *error)
 {
-    dipp_evaluation_result *result = &scoring->result;
     dipp_image image = {0};
     char *path = dipp_path_join(scoring->request->folder, scoring->files[index].path);
     dipp_status status =
         path ? dipp_image_read(path, &image, error) : dipp_fail(error, DIPP_E_MEMORY, "no memory for a picture's name");
-    if (status == DIPP_OK && !result->rgb) {
-        result->side = image.width;
-        result->count = (uint32_t)scoring->count;
-        result->elements = 3u * (uint32_t)image.width * (uint32_t)image.width;
-        result->rgb = dipp_allocate_zeroed(scoring->count, result->elements);
-        result->finite = dipp_allocate(scoring->count);
-        if (!result->rgb || !result->finite)
-            status = dipp_fail(error, DIPP_E_MEMORY, "no memory for %zu pictures", scoring->count);
-    }
-    if (status == DIPP_OK && (image.width != result->side || image.height != result->side))
-        status = dipp_fail(error, DIPP_E_INVALID,
-                           "%s is %d x %d; all pictures must be squares of one size, and the first "
-                           "is %d wide",
-                           path, image.width, image.height, result->side);
     if (status == DIPP_OK) {
-        memcpy(result->rgb + index * result->elements, image.pixels, result->elements);
-        result->finite[index] = 1;
-        dipp_sha256_update(hash, image.pixels, result->elements);
+        size_t bytes = 3 * (size_t)image.width * (size_t)image.height;
+        *size = (dipp_picture_size){image.width, image.height};
+        if (dipp_grow((void **)&scoring->result.rgb, &scoring->room, scoring->bytes + bytes, 1)) {
+            memcpy(scoring->result.rgb + scoring->bytes, image.pixels, bytes);
+            scoring->bytes += bytes;
+        } else {
+            status = dipp_fail(error, DIPP_E_MEMORY, "no memory for %zu pictures, %zu MiB of them read", scoring->count,
+                               scoring->bytes >> 20);
+        }
     }
     dipp_image_clear(&image);
     dipp_release(path);
     return status;
 }
 
-static dipp_status read_pictures(file_scoring *scoring, dipp_error *error)
+/* Of all pixels, and of the sizes where they are not all one square. */
+static void hash_pictures(file_scoring *scoring)
 {
     dipp_sha256 hash;
     dipp_sha256_init(&hash);
-    dipp_status status = scoring->request->manifest ? read_manifest(scoring, error) : list_folder(scoring, error);
+    for (size_t i = 0; i < scoring->count && !scoring->sizes.side; i++) {
+        char size[32];
+        snprintf(size, sizeof size, "%dx%d\n", scoring->sizes.size[i].width, scoring->sizes.size[i].height);
+        dipp_sha256_update(&hash, size, strlen(size));
+    }
+    dipp_sha256_update(&hash, scoring->result.rgb, scoring->bytes);
+    dipp_sha256_final_hex(&hash, scoring->pictures_sha256);
+}
+
+static dipp_status read_pictures(file_scoring *scoring, dipp_error *error)
+{
+    dipp_evaluation_result *result = &scoring->result;
+    dipp_picture_size *sizes = NULL;
+    dipp_status status = scoring->request->manifest ? read_manifest(scoring, error) : list_folders(scoring, error);
     if (status == DIPP_OK)
         status = check_files(scoring, error);
+    if (status == DIPP_OK) {
+        sizes = dipp_allocate(scoring->count * sizeof *sizes);
+        result->finite = dipp_allocate(scoring->count);
+        if (!sizes || !result->finite)
+            status = dipp_fail(error, DIPP_E_MEMORY, "no memory for %zu pictures", scoring->count);
+    }
     for (size_t i = 0; i < scoring->count && status == DIPP_OK; i++)
-        status = read_picture(scoring, i, &hash, error);
-    dipp_sha256_final_hex(&hash, scoring->pictures_sha256);
+        status = read_picture(scoring, i, &sizes[i], error);
+    if (status == DIPP_OK)
+        status = dipp_picture_sizes_create(sizes, (uint32_t)scoring->count, &scoring->sizes, error);
+    if (status == DIPP_OK) {
+        result->count = (uint32_t)scoring->count;
+        memset(result->finite, 1, scoring->count);
+        hash_pictures(scoring);
+    }
+    dipp_release(sizes);
     return status;
 }
 
@@ -232,6 +280,8 @@ static dipp_status prepare(file_scoring *scoring, dipp_error *error)
         status = dipp_run_metrics_read(&scoring->metrics, config, error);
     for (size_t i = 0; i < request->metric_count && status == DIPP_OK; i++)
         status = dipp_run_metrics_add(&scoring->metrics, request->metrics[i], error);
+    if (status == DIPP_OK && request->given)
+        status = dipp_run_metrics_add_given(&scoring->metrics, request->given, error);
     if (status == DIPP_OK && !scoring->metrics.count)
         status = dipp_fail(error, DIPP_E_INVALID, "no metric is asked for");
     return status;
@@ -240,17 +290,20 @@ static dipp_status prepare(file_scoring *scoring, dipp_error *error)
 static dipp_status score(file_scoring *scoring, dipp_error *error)
 {
     dipp_evaluation *evaluation = NULL;
+    uint32_t fewest = dipp_picture_sizes_fewest(&scoring->sizes);
     dipp_evaluation_options options = {.backend = scoring->backend,
-                                       .side = scoring->result.side,
+                                       .sizes = &scoring->sizes,
                                        .world = scoring->world,
                                        .prompts = scoring->prompts.set.prompts,
                                        .texts = scoring->prompts.texts,
                                        .prompt_count = scoring->prompts.count,
                                        .samples = scoring->samples,
-                                       .batch = BATCH,
+                                       .batch = fewest < BATCH ? fewest : BATCH,
                                        .metrics = scoring->metrics.metrics,
                                        .metric_count = scoring->metrics.count,
-                                       .stop = scoring->request->stop};
+                                       .stop = scoring->request->stop,
+                                       .scored = scoring->request->scored,
+                                       .scored_context = scoring->request->scored_context};
     dipp_status status = dipp_evaluation_create(&options, &evaluation, error);
     if (status == DIPP_OK)
         status = dipp_evaluation_score_result(evaluation, false, &scoring->result, error);
@@ -297,7 +350,11 @@ static dipp_status put_rows(file_scoring *scoring, dipp_store *store, dipp_score
                             dipp_error *error)
 {
     dipp_run_ref run = {0};
-    dipp_run_scores_place place = {.store = store, .texts = scoring->prompts.texts, .samples = scoring->samples};
+    dipp_run_scores_place place = {.store = store,
+                                   .texts = scoring->prompts.texts,
+                                   .categories = scoring->prompts.set.categories,
+                                   .prompt_count = scoring->prompts.count,
+                                   .samples = scoring->samples};
     dipp_evaluation_settings settings = {
         .subject = "files", .weights = "raw", .cfg_omega = 1, .precision = scoring->backend->precision};
     int64_t *artifacts = dipp_allocate_zeroed(scoring->count, sizeof *artifacts);
@@ -327,6 +384,7 @@ static void clear(file_scoring *scoring)
     dipp_release(scoring->files);
     dipp_run_metrics_clear(&scoring->metrics);
     dipp_run_prompts_clear(&scoring->prompts);
+    dipp_picture_sizes_clear(&scoring->sizes);
     dipp_evaluation_result_clear(&scoring->result);
     dipp_emoji_world_destroy(&scoring->world);
     dipp_backend_destroy(&scoring->backend);

@@ -54,6 +54,9 @@ dipp_status dipp_scorer_declare(dipp_backend *backend, const dipp_plugin *plugin
                                 uint32_t batch, dipp_scorer **out, dipp_error *error);
 dipp_status dipp_scorers_build(dipp_scorer *const *scorers, uint32_t count, dipp_models *models, dipp_error *error);
 void dipp_scorer_destroy(dipp_scorer **scorer);
+/* Samples have this shape from now on: the reward is recorded anew, weights and what is known of prompts stay. After an error
+ * it can only be destroyed. */
+dipp_status dipp_scorer_reshape(dipp_scorer *scorer, dipp_shape sample, dipp_error *error);
 const dipp_reward_info *dipp_scorer_info(const dipp_scorer *scorer);
 /* Bytes of its plan on the back-end, and of its parameters where they are not another's. */
 size_t dipp_scorer_bytes(const dipp_scorer *scorer);

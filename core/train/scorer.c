@@ -16,13 +16,16 @@ struct dipp_scorer {
     dipp_backend *backend;
     char *file, *head;      /* of weights, resolved, or NULL */
     dipp_text_cache *texts; /* NULL: it takes no text, or looks at text and sample together */
+    dipp_plan *text_plan;   /* of texts alone: it outlives the recordings for samples */
+    dipp_plan_report text_report;
+    uint32_t n;
+    /* For samples of this shape. */
+    dipp_shape sample;
+    size_t floats;
     dipp_program *program;
     dipp_executable *run;
     dipp_plan *plan;
     dipp_plan_report report;
-    uint32_t n;
-    size_t floats;
-    dipp_shape sample;
     float *padded, *mask;
     int32_t *tokens;
     double *scores;
@@ -76,32 +79,58 @@ static dipp_status declare(dipp_scorer *scorer, dipp_error *error)
     return status;
 }
 
-/* Its programs, once its layout and set are settled. */
-static dipp_status build(dipp_scorer *scorer, dipp_error *error)
+/* Memory for what record recorded, beside the weights that are there. */
+static dipp_status place(dipp_scorer *scorer, dipp_error *error)
 {
-    dipp_reward_model *reward = &scorer->reward;
-    dipp_backend *backend = scorer->backend;
-    dipp_status status = DIPP_OK;
-    if (dipp_reward_caches_text(reward))
-        status = dipp_text_cache_create(reward, backend, scorer->n, DIPP_TEXT_CACHE_BYTES, &scorer->texts, error);
-    if (status == DIPP_OK)
-        status = record(scorer, error);
-    if (status == DIPP_OK)
-        status = dipp_plan_create(backend, &scorer->plan, error);
-    if (status == DIPP_OK && scorer->texts)
-        status = dipp_text_cache_plan(scorer->texts, scorer->plan, error);
+    dipp_status status = dipp_plan_create(scorer->backend, &scorer->plan, error);
     if (status == DIPP_OK)
         status = dipp_plan_step(scorer->plan, scorer->program, 0, error);
     if (status == DIPP_OK)
         status = dipp_plan_solve(scorer->plan, 0, &scorer->report, error);
     if (status == DIPP_OK)
         status = dipp_plan_allocate(scorer->plan, error);
-    if (status == DIPP_OK && scorer->texts)
-        status = dipp_text_cache_bind(scorer->texts, scorer->plan, error);
     if (status == DIPP_OK)
-        status = dipp_executable_create(scorer->plan, scorer->program, &(dipp_binding){reward->set, NULL}, 1,
+        status = dipp_executable_create(scorer->plan, scorer->program, &(dipp_binding){scorer->reward.set, NULL}, 1,
                                         &scorer->run, error);
     return status;
+}
+
+static dipp_status place_texts(dipp_scorer *scorer, dipp_error *error)
+{
+    dipp_status status = dipp_plan_create(scorer->backend, &scorer->text_plan, error);
+    if (status == DIPP_OK)
+        status = dipp_text_cache_plan(scorer->texts, scorer->text_plan, error);
+    if (status == DIPP_OK)
+        status = dipp_plan_solve(scorer->text_plan, 0, &scorer->text_report, error);
+    if (status == DIPP_OK)
+        status = dipp_plan_allocate(scorer->text_plan, error);
+    return status == DIPP_OK ? dipp_text_cache_bind(scorer->texts, scorer->text_plan, error) : status;
+}
+
+/* Its programs, once its layout and set are settled. */
+static dipp_status build(dipp_scorer *scorer, dipp_error *error)
+{
+    dipp_reward_model *reward = &scorer->reward;
+    dipp_status status = DIPP_OK;
+    if (dipp_reward_caches_text(reward))
+        status =
+            dipp_text_cache_create(reward, scorer->backend, scorer->n, DIPP_TEXT_CACHE_BYTES, &scorer->texts, error);
+    if (status == DIPP_OK && scorer->texts)
+        status = place_texts(scorer, error);
+    if (status == DIPP_OK)
+        status = record(scorer, error);
+    return status == DIPP_OK ? place(scorer, error) : status;
+}
+
+static dipp_status take_shape(dipp_scorer *scorer, dipp_shape sample, dipp_error *error)
+{
+    dipp_release(scorer->padded);
+    scorer->sample = sample;
+    scorer->floats = (size_t)dipp_shape_elements(&sample);
+    scorer->padded = dipp_allocate_zeroed(scorer->n * scorer->floats, sizeof(float));
+    return scorer->padded ? DIPP_OK
+                          : dipp_fail(error, DIPP_E_MEMORY, "no memory for %u samples of the metric %s", scorer->n,
+                                      scorer->reward.plugin->name);
 }
 
 dipp_status dipp_scorer_declare(dipp_backend *backend, const dipp_plugin *plugin, const dipp_parameters *parameters,
@@ -114,9 +143,9 @@ dipp_status dipp_scorer_declare(dipp_backend *backend, const dipp_plugin *plugin
     scorer->reward = (dipp_reward_model){.plugin = plugin, .vtable = plugin->vtable, .home = &scorer->reward};
     scorer->backend = backend;
     scorer->n = batch ? batch : 1;
-    scorer->sample = sample;
-    scorer->floats = (size_t)dipp_shape_elements(&sample);
-    dipp_status status = scorer->reward.vtable->create(parameters, host, &scorer->reward.self, error);
+    dipp_status status = take_shape(scorer, sample, error);
+    if (status == DIPP_OK)
+        status = scorer->reward.vtable->create(parameters, host, &scorer->reward.self, error);
     scorer->reward.info.struct_size = sizeof scorer->reward.info;
     if (status == DIPP_OK)
         status = scorer->reward.vtable->info(scorer->reward.self, &scorer->reward.info, error);
@@ -124,11 +153,10 @@ dipp_status dipp_scorer_declare(dipp_backend *backend, const dipp_plugin *plugin
         status = dipp_check_reward_info(scorer->reward.vtable, &scorer->reward.info, error);
     if (status == DIPP_OK) {
         size_t tokens = (size_t)scorer->n * scorer->reward.info.token_length + 1;
-        scorer->padded = dipp_allocate_zeroed(scorer->n * scorer->floats, sizeof(float));
         scorer->scores = dipp_allocate_zeroed(scorer->n, sizeof(double));
         scorer->tokens = dipp_allocate_zeroed(tokens, sizeof *scorer->tokens);
         scorer->mask = dipp_allocate_zeroed(tokens, sizeof *scorer->mask);
-        if (!scorer->padded || !scorer->scores || !scorer->tokens || !scorer->mask)
+        if (!scorer->scores || !scorer->tokens || !scorer->mask)
             status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", plugin->name);
     }
     if (status == DIPP_OK && scorer->reward.info.opaque && weights)
@@ -204,15 +232,35 @@ dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin,
     return status;
 }
 
+static void forget_recording(dipp_scorer *scorer)
+{
+    dipp_executable_destroy(&scorer->run);
+    dipp_program_destroy(&scorer->program);
+    dipp_plan_destroy(&scorer->plan);
+}
+
+dipp_status dipp_scorer_reshape(dipp_scorer *scorer, dipp_shape sample, dipp_error *error)
+{
+    if (dipp_same_shape(&sample, &scorer->sample))
+        return DIPP_OK;
+    forget_recording(scorer);
+    dipp_status status = take_shape(scorer, sample, error);
+    if (status == DIPP_OK && !scorer->reward.info.opaque) {
+        status = record(scorer, error);
+        if (status == DIPP_OK)
+            status = place(scorer, error);
+    }
+    return status == DIPP_OK ? status : dipp_error_context(error, "metric %s", scorer->reward.plugin->name);
+}
+
 void dipp_scorer_destroy(dipp_scorer **pointer)
 {
     if (!pointer || !*pointer)
         return;
     dipp_scorer *scorer = *pointer;
     dipp_text_cache_destroy(&scorer->texts);
-    dipp_executable_destroy(&scorer->run);
-    dipp_program_destroy(&scorer->program);
-    dipp_plan_destroy(&scorer->plan);
+    dipp_plan_destroy(&scorer->text_plan);
+    forget_recording(scorer);
     dipp_reward_clear(&scorer->reward);
     dipp_release(scorer->file);
     dipp_release(scorer->head);
@@ -228,7 +276,8 @@ size_t dipp_scorer_bytes(const dipp_scorer *scorer)
 {
     bool own = scorer->reward.home == &scorer->reward;
     size_t set = own && scorer->reward.set ? dipp_parameter_set_bytes(scorer->reward.set) : 0;
-    return scorer->run ? dipp_plan_bytes(&scorer->report) + set : 0;
+    size_t texts = scorer->text_plan ? dipp_plan_bytes(&scorer->text_report) : 0;
+    return scorer->run ? dipp_plan_bytes(&scorer->report) + texts + set : 0;
 }
 
 size_t dipp_scorer_text_bytes(const dipp_scorer *scorer, size_t prompts)

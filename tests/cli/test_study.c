@@ -223,6 +223,37 @@ static void test_pictures_of_any_kind(void **state)
     assert_true(score_of(1, 0) > 85.52 && score_of(1, 0) < 85.54);
 }
 
+/* Pictures of three sizes, one of them not square: scored by size, stored by prompt and sample. */
+static void test_pictures_of_any_size(void **state)
+{
+    write_file("prompts.txt", "one\ntwo\nthree\n");
+    assert_int_equal(mkdir("sizes", 0777), 0);
+    write_picture("sizes/0-0.png", 16, 0, 0, 255);
+    write_picture("sizes/0-1.png", 8, 255, 0, 0);
+    write_picture("sizes/1-0.png", 9, 128, 128, 128);
+    write_picture("sizes/1-1.png", 16, 255, 0, 0);
+    write_picture("sizes/2-0.png", 8, 0, 0, 255);
+    dipp_image wide = {0};
+    assert_int_equal(dipp_image_create(12, 5, 128, &wide, NULL), DIPP_OK);
+    assert_int_equal(dipp_image_write_png("sizes/2-1.png", &wide, NULL), DIPP_OK);
+    dipp_image_clear(&wide);
+    assert_int_equal(dipp("eval --images sizes --prompts prompts.txt -m colorfulness,border --db p.db"), 0);
+    assert_true(output_has("3 prompts, 2 of each"));
+    assert_true(score_of(0, 0) > 76.49 && score_of(0, 0) < 76.51);
+    assert_true(score_of(0, 1) > 85.52 && score_of(0, 1) < 85.54);
+    assert_true(score_of(1, 0) < 0.01 && score_of(2, 1) < 0.01);
+    assert_true(score_of(1, 1) > 85.52 && score_of(1, 1) < 85.54);
+    assert_true(score_of(2, 0) > 76.49 && score_of(2, 0) < 76.51);
+    /* by a reward with parameters, which needs no experiment file; a published one is called by its weights */
+    assert_int_equal(dipp("eval --images sizes --prompts prompts.txt --db p.db --reward imagereward -p network=own -p "
+                          "vision_layers=1 -p text_layers=1 -p vocabulary=" DIPP_FIXTURE_FOLDER
+                          "/tokenizers/vocab.txt"),
+                     0);
+    assert_true(output_has("the same pictures as before") && output_has("imagereward:untrained"));
+    assert_int_equal(ask("p.db", "SELECT count(*) FROM evaluations"), 18);
+    assert_sound("p.db");
+}
+
 static void test_wrong_pictures(void **state)
 {
     write_file("prompts.txt", "one\ntwo\n");
@@ -234,8 +265,8 @@ static void test_wrong_pictures(void **state)
     assert_int_equal(dipp(command), 3);
     assert_true(output_has("pictures of 1 prompts, and there are 2 prompts"));
     write_picture("pics/1.png", 8, 1, 2, 3);
-    assert_int_equal(dipp(command), 3);
-    assert_true(output_has("1.png is 8 x 8"));
+    assert_int_equal(dipp("eval --images pics --prompts prompts.txt -m diversity --db p.db"), 3);
+    assert_true(output_has("the metric diversity needs square pictures of one size"));
     write_picture("pics/1.png", 16, 1, 2, 3);
     write_picture("pics/3.png", 16, 1, 2, 3);
     assert_int_equal(dipp(command), 3);
@@ -253,6 +284,12 @@ static void test_wrong_pictures(void **state)
     assert_int_equal(unlink("pics/cat.png"), 0);
     assert_int_equal(dipp("eval --images pics --prompts prompts.txt -m glyph --db p.db"), 3); /* no world to judge by */
     assert_int_equal(dipp("eval --images nowhere --prompts prompts.txt -m colorfulness --db p.db"), 3);
+    assert_int_equal(dipp("eval --images pics --prompts prompts.txt --reward border -p widht=2 --db p.db"), 3);
+    assert_true(output_has("widht=2"));
+    assert_int_equal(
+        dipp("eval --images pics --prompts prompts.txt --reward border --weights nowhere.safetensors --db p.db"), 3);
+    assert_true(output_has("nowhere.safetensors"));
+    assert_int_equal(dipp("eval --images pics --prompts prompts.txt -m border --weights x --db p.db"), 2);
     assert_int_equal(dipp("eval --images pics --db p.db"), 2);
     assert_int_equal(dipp("eval --prompts prompts.txt --db p.db"), 2);
     assert_int_equal(ask("p.db", "SELECT count(*) FROM runs"), 0);
@@ -488,6 +525,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_scoring_again, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_pictures_of_any_model, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_pictures_of_any_kind, cli_setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_pictures_of_any_size, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_wrong_pictures, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_grids, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_garbage, cli_setup, cli_teardown),

@@ -4,6 +4,7 @@
 #include "fixture.h"
 #include "replay.h"
 #include "train/models.h"
+#include "train/sampler.h"
 #include "train/scores.h"
 #include "weights/clip_names.h"
 #include "weights/writer.h"
@@ -444,11 +445,57 @@ static void full_size_networks_have_the_published_tensors(void **state)
     unlink(path);
 }
 
+/* ---- Pictures of several sizes by one scorer ------------------------------------------------------------------------- */
+
+/* The same scores as by a scorer for that size alone, whatever came between; features of texts are kept. */
+static void a_scorer_takes_one_size_after_another(void **state)
+{
+    (void)state;
+    enum { COUNT = 3, MOST = 3 * 20 * 20 };
+    static const int64_t shapes[][2] = {{18, 14}, {12, 12}, {7, 20}, {18, 14}};
+    static const dipp_host host = {.struct_size = sizeof host};
+    static const char *const parameters[] = {BPE, NULL}, *const texts[COUNT] = {"A photo of you", "", "A photo of you"};
+    dipp_backend *backend = NULL;
+    dipp_scorer *scorer = NULL;
+    dipp_error error = {0};
+    reward w;
+    double noise[COUNT * MOST];
+    float samples[COUNT * MOST];
+    fixture_noise("pictures", 0.5, noise, COUNT * MOST);
+    for (size_t k = 0; k < COUNT * MOST; k++)
+        samples[k] = (float)(noise[k] + 0.5);
+    open_reward(&w, "hps", parameters, true);
+    assert_int_equal(dipp_backend_create("reference", NULL, &backend, &error), DIPP_OK);
+    assert_int_equal(dipp_scorer_create(backend, w.plugin, w.parameters, &host, OPEN_CLIP, NULL, DIPP_SHAPE(3, 9, 9), 2,
+                                        &scorer, &error),
+                     DIPP_OK);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        dipp_scorer *alone = NULL;
+        double scores[COUNT], expected[COUNT];
+        dipp_shape shape = DIPP_SHAPE(3, shapes[i][0], shapes[i][1]);
+        assert_int_equal(dipp_scorer_reshape(scorer, shape, &error), DIPP_OK);
+        assert_int_equal(dipp_scorer_score(scorer, samples, texts, COUNT, scores, &error), DIPP_OK);
+        assert_int_equal(
+            dipp_scorer_create(backend, w.plugin, w.parameters, &host, OPEN_CLIP, NULL, shape, 2, &alone, &error),
+            DIPP_OK);
+        assert_int_equal(dipp_scorer_score(alone, samples, texts, COUNT, expected, &error), DIPP_OK);
+        assert_memory_equal(scores, expected, sizeof scores);
+        assert_true(scores[0] != scores[1] && scores[0] != scores[2]);
+        dipp_scorer_destroy(&alone);
+    }
+    assert_int_not_equal(dipp_scorer_reshape(scorer, DIPP_SHAPE(4, 9, 9), &error), DIPP_OK); /* four channels */
+    dipp_scorer_destroy(&scorer);
+    dipp_backend_destroy(&backend);
+    close_reward(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_oracle_meets_the_published_scorers), cmocka_unit_test(the_cpu_back_end_meets_them),
-        cmocka_unit_test(a_written_file_is_the_same_reward), cmocka_unit_test(a_config_sets_the_network),
-        cmocka_unit_test(full_size_networks_have_the_published_tensors)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_scorer_takes_one_size_after_another),
+                                       cmocka_unit_test(the_oracle_meets_the_published_scorers),
+                                       cmocka_unit_test(the_cpu_back_end_meets_them),
+                                       cmocka_unit_test(a_written_file_is_the_same_reward),
+                                       cmocka_unit_test(a_config_sets_the_network),
+                                       cmocka_unit_test(full_size_networks_have_the_published_tensors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

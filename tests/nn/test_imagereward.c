@@ -231,27 +231,28 @@ static void compare_scores(const char *what, const double *found, const double *
             fail_msg("%s, prompt %d: %.12g, expected %.12g", what, k, found[k], expected[k]);
 }
 
-/* From a file of weights, pictures and prompts, in batches of three, so that the last one is padded. */
+/* From a file of weights, pictures of three shapes and prompts, in batches of three, so that the last one is padded. */
 static void compare_official(const char *backend_name, const char *precision, double tolerance)
 {
     dipp_backend_options options = {.struct_size = sizeof options, .threads = 1, .precision = precision};
     dipp_host host = {.struct_size = sizeof host};
+    dipp_backend *backend = NULL;
+    dipp_scorer *scorer = NULL;
+    instance i;
+    create_tiny(&i);
+    MUST(dipp_backend_create(backend_name, &options, &backend, &error_));
+    MUST(dipp_scorer_create(backend, plugin, i.parameters, &host, weights_path, NULL, DIPP_SHAPE(3, 5, 7), 3, &scorer,
+                            &error_));
     for (int shape = 0; shape < SHAPES; shape++) {
         int height = shapes[shape].height, width = shapes[shape].width;
         size_t numbers = (size_t)(PROMPTS * 3 * height * width);
-        dipp_backend *backend = NULL;
-        dipp_scorer *scorer = NULL;
-        instance i;
         char key[64];
         double scores[PROMPTS], *pictures = pictures_of(shape);
         float *samples = malloc(numbers * sizeof *samples);
         assert_non_null(samples);
         for (size_t k = 0; k < numbers; k++)
             samples[k] = (float)pictures[k];
-        create_tiny(&i);
-        MUST(dipp_backend_create(backend_name, &options, &backend, &error_));
-        MUST(dipp_scorer_create(backend, plugin, i.parameters, &host, weights_path, NULL, DIPP_SHAPE(3, height, width),
-                                3, &scorer, &error_));
+        MUST(dipp_scorer_reshape(scorer, DIPP_SHAPE(3, height, width), &error_));
         MUST(dipp_scorer_score(scorer, samples, prompts, PROMPTS, scores, &error_));
         double *official = fixture_get(fixture, key_of("official", shape, key), PROMPTS);
         compare_scores(key, scores, official, tolerance);
@@ -259,12 +260,12 @@ static void compare_official(const char *backend_name, const char *precision, do
         double *published = fixture_get(fixture, key_of("published", shape, key), PROMPTS);
         compare_scores(key, scores, published, 1e-5); /* what the package itself gives, in float32 */
         free(published);
-        dipp_scorer_destroy(&scorer);
-        dipp_backend_destroy(&backend);
-        instance_destroy(plugin, &i);
         free(samples);
         free(pictures);
     }
+    dipp_scorer_destroy(&scorer);
+    dipp_backend_destroy(&backend);
+    instance_destroy(plugin, &i);
 }
 
 /* sum |a - b|^2 over sum |b|^2 for each prompt's gradient. */
