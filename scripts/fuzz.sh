@@ -20,7 +20,7 @@ checkpoint) sources='core/train/checkpoint.c core/weights/*.c core/tensor/*.c co
   ;;
 esac
 files=$(ls core/base/*.c $sources | grep -v _tmpl)
-clang -std=gnu17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Icore/include -Icore -I"${BUILD:-build}/core/store" \
+clang -std=gnu17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Icore/include -Icore -I"${BUILD:-build}/core" \
   "tests/fuzz/fuzz_$target.c" tests/fuzz/target.c $files -o "$folder/fuzz_$target" \
   $(pkg-config --cflags --libs libpng libjpeg libwebp zlib freetype2 expat jansson libutf8proc sqlite3) -lm -lpthread -ldl
 "$folder/fuzz_$target" -max_total_time="$seconds" -max_len=65536 -timeout=20 -artifact_prefix="$folder/" \
