@@ -12,7 +12,7 @@ static double mean_of(const double *values, size_t count)
 
 dipp_style_summary dipp_style_summarise(const double *scores, size_t count)
 {
-    double means[DIPP_STYLE_GROUPS], squares = 0;
+    double means[DIPP_STYLE_GROUPS] = {0}, squares = 0;
     size_t groups = count < DIPP_STYLE_GROUPS ? count : DIPP_STYLE_GROUPS;
     for (size_t g = 0; g < groups; g++) {
         size_t from = count * g / groups, end = count * (g + 1) / groups;

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "base/philox.h"
+#include "experiment/run_scene_pairs.h"
 #include "experiment/run_settings.h"
 #include "experiment/run_source.h"
 #include "train/streams.h"
@@ -13,8 +14,9 @@ struct dipp_run_preferences {
     dipp_preferences train, validate;
     dipp_captions captions;
     dipp_run_shelf *shelf, *validation_shelf; /* of train or captions; of validate */
-    dipp_scene_source *scenes;
-    uint32_t *usable; /* pairs to learn from; usable_count of them */
+    dipp_scene_source *scenes;                /* captioned, for contrast */
+    dipp_scene_pairs *scene_pairs;            /* rightly and wrongly captioned */
+    uint32_t *usable;                         /* pairs to learn from; usable_count of them */
     size_t usable_count;
     int height, width;
 };
@@ -61,7 +63,9 @@ static dipp_status open_training(dipp_run_preferences *preferences, const dipp_c
                          "scenes of the emoji world are drawn in any size: name one (preferences: {size: 32})");
     if (world) {
         preferences->height = preferences->width = side;
-        return dipp_scene_source_create(world, side, &preferences->scenes, error);
+        return loss && !strcmp(loss, "contrastive")
+                   ? dipp_scene_source_create(world, side, &preferences->scenes, error)
+                   : dipp_scene_pairs_create(world, side, &preferences->scene_pairs, error);
     }
     if (captions)
         status = dipp_captions_read(captions, &preferences->captions, error);
@@ -130,6 +134,7 @@ void dipp_run_preferences_destroy(dipp_run_preferences **pointer)
     dipp_run_shelf_destroy(&preferences->shelf);
     dipp_run_shelf_destroy(&preferences->validation_shelf);
     dipp_scene_source_destroy(&preferences->scenes);
+    dipp_scene_pairs_destroy(&preferences->scene_pairs);
     dipp_preferences_clear(&preferences->train);
     dipp_preferences_clear(&preferences->validate);
     dipp_captions_clear(&preferences->captions);
@@ -276,11 +281,12 @@ static dipp_status draw_pairs(void *context, uint64_t seed, int64_t step, uint32
 
 bool dipp_run_preferences_pairs(dipp_run_preferences *preferences, dipp_pair_source *source)
 {
-    *source = (dipp_pair_source){.context = preferences,
-                                 .captions_differ = preferences->train.captions_differ,
-                                 .label = label_pairs,
-                                 .draw = draw_pairs};
-    return preferences->usable_count > 0;
+    *source = preferences->scene_pairs ? dipp_scene_pairs_of(preferences->scene_pairs)
+                                       : (dipp_pair_source){.context = preferences,
+                                                            .captions_differ = preferences->train.captions_differ,
+                                                            .label = label_pairs,
+                                                            .draw = draw_pairs};
+    return preferences->scene_pairs || preferences->usable_count;
 }
 
 static dipp_status draw_captions(void *context, uint64_t seed, uint64_t first, uint32_t count, float *pictures,

@@ -27,6 +27,7 @@ static bool is_pure(const dipp_graph *g, const dipp_node *node)
 /* By bits: 0 is not -0. */
 static bool same_number(double a, double b)
 {
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are meant */
     return !memcmp(&a, &b, sizeof a);
 }
 

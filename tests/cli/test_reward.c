@@ -218,7 +218,7 @@ static void what_is_wrong_is_refused_in_a_sentence(void **state)
     refuse("check r.yaml learn.micro_batch=5", 3, "learn.micro_batch 5 does not divide learn.batch 16");
     refuse("check r.yaml reward.plugin=border ~reward.params ~learn.freeze", 3, "has no parameters");
     refuse("check r.yaml reward.plugin=compressibility ~reward.params", 3, "is opaque");
-    refuse("check r.yaml ~preferences.train", 3, "`preferences.train` is missing");
+    refuse("check r.yaml ~preferences.train ~preferences.size", 3, "scenes of the emoji world are drawn in any size");
     refuse("check r.yaml learn.loss=bt", 3,
            "expected: one of bt_mean, bt_sum, pair_cross_entropy, kl_tie, contrastive");
     refuse("check r.yaml learn.calibrate.share=0.5 ~preferences.validate", 3, "which is not given");
