@@ -1,6 +1,6 @@
 #!/bin/sh
-# Hunts with libFuzzer (clang): scripts/fuzz.sh TARGET [SECONDS]; TARGET is png, prompts, vocabulary, cldr or checkpoint
-# (tests/fuzz), SECONDS 300. Starts from the committed corpus; what it finds goes to build-fuzz/TARGET.
+# Hunts with libFuzzer (clang): scripts/fuzz.sh TARGET [SECONDS]; TARGET is png, prompts, vocabulary, cldr, checkpoint
+# or preferences (tests/fuzz), SECONDS 300. Starts from the committed corpus; what it finds goes to build-fuzz/TARGET.
 set -eu
 cd "$(dirname "$0")/.."
 target=$1
@@ -10,17 +10,18 @@ mkdir -p "$folder/$target"
 case $target in
 png) sources='core/data/image.c' ;;
 prompts | cldr) sources='core/data/*.c core/text/*.c' ;;
+preferences) sources='core/data/preference*.c core/data/string_pool.c' ;;
 vocabulary) sources='core/text/*.c' ;;
 checkpoint) sources='core/train/checkpoint.c core/weights/*.c core/tensor/*.c core/backend/backend.c core/backend/module.c
   core/backend/reference/*.c' ;;
 *)
-  echo "usage: scripts/fuzz.sh png|prompts|vocabulary|cldr|checkpoint [SECONDS]" >&2
+  echo "usage: scripts/fuzz.sh png|prompts|vocabulary|cldr|checkpoint|preferences [SECONDS]" >&2
   exit 2
   ;;
 esac
 files=$(ls core/base/*.c $sources | grep -v _tmpl)
 clang -std=gnu17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Icore/include -Icore \
   "tests/fuzz/fuzz_$target.c" tests/fuzz/target.c $files -o "$folder/fuzz_$target" \
-  $(pkg-config --cflags --libs libpng freetype2 expat) -lm -lpthread -ldl
+  $(pkg-config --cflags --libs libpng freetype2 expat jansson) -lm -lpthread -ldl
 "$folder/fuzz_$target" -max_total_time="$seconds" -max_len=65536 -timeout=20 -artifact_prefix="$folder/" \
   "$folder/$target" "tests/fuzz/corpus/$target"

@@ -21,4 +21,16 @@
         }                                                                                                         \
     } while (0)
 
+/* The same for published weights, which are too large to be anywhere by default: name is theirs in the folder that
+ * $DIPP_REAL_WEIGHTS names (docs/reward-plugins.md). */
+#define real_weights_or_skip(name, out)                                                            \
+    do {                                                                                           \
+        const char *weights_folder_ = getenv("DIPP_REAL_WEIGHTS");                                 \
+        snprintf((out), SHARED_PATH_BYTES, "%s/%s", weights_folder_ ? weights_folder_ : "", name); \
+        if (!weights_folder_ || access((out), R_OK) != 0) {                                        \
+            print_message("skipped: DIPP_REAL_WEIGHTS names no folder with %s\n", name);           \
+            skip();                                                                                \
+        }                                                                                          \
+    } while (0)
+
 #endif

@@ -318,6 +318,14 @@ const char *dipp_path_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+char *dipp_path_resolved(const char *path)
+{
+    char *real = realpath(path, NULL);
+    char *copy = dipp_string_copy(real ? real : path);
+    free(real);
+    return copy;
+}
+
 char *dipp_path_folder(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -57,4 +57,8 @@ const char *dipp_path_name(const char *path);
 /* The folder part: "." without '/', "/" for "/x"; freed with dipp_release, NULL for no memory. */
 char *dipp_path_folder(const char *path);
 
+/* The one absolute path that all paths to a file lead to, links followed; a copy of path where there is no such file. NULL for no
+ * memory. The caller releases it. [any thread] */
+char *dipp_path_resolved(const char *path);
+
 #endif

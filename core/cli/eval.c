@@ -241,7 +241,7 @@ int cli_eval(int argc, char **argv)
         {"metrics", 'm', CLI_TEXT, "NAME,...", "these metrics in place of the configured ones", &options.metrics},
         {"samples", 'n', CLI_NUMBER, "N", "samples of each prompt", &options.samples},
         {"images", 0, CLI_TEXT, "DIR", "score the pictures in this folder", &options.images},
-        {"prompts", 0, CLI_TEXT, "FILE", "their prompts, one a line", &options.prompts},
+        {"prompts", 0, CLI_TEXT, "FILE", "their prompts: a file as published, or HPSv2's folder", &options.prompts},
         {"manifest", 0, CLI_TEXT, "FILE", "which file is which prompt and sample", &options.manifest},
         {"embeddings", 0, CLI_LIST, "FILE", "score the picture embeddings in this .npy file (repeatable)",
          &options.embeddings},

@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 #include "base/utf8.h"
-#include "label/label_export.h"
+#include "data/preference_votes.h"
 
 #include <pwd.h>
 #include <stdlib.h>
@@ -113,15 +113,24 @@ static dipp_status serve(dipp_store *store, const label_options *options, int *c
 
 static dipp_status write_votes(dipp_store *store, const label_options *options, dipp_error *error)
 {
-    dipp_label_export_report report;
-    dipp_status status = dipp_label_export(store, options->voter, options->export_to, &report, error);
+    dipp_votes_taken taken;
+    dipp_preferences set = {.captions_differ = false};
+    dipp_status status = dipp_preferences_add_votes(&set, store, options->voter, &taken, error);
+    if (status == DIPP_OK && !taken.taken)
+        status = dipp_fail(error, DIPP_E_NOT_FOUND,
+                           "%s has no vote%s%s to write (%zu skipped, %zu on pictures that are gone)",
+                           dipp_store_path(store), options->voter ? " by " : "", options->voter ? options->voter : "",
+                           taken.skipped, taken.lost);
+    if (status == DIPP_OK)
+        status = dipp_preferences_write(&set, options->export_to, error);
+    dipp_preferences_clear(&set);
     if (status != DIPP_OK)
         return status;
-    printf("%s: %zu vote%s", options->export_to, report.written, report.written == 1 ? "" : "s");
-    if (report.skipped)
-        printf(", without %zu skipped", report.skipped);
-    if (report.lost)
-        printf(", without %zu on pictures that are gone or were changed", report.lost);
+    printf("%s: %zu vote%s", options->export_to, taken.taken, taken.taken == 1 ? "" : "s");
+    if (taken.skipped)
+        printf(", without %zu skipped", taken.skipped);
+    if (taken.lost)
+        printf(", without %zu on pictures that are gone or were changed", taken.lost);
     printf("\n");
     return DIPP_OK;
 }

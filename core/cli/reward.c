@@ -16,7 +16,8 @@
 const char cli_reward_details[] =
     "dipp reward train EXPERIMENT.yaml [key=value ...]   trains rewards: dipp run of experiments of stage reward "
     "alone.\n"
-    "dipp reward import hpdv2|imagereward|pickapic --from PATH --to FILE.jsonl   preferences as others laid them out.\n"
+    "dipp reward import hpdv2|imagereward|pickapic|votes --from PATH --to FILE.jsonl   preferences as others laid them "
+    "out.\n"
     "dipp reward eval REWARD --weights PATH --pairs FILE.jsonl [key=value ...]   judges a reward by pairs.\n"
     "dipp reward SUBCOMMAND --help tells more; docs/reward-training.md has the formats.";
 
@@ -29,13 +30,13 @@ static int judge(int argc, char **argv);
 static const cli_command subcommands[] = {
     {"reward train", "EXPERIMENT.yaml [key=value ...]", "Train rewards from preferences.", cli_run_details, train,
      false},
-    {"reward import", "hpdv2|imagereward|pickapic --from PATH --to FILE.jsonl",
+    {"reward import", "hpdv2|imagereward|pickapic|votes --from PATH --to FILE.jsonl",
      "Write preferences in a published layout as the JSONL that training reads.",
      "hpdv2: train.json or test.json, or their folder (train.json). imagereward: a folder of ImageRewardDB, or a JSON "
      "file "
      "of\nit, or ImageReward's test.json. pickapic: its rows as JSONL or CSV under their column names, with the "
      "pictures as\n"
-     "UID.jpg beside them; parquet is not read.",
+     "UID.jpg beside them; parquet is not read. votes: the database of dipp label.",
      import, false},
     {"reward eval", "REWARD [--weights PATH] --pairs FILE [key=value ...]", "Judge a reward by pairs.",
      "Scores are those of training: their difference is the logit of being preferred. key=value: reward.params.KEY,\n"
@@ -86,7 +87,7 @@ static int import(int argc, char **argv)
             format = i;
     if (!format)
         return cli_refuse(table, &positionals,
-                          cli_usage_error(self, "the layout is needed: hpdv2, imagereward or pickapic"));
+                          cli_usage_error(self, "the layout is needed: hpdv2, imagereward, pickapic or votes"));
     if (!from || !to)
         return cli_refuse(table, &positionals, cli_usage_error(self, "--from and --to are needed"));
     dipp_error error;

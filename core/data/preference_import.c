@@ -4,12 +4,14 @@
  * ImageReward    test.json: [{"prompt", "generations": [...], "ranking": [...]}], pictures relative to the file
  * Pick-a-Pic     rows with caption, image_0_uid, image_1_uid, label_0, label_1 and, if there, has_label; its files are
  *                parquet, which is not read here: export the rows as JSONL or CSV, and the pictures as UID.jpg, .png or
- *                .webp beside them or in images/ */
+ *                .webp beside them or in images/
+ * Votes          the database that dipp label wrote into */
 #include "data/preference_import.h"
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "data/preference_votes.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -141,6 +143,9 @@ static dipp_status add_rows(importer *from, const json_t *rows, size_t first, si
             status = text_of(row, "image_path", where, &image, error);
         if (status == DIPP_OK && !json_is_number(rank))
             status = dipp_fail(error, DIPP_E_FORMAT, "%s: `rank` is missing, or no number", where);
+        if (status == DIPP_OK && strcmp(prompts[i], prompts[0]))
+            status = dipp_fail(error, DIPP_E_FORMAT, "%s: another prompt than in the row before, under one prompt_id",
+                               where);
         ranks[i] = json_number_value(rank);
         if (status == DIPP_OK && !(paths[i] = database_picture(from, image)))
             status = no_memory(where, error);
@@ -418,10 +423,30 @@ static dipp_status import_pickapic(const char *path, dipp_preferences *set, dipp
     return status;
 }
 
+/* ---- Votes ---- */
+
+static dipp_status import_votes(const char *path, dipp_preferences *set, dipp_error *error)
+{
+    dipp_store *store = NULL;
+    dipp_votes_taken taken = {0};
+    dipp_store_options reading = {.mode = DIPP_STORE_READ};
+    dipp_status status = dipp_store_open(path, &reading, &store, error);
+    if (status == DIPP_OK)
+        status = dipp_preferences_add_votes(set, store, NULL, &taken, error);
+    dipp_store_close(&store);
+    if (status == DIPP_OK && !taken.taken)
+        status =
+            dipp_fail(error, DIPP_E_FORMAT, "%s: no vote to learn from (%zu skipped, %zu on pictures that are gone)",
+                      path, taken.skipped, taken.lost);
+    return status;
+}
+
 dipp_status dipp_preferences_import(const char *path, dipp_preference_format format, dipp_preferences *set,
                                     dipp_error *error)
 {
     bool folder = dipp_path_is_directory(path);
+    if (format == DIPP_PREFERENCES_VOTES)
+        return import_votes(path, set, error);
     if (format == DIPP_PREFERENCES_PICKAPIC)
         return import_pickapic(path, set, error);
     if (folder && format == DIPP_PREFERENCES_IMAGEREWARD)

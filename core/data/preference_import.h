@@ -14,6 +14,10 @@ typedef dipp_status (*dipp_take_json)(void *context, const json_t *object, const
 /* Calls take for the object of every line that is not blank. Errors: NOT_FOUND, IO, FORMAT, MEMORY, and take's. */
 dipp_status dipp_each_json_line(const char *path, dipp_take_json take, void *context, dipp_error *error);
 
+/* The same of the content of a file. */
+dipp_status dipp_each_json_line_of(const char *data, size_t bytes, const char *path, dipp_take_json take, void *context,
+                                   dipp_error *error);
+
 /* Adds what path holds in any format but JSONL; the set is not finished. Errors as of dipp_preferences_read. */
 dipp_status dipp_preferences_import(const char *path, dipp_preference_format format, dipp_preferences *set,
                                     dipp_error *error);

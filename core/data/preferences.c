@@ -15,7 +15,7 @@
 
 enum { WHERE_BYTES = 512 };
 
-const char *const dipp_preference_formats[] = {"jsonl", "hpdv2", "imagereward", "pickapic", NULL};
+const char *const dipp_preference_formats[] = {"jsonl", "hpdv2", "imagereward", "pickapic", "votes", NULL};
 
 /* ---- Building ---- */
 
@@ -144,11 +144,11 @@ void dipp_preferences_clear(dipp_preferences *set)
 
 /* ---- Lines ---- */
 
-dipp_status dipp_each_json_line(const char *path, dipp_take_json take, void *context, dipp_error *error)
+dipp_status dipp_each_json_line_of(const char *data, size_t bytes, const char *path, dipp_take_json take, void *context,
+                                   dipp_error *error)
 {
-    char *data = NULL, where[WHERE_BYTES];
-    size_t bytes = 0;
-    dipp_status status = dipp_file_read(path, DIPP_PREFERENCE_FILE_BYTES, &data, &bytes, error);
+    char where[WHERE_BYTES];
+    dipp_status status = DIPP_OK;
     long number = 0;
     for (size_t at = 0; at < bytes && status == DIPP_OK;) {
         const char *line = data + at, *end = memchr(line, '\n', bytes - at);
@@ -170,6 +170,16 @@ dipp_status dipp_each_json_line(const char *path, dipp_take_json take, void *con
             status = take(context, object, where, error);
         json_decref(object);
     }
+    return status;
+}
+
+dipp_status dipp_each_json_line(const char *path, dipp_take_json take, void *context, dipp_error *error)
+{
+    char *data = NULL;
+    size_t bytes = 0;
+    dipp_status status = dipp_file_read(path, DIPP_PREFERENCE_FILE_BYTES, &data, &bytes, error);
+    if (status == DIPP_OK)
+        status = dipp_each_json_line_of(data, bytes, path, take, context, error);
     dipp_release(data);
     return status;
 }

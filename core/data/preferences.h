@@ -57,13 +57,14 @@ typedef enum dipp_preference_format {
     DIPP_PREFERENCES_JSONL = 0,
     DIPP_PREFERENCES_HPDV2,       /* train.json or test.json of HPDv2, or its folder: train.json */
     DIPP_PREFERENCES_IMAGEREWARD, /* a folder of ImageRewardDB, one of its JSON files, or ImageReward's test.json */
-    DIPP_PREFERENCES_PICKAPIC     /* rows of Pick-a-Pic under their published names, exported as JSONL or CSV */
+    DIPP_PREFERENCES_PICKAPIC,    /* rows of Pick-a-Pic under their published names, exported as JSONL or CSV */
+    DIPP_PREFERENCES_VOTES        /* a database: what people said on dipp label's page */
 } dipp_preference_format;
 
-/* "jsonl", "hpdv2", "imagereward", "pickapic", in the order of the enum, then NULL. */
+/* "jsonl", "hpdv2", "imagereward", "pickapic", "votes", in the order of the enum, then NULL. */
 extern const char *const dipp_preference_formats[];
 
-/* Reads a set as it is laid out. Pictures are not opened; where they are looked for: data/preference_import.c. Errors: NOT_FOUND, IO, FORMAT (file and line, and what is wrong there; a set without any pair), MEMORY; *set is
+/* Reads a set as it is laid out. Pictures are not opened; where they are looked for: data/preference_import.c. Errors: NOT_FOUND, IO, FORMAT (file and line, and what is wrong there; a set without any pair), MEMORY, of a database those of the store; *set is
  * untouched on failure. [any thread] */
 dipp_status dipp_preferences_read(const char *path, dipp_preference_format format, dipp_preferences *set,
                                   dipp_error *error);

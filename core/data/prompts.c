@@ -1,17 +1,14 @@
-/* Prompt sets of the emoji world and of text files. */
+/* Prompt sets of the emoji world. */
 #include "data/prompts.h"
 
-#include "base/file.h"
 #include "base/memory.h"
 #include "data/cldr.h"
 #include "data/world_private.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { LINE_BYTES = 4096, PROMPTS_MAX = 1000000, SCENE_ATTEMPTS = 10000 };
+enum { SCENE_ATTEMPTS = 10000 };
 
 /* What a prompt says besides the pair: nothing, a size, a place, or small and a place (a large glyph has no room to be
  * anywhere but in the middle). */
@@ -88,57 +85,6 @@ dipp_status dipp_emoji_prompts(const dipp_emoji_world *world, dipp_prompt_split 
     return status;
 }
 
-static int is_utf8(const char *text)
-{
-    while (*text) {
-        const char *before = text;
-        uint32_t code_point = dipp_utf8_next(&text);
-        if (code_point == 0xFFFD && text - before == 1)
-            return 0;
-    }
-    return 1;
-}
-
-static dipp_status read_lines(FILE *file, const char *path, dipp_prompt_set *set, dipp_error *error)
-{
-    char line[LINE_BYTES + 1];
-    int room = 0;
-    size_t length;
-    for (int number = 1; dipp_file_line(file, line, sizeof line, &length); number++) {
-        if (length == LINE_BYTES && line[length - 1] != '\n')
-            return dipp_fail(error, DIPP_E_FORMAT, "%s:%d: a line of more than %d bytes; expected one prompt a line",
-                             path, number, LINE_BYTES - 1);
-        if (strlen(line) != length)
-            return dipp_fail(error, DIPP_E_FORMAT, "%s:%d: a zero byte; expected text", path, number);
-        char *from = line + strspn(line, " \t\r\n"), *end = line + length;
-        while (end > from && strchr(" \t\r\n", end[-1]))
-            end--;
-        *end = 0;
-        if (!is_utf8(from))
-            return dipp_fail(error, DIPP_E_FORMAT, "%s:%d: not UTF-8", path, number);
-        if (!*from)
-            continue;
-        if (set->count == PROMPTS_MAX)
-            return dipp_fail(error, DIPP_E_FORMAT, "%s:%d: more than %d prompts", path, number, PROMPTS_MAX);
-        if (set->count == room) {
-            room = room ? room * 2 : 256;
-            dipp_prompt_line *grown = dipp_reallocate(set->prompts, (size_t)room * sizeof *grown);
-            if (!grown)
-                return dipp_fail(error, DIPP_E_MEMORY, "%s: out of memory", path);
-            set->prompts = grown;
-        }
-        const dipp_prompt_line nothing = {NULL, DIPP_NOT_NAMED, DIPP_NOT_NAMED, DIPP_NOT_NAMED, DIPP_NOT_NAMED};
-        dipp_status status = add_prompt(set, from, nothing, error);
-        if (status != DIPP_OK)
-            return status;
-    }
-    if (ferror(file))
-        return dipp_fail(error, DIPP_E_IO, "%s: reading failed", path);
-    if (!set->count)
-        return dipp_fail(error, DIPP_E_FORMAT, "%s: no prompt in it; expected one a line", path);
-    return DIPP_OK;
-}
-
 dipp_status dipp_emoji_prompt_scene(const dipp_emoji_world *world, const dipp_prompt_line *prompt, uint64_t seed,
                                     uint64_t index, dipp_scene_attributes *attributes, dipp_error *error)
 {
@@ -160,29 +106,22 @@ dipp_status dipp_emoji_prompt_scene(const dipp_emoji_world *world, const dipp_pr
                      prompt->text);
 }
 
-dipp_status dipp_prompts_read(const char *path, dipp_prompt_set *out, dipp_error *error)
+void dipp_prompt_set_shorten(dipp_prompt_set *set, int count)
 {
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return dipp_fail(error, errno == ENOENT ? DIPP_E_NOT_FOUND : DIPP_E_IO, "%s: cannot open the prompts: %s", path,
-                         strerror(errno));
-    dipp_prompt_set set = {0};
-    dipp_status status = read_lines(file, path, &set, error);
-    fclose(file);
-    if (status != DIPP_OK)
-        dipp_prompt_set_clear(&set);
-    else
-        *out = set;
-    return status;
+    while (set->count > count) {
+        dipp_release(set->prompts[--set->count].text);
+        if (set->categories)
+            dipp_release(set->categories[set->count]);
+    }
 }
 
 void dipp_prompt_set_clear(dipp_prompt_set *set)
 {
     if (!set)
         return;
-    for (int i = 0; i < set->count; i++)
-        dipp_release(set->prompts[i].text);
+    dipp_prompt_set_shorten(set, 0);
     dipp_release(set->prompts);
+    dipp_release(set->categories);
     *set = (dipp_prompt_set){0};
 }
 

@@ -1,4 +1,4 @@
-/* Prompt sets: from the emoji world, or from a text file with one prompt a line. A set owns its texts. */
+/* Prompt sets: from the emoji world, or from files as they were published. A set owns its texts. */
 #ifndef DIPP_DATA_PROMPTS_H
 #define DIPP_DATA_PROMPTS_H
 
@@ -19,6 +19,7 @@ typedef struct dipp_prompt_line {
 
 typedef struct dipp_prompt_set {
     dipp_prompt_line *prompts;
+    char **categories; /* [count], each may be NULL; NULL where the file says none */
     int count;
 } dipp_prompt_set;
 
@@ -34,9 +35,27 @@ dipp_status dipp_emoji_prompts(const dipp_emoji_world *world, dipp_prompt_split 
 dipp_status dipp_emoji_prompt_scene(const dipp_emoji_world *world, const dipp_prompt_line *prompt, uint64_t seed,
                                     uint64_t index, dipp_scene_attributes *attributes, dipp_error *error);
 
-/* Reads UTF-8 lines; line ends and surrounding blanks are cut, empty lines left out.
- * Errors: NOT_FOUND, IO, FORMAT (not UTF-8, a line above 4095 bytes, no prompt at all, above a million; with the line), MEMORY. */
+/* The styles of HPSv2's benchmark, in its order; what its files are called without .json. */
+enum { DIPP_HPS_STYLES = 4 };
+extern const char *const dipp_hps_styles[DIPP_HPS_STYLES];
+
+/* Reads prompts as they were published, UTF-8, told apart by ending and content (docs/prompts.md):
+ *   a folder    anime.json, concept-art.json, paintings.json, photo.json of HPSv2, one after the other
+ *   .json       a list of texts, or of objects with `prompt`; a file called as a style gives it as category
+ *   .jsonl      an object with `prompt` a line; `tag` or `category` is the category
+ *   .tsv, and what begins with the heading of PartiPrompts: columns Prompt and Category, any others
+ *   else        a prompt a line; where every one stands there equally often, twice or more, each counts once
+ * Surrounding blanks of lines and cells are cut, empty lines left out.
+ * Errors: NOT_FOUND, IO, INVALID (above 256 MiB), FORMAT (what is wrong and in which line; no prompt at all, one above 4095
+ * bytes or empty, more than a million), MEMORY. */
 dipp_status dipp_prompts_read(const char *path, dipp_prompt_set *set, dipp_error *error);
+
+/* The same of the content [bytes, and a zero behind them] of a file of this name. Errors: FORMAT, MEMORY. [any thread] */
+dipp_status dipp_prompts_parse(const char *text, size_t bytes, const char *name, dipp_prompt_set *set,
+                               dipp_error *error);
+
+/* Keeps the first `count`, at most as many as there are. */
+void dipp_prompt_set_shorten(dipp_prompt_set *set, int count);
 
 void dipp_prompt_set_clear(dipp_prompt_set *set);
 

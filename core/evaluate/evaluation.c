@@ -76,9 +76,9 @@ static dipp_status create_metric(dipp_evaluation *evaluation, uint32_t index, di
     const dipp_models *models = evaluation->options.models;
     if (metric->kind == DIPP_METRIC_REWARD) {
         dipp_status status =
-            dipp_scorer_create(models ? models->backend : evaluation->options.backend, metric->plugin,
-                               metric->parameters, &host, metric->weights, metric->head_weights, evaluation->sample,
-                               evaluation->batch, &evaluation->scorers[index], error);
+            dipp_scorer_declare(models ? models->backend : evaluation->options.backend, metric->plugin,
+                                metric->parameters, &host, metric->weights, metric->head_weights, evaluation->sample,
+                                evaluation->batch, &evaluation->scorers[index], error);
         return status == DIPP_OK ? DIPP_OK : dipp_error_context(error, "metric %s", metric->name);
     }
     if (!evaluation->pictures)
@@ -125,6 +125,8 @@ dipp_status dipp_evaluation_create(const dipp_evaluation_options *options, dipp_
     }
     for (uint32_t i = 0; i < options->metric_count && status == DIPP_OK; i++)
         status = create_metric(evaluation, i, error);
+    if (status == DIPP_OK)
+        status = dipp_scorers_build(evaluation->scorers, options->metric_count, options->models, error);
     if (status == DIPP_OK && options->models)
         status = dipp_prompt_table_create(options->models, options->texts, options->prompt_count, &evaluation->prompts,
                                           error);

@@ -53,14 +53,15 @@ static void add_set(dipp_check_report *report, const char *name, const dipp_para
 static void add_reward(dipp_check_report *report, const dipp_models *models, uint32_t i)
 {
     char name[sizeof report->roles[0].name] = "";
-    if (models->rewards[i].home != i)
+    const dipp_reward_model *home = &models->rewards[i];
+    if (home->home != home)
         return;
     for (uint32_t k = i; k < models->reward_count; k++)
-        if (models->rewards[k].home == i) {
+        if (models->rewards[k].home == home) {
             size_t used = strlen(name);
             snprintf(name + used, sizeof name - used, "%s%s", used ? ", " : "", models->rewards[k].plugin->name);
         }
-    add_set(report, name, models->rewards[i].set);
+    add_set(report, name, home->set);
 }
 
 static void describe_models(const dipp_models *models, dipp_check_report *report)

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "evaluate/evaluation.h"
+#include "experiment/run_preferences.h"
 #include "experiment/run_settings.h"
 #include "experiment/run_start.h"
 #include "experiment/run_weights.h"
@@ -47,9 +48,15 @@ void dipp_run_keys_destroy(dipp_run_keys **keys)
     *keys = NULL;
 }
 
-/* weights: an index of several files counts by all of them. */
-static dipp_status hash_file(dipp_run_keys *keys, const char *path, bool weights, const char **sha256,
-                             dipp_error *error)
+typedef enum hashed_as {
+    AS_FILE,
+    AS_WEIGHTS,    /* an index of several files counts by all of them */
+    AS_PREFERENCES /* with the pictures that it names */
+} hashed_as;
+
+/* config: of preferences, which it says how to read. */
+static dipp_status hash_file(dipp_run_keys *keys, const char *path, hashed_as as, const dipp_config *config,
+                             const char **sha256, dipp_error *error)
 {
     for (size_t i = 0; i < keys->file_count; i++)
         if (!strcmp(keys->files[i].path, path)) {
@@ -59,8 +66,9 @@ static dipp_status hash_file(dipp_run_keys *keys, const char *path, bool weights
     if (!dipp_grow((void **)&keys->files, &keys->file_capacity, keys->file_count + 1, sizeof *keys->files))
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for the hash of %s", path);
     known_file *file = &keys->files[keys->file_count];
-    dipp_status status =
-        weights ? dipp_weights_sha256(path, file->sha256, error) : dipp_sha256_file(path, file->sha256, error);
+    dipp_status status = as == AS_WEIGHTS ? dipp_weights_sha256(path, file->sha256, error)
+                         : as == AS_FILE  ? dipp_sha256_file(path, file->sha256, error)
+                                          : dipp_run_preferences_sha256(config, path, file->sha256, error);
     if (status != DIPP_OK)
         return status;
     file->path = dipp_string_copy(path);
@@ -78,7 +86,7 @@ static dipp_status add_folder_file(dipp_run_keys *keys, const char *name, char *
     const char *sha256 = NULL;
     dipp_status status = file ? DIPP_OK : dipp_fail(error, DIPP_E_MEMORY, "no memory for the key of a run");
     if (file && dipp_path_exists(file) && !dipp_path_is_directory(file)) {
-        status = hash_file(keys, file, true, &sha256, error);
+        status = hash_file(keys, file, AS_WEIGHTS, NULL, &sha256, error);
         dipp_text_printf(text, " %s %s", name, sha256 ? sha256 : "");
         ++*found;
     }
@@ -86,8 +94,9 @@ static dipp_status add_folder_file(dipp_run_keys *keys, const char *name, char *
     return status;
 }
 
-/* A file counts by its content; a folder by the files in it that dipp reads. */
-static dipp_status add_path(dipp_run_keys *keys, const dipp_config_value *value, dipp_text *text, dipp_error *error)
+/* A file counts by its content; a folder by the files in it that dipp reads; preferences by their pictures too. */
+static dipp_status add_path(dipp_run_keys *keys, const dipp_config *config, const dipp_config_value *value,
+                            dipp_text *text, dipp_error *error)
 {
     static const char *const names[] = {"model", "generator", "ta", DIPP_GENERATOR_ADAPTER, DIPP_TA_ADAPTER};
     static const char *const parts[DIPP_WEIGHTS_PARTS] = {"network", "autoencoder", "text"};
@@ -98,8 +107,9 @@ static dipp_status add_path(dipp_run_keys *keys, const dipp_config_value *value,
         return dipp_fail(error, DIPP_E_NOT_FOUND,
                          "%s: there is no file or folder %s (paths are relative to where dipp is started)", value->key,
                          value->text);
-    if (!dipp_path_is_directory(value->text)) {
-        status = hash_file(keys, value->text, false, &sha256, error);
+    bool preferences = !strncmp(value->key, "preferences.", 12);
+    if (preferences || !dipp_path_is_directory(value->text)) {
+        status = hash_file(keys, value->text, preferences ? AS_PREFERENCES : AS_FILE, config, &sha256, error);
         if (status != DIPP_OK)
             return dipp_error_context(error, "%s", value->key);
         dipp_text_printf(text, " %s", sha256);
@@ -202,7 +212,7 @@ dipp_status dipp_run_keys_of(dipp_run_keys *keys, const dipp_cell *cell, char ou
         if (kind) {
             status = add_plugin(keys, value->key, kind, value->text, &text, error);
         } else if (!strcmp(value->type, "path") && strcmp(value->key, "output") && strncmp(value->key, "world.", 6)) {
-            status = add_path(keys, value, &text, error);
+            status = add_path(keys, cell->config, value, &text, error);
         }
     }
     if (status == DIPP_OK)

@@ -10,10 +10,12 @@
 #include "experiment/run_settings.h"
 #include "experiment/yaml_edit.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { NAME_DIGITS = 20, PICTURE_BYTES = 1 << 20 };
 static const double same_gold = 1e-9;
@@ -247,7 +249,8 @@ static dipp_status utility_under(void *user, uint32_t picture, uint32_t prompt, 
 
 /* ---- Files ---- */
 
-static dipp_status copy_picture(pair_maker *maker, uint32_t index, dipp_error *error)
+/* Pictures are never written in place, so a second name of the same file will do; where there can be none, a copy. */
+static dipp_status keep_picture(pair_maker *maker, uint32_t index, dipp_error *error)
 {
     pair_picture *picture = &maker->pictures[index];
     char name[64], *data = NULL;
@@ -256,10 +259,12 @@ static dipp_status copy_picture(pair_maker *maker, uint32_t index, dipp_error *e
         return DIPP_OK;
     snprintf(name, sizeof name, "pictures/%.*s.png", (int)NAME_DIGITS, picture->sha256);
     char *from = dipp_path_join(maker->root, picture->path), *to = dipp_path_join(maker->request->folder, name);
-    dipp_status status = from && to ? dipp_file_read(from, PICTURE_BYTES, &data, &bytes, error)
-                                    : dipp_fail(error, DIPP_E_MEMORY, "pairs: no memory for a path");
-    if (status == DIPP_OK)
-        status = dipp_file_write_atomic(to, data, bytes, error);
+    dipp_status status = from && to ? DIPP_OK : dipp_fail(error, DIPP_E_MEMORY, "pairs: no memory for a path");
+    if (status == DIPP_OK && link(from, to) != 0 && errno != EEXIST) {
+        status = dipp_file_read(from, PICTURE_BYTES, &data, &bytes, error);
+        if (status == DIPP_OK)
+            status = dipp_file_write_atomic(to, data, bytes, error);
+    }
     picture->written = status == DIPP_OK;
     dipp_release(data);
     dipp_release(from);
@@ -320,7 +325,7 @@ static dipp_status write_part(pair_maker *maker, uint32_t part, dipp_gold_pair_s
         if (pair->part != part || pair->split != split)
             continue;
         for (int side = 0; side < 2 && status == DIPP_OK; side++)
-            status = copy_picture(maker, pair->pictures[side], error);
+            status = keep_picture(maker, pair->pictures[side], error);
         write_line(maker, pair, &text);
     }
     dipp_text_printf(&name, "%s-%s.jsonl", maker->request->parts[part], dipp_gold_pair_split_names[split]);

@@ -158,6 +158,66 @@ dipp_status dipp_run_preferences_fill(dipp_run_preferences *preferences, dipp_er
                : status;
 }
 
+/* ---- Digests ---- */
+
+static void digest_text(dipp_sha256 *hash, const char *text)
+{
+    dipp_sha256_update(hash, text, strlen(text) + 1);
+}
+
+static dipp_status digest_picture(dipp_sha256 *hash, const char *path, dipp_error *error)
+{
+    char sha256[DIPP_SHA256_HEX_BYTES];
+    dipp_status status = dipp_sha256_file(path, sha256, error);
+    if (status == DIPP_OK)
+        digest_text(hash, sha256);
+    return status;
+}
+
+/* Lines as they were read; pictures by their number, whose bytes follow. */
+static void digest_lines(dipp_sha256 *hash, const dipp_preferences *set)
+{
+    for (size_t i = 0; i < set->line_count; i++) {
+        const dipp_preference_line *line = &set->lines[i];
+        digest_text(hash, set->kinds.texts[line->kind]);
+        dipp_sha256_update(hash, &line->count, sizeof line->count);
+        dipp_sha256_update(hash, &line->probability, sizeof line->probability);
+        for (uint32_t k = line->first; k < line->first + line->count; k++) {
+            const dipp_preference_item *item = &set->items[k];
+            const double numbers[] = {item->share, item->rank};
+            digest_text(hash, set->prompts.texts[item->prompt]);
+            dipp_sha256_update(hash, &item->picture, sizeof item->picture);
+            dipp_sha256_update(hash, numbers, sizeof numbers);
+        }
+    }
+}
+
+dipp_status dipp_run_preferences_sha256(const dipp_config *config, const char *path, char out[DIPP_SHA256_HEX_BYTES],
+                                        dipp_error *error)
+{
+    dipp_preferences set = {.captions_differ = false};
+    dipp_captions captions = {.count = 0};
+    dipp_sha256 hash;
+    dipp_sha256_init(&hash);
+    const char *captioned = dipp_config_string(config, "preferences.captions");
+    bool of_captions = captioned && !strcmp(captioned, path);
+    dipp_status status = of_captions ? dipp_captions_read(path, &captions, error)
+                                     : dipp_preferences_read(path, format_of(config), &set, error);
+    if (status == DIPP_OK)
+        digest_lines(&hash, &set);
+    for (size_t i = 0; i < captions.count && status == DIPP_OK; i++) {
+        digest_text(&hash, captions.prompts.texts[captions.rows[i].prompt]);
+        dipp_sha256_update(&hash, &captions.rows[i].picture, sizeof captions.rows[i].picture);
+    }
+    const dipp_string_pool *pictures = of_captions ? &captions.pictures : &set.pictures;
+    for (uint32_t i = 0; i < pictures->count && status == DIPP_OK; i++)
+        status = digest_picture(&hash, pictures->texts[i], error);
+    dipp_sha256_final_hex(&hash, out);
+    dipp_preferences_clear(&set);
+    dipp_captions_clear(&captions);
+    return status;
+}
+
 /* ---- Doors ---- */
 
 /* Which of `count` things is number `sample` of this step. */

@@ -2,6 +2,7 @@
 #ifndef DIPP_EXPERIMENT_RUN_PREFERENCES_H
 #define DIPP_EXPERIMENT_RUN_PREFERENCES_H
 
+#include "base/sha256.h"
 #include "data/preferences.h"
 #include "data/scene.h"
 #include "evaluate/preference_metrics.h"
@@ -29,6 +30,11 @@ size_t dipp_run_preferences_validation_count(const dipp_run_preferences *prefere
 
 /* Reads all pictures. Errors as of dipp_run_shelf_fill. */
 dipp_status dipp_run_preferences_fill(dipp_run_preferences *preferences, dipp_error *error);
+
+/* The digest of what a file (or folder) that preferences.* names says, with the bytes of every picture in it: wherever they
+ * lie and however the file is written. Errors as of reading it; NOT_FOUND for a picture. */
+dipp_status dipp_run_preferences_sha256(const dipp_config *config, const char *path, char out[DIPP_SHA256_HEX_BYTES],
+                                        dipp_error *error);
 
 /* The doors that training takes; they borrow preferences. false: it has the other kind. */
 bool dipp_run_preferences_pairs(dipp_run_preferences *preferences, dipp_pair_source *source);

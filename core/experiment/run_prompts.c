@@ -64,11 +64,15 @@ static dipp_status shorten(int64_t count, dipp_run_prompts *prompts, dipp_error 
         return dipp_fail(error, DIPP_E_INVALID, "%lld prompts are asked for; there are %d", (long long)count,
                          prompts->set.count);
     count = count > prompts->set.count ? 0 : count;
-    for (int i = (int)count; count && i < prompts->set.count; i++)
-        dipp_release(prompts->set.prompts[i].text);
     if (count)
-        prompts->set.count = (int)count;
+        dipp_prompt_set_shorten(&prompts->set, (int)count);
     return DIPP_OK;
+}
+
+/* A folder is HPSv2's four files. */
+static const char *set_name(const char *path)
+{
+    return dipp_path_is_directory(path) ? "hpsv2" : dipp_path_name(path);
 }
 
 static dipp_status finish(dipp_run_prompts *prompts, dipp_error *error)
@@ -82,6 +86,11 @@ static dipp_status finish(dipp_run_prompts *prompts, dipp_error *error)
     for (uint32_t i = 0; i < prompts->count; i++) {
         prompts->texts[i] = prompts->set.prompts[i].text;
         dipp_sha256_update(&hash, prompts->texts[i], strlen(prompts->texts[i]) + 1);
+    }
+    for (uint32_t i = 0; prompts->set.categories && i < prompts->count;
+         i++) { /* the same texts in other groups are another set */
+        const char *category = prompts->set.categories[i] ? prompts->set.categories[i] : "";
+        dipp_sha256_update(&hash, category, strlen(category) + 1);
     }
     dipp_sha256_final_hex(&hash, prompts->sha256);
     return DIPP_OK;
@@ -114,7 +123,7 @@ static dipp_status read_section(const dipp_config *config, const char *section, 
         status = dipp_fail(error, DIPP_E_INVALID, "file and list are both given; leave one out");
     } else if (file) {
         status = dipp_prompts_read(file, &prompts->set, error);
-        prompts->name = dipp_path_name(file);
+        prompts->name = set_name(file);
     } else if (list && list->count) {
         status = read_list(list, prompts, error);
     } else {
@@ -171,7 +180,7 @@ dipp_status dipp_run_prompts_read_monitor(const dipp_config *config, const dipp_
 
 dipp_status dipp_run_prompts_from_file(const char *path, dipp_run_prompts *prompts, dipp_error *error)
 {
-    *prompts = (dipp_run_prompts){.configured = true, .name = dipp_path_name(path)};
+    *prompts = (dipp_run_prompts){.configured = true, .name = set_name(path)};
     dipp_status status = dipp_prompts_read(path, &prompts->set, error);
     if (status == DIPP_OK)
         status = finish(prompts, error);
@@ -223,6 +232,7 @@ dipp_status dipp_run_prompts_store(const dipp_run_prompts *prompts, const dipp_e
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for %u prompts", prompts->count);
     for (uint32_t i = 0; i < prompts->count; i++)
         records[i] = (dipp_prompt_record){.text = prompts->texts[i],
+                                          .category = prompts->set.categories ? prompts->set.categories[i] : NULL,
                                           .attributes_json = attributes_json(world, &prompts->set.prompts[i])};
     dipp_status status =
         dipp_store_prompt_set_put(store, prompts->name, prompts->sha256, records, prompts->count, prompt_set_id, error);

@@ -14,7 +14,7 @@ typedef struct dipp_run_prompts {
     uint32_t count;
     bool configured;                    /* false: the single null prompt stands in */
     bool at_most;                       /* a count above what there is takes all */
-    char sha256[DIPP_SHA256_HEX_BYTES]; /* of the texts */
+    char sha256[DIPP_SHA256_HEX_BYTES]; /* of the texts, and of their categories where there are any */
 } dipp_run_prompts;
 
 /* Reads the section ("prompts" or "evaluate.prompts"). world may be NULL where set is not emoji. Errors as of

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "experiment/run_metric_names.h"
 #include "experiment/run_weights.h"
 #include "experiment/yaml_edit.h"
 #include "train/adapter_io.h"
@@ -121,6 +122,7 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
     size_t count = 0;
     if (setup->trainee) {
         files[count++] = (result_file){.name = "model.safetensors",
+                                       .kind = "weights",
                                        .role = "reward",
                                        .section = "reward",
                                        .plugin = setup->reward,
@@ -204,6 +206,31 @@ static dipp_status put_plugin(dipp_run_record *record, const char *kind, const d
     return dipp_store_plugin_put(record->store, &row, id, error);
 }
 
+/* What a reward's scores are called, and the hash of all its files, "" without any: as of a scorer. */
+static void describe_reward(const dipp_run_setup *setup, uint32_t index, char name[DIPP_METRIC_NAME_BYTES],
+                            char sha256[DIPP_SHA256_HEX_BYTES])
+{
+    char key[48];
+    const char *plugin = setup->rewards[index]->descriptor->name, *digest;
+    dipp_scorer_files files = {.file = NULL};
+    snprintf(key, sizeof key, "rewards[%u].weights", index);
+    files.weights = dipp_config_string(setup->config, key);
+    snprintf(key, sizeof key, "rewards[%u].head_weights", index);
+    files.head = dipp_config_string(setup->config, key);
+    snprintf(key, sizeof key, "reward[%u]", index);
+    if ((digest = input_sha256(setup, key)) != NULL)
+        snprintf(files.weights_sha256, sizeof files.weights_sha256, "%s", digest);
+    snprintf(key, sizeof key, "reward[%u].head", index);
+    if ((digest = input_sha256(setup, key)) != NULL)
+        snprintf(files.head_sha256, sizeof files.head_sha256, "%s", digest);
+    dipp_scorer_files_sha256(&files, sha256);
+    snprintf(key, sizeof key, "rewards[%u].params", index);
+    if (dipp_metric_is_published(plugin))
+        dipp_metric_name_of(plugin, dipp_config_parameters(setup->config, key), &files, name);
+    else
+        snprintf(name, DIPP_METRIC_NAME_BYTES, "%s", plugin);
+}
+
 dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record *record, dipp_error *error)
 {
     dipp_run_plugin rows[3 + DIPP_MAX_REWARDS] = {{0}};
@@ -235,16 +262,15 @@ dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record 
             put_plugin(record, "reward", setup->reward, input_sha256(setup, "reward"), &rows[count].plugin_id, error);
         count++;
     }
+    char names[DIPP_MAX_REWARDS][DIPP_METRIC_NAME_BYTES];
     for (uint32_t i = 0; setup->models && i < setup->models->reward_count && status == DIPP_OK; i++) {
-        char key[32], role[24];
+        char key[32], sha256[DIPP_SHA256_HEX_BYTES];
         snprintf(key, sizeof key, "rewards[%u].scale", i);
-        snprintf(role, sizeof role, "reward[%u]", i);
-        rows[count] = (dipp_run_plugin){.role = "reward",
-                                        .position = (int)i,
-                                        .metric = setup->rewards[i]->descriptor->name,
-                                        .scale = dipp_config_float(setup->config, key)};
+        describe_reward(setup, i, names[i], sha256);
+        rows[count] = (dipp_run_plugin){
+            .role = "reward", .position = (int)i, .metric = names[i], .scale = dipp_config_float(setup->config, key)};
         status =
-            put_plugin(record, "reward", setup->rewards[i], input_sha256(setup, role), &rows[count].plugin_id, error);
+            put_plugin(record, "reward", setup->rewards[i], *sha256 ? sha256 : NULL, &rows[count].plugin_id, error);
         count++;
     }
     return status == DIPP_OK ? dipp_store_run_plugins_put(record->store, record->run_id, rows, count, error) : status;

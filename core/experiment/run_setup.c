@@ -9,7 +9,6 @@
 #include "train/streams.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -43,18 +42,6 @@ static dipp_status choose_adapters(dipp_run_setup *setup, dipp_models_options *o
     return status;
 }
 
-/* A path (taken over) as the one name that all paths to its file lead to, so that rewards that load the same are known; itself
- * where there is no such file. */
-static char *resolved(char *path)
-{
-    char *real = path ? realpath(path, NULL) : NULL;
-    char *copy = real ? dipp_string_copy(real) : path;
-    if (real)
-        dipp_release(path);
-    free(real);
-    return copy;
-}
-
 static dipp_status find_reward_files(dipp_run_setup *setup, size_t i, dipp_weight_files *out, dipp_error *error)
 {
     char path[48];
@@ -62,8 +49,10 @@ static dipp_status find_reward_files(dipp_run_setup *setup, size_t i, dipp_weigh
     const char *weights = dipp_config_string(setup->config, path);
     snprintf(path, sizeof path, "rewards[%zu].head_weights", i);
     const char *head = dipp_config_string(setup->config, path);
-    setup->reward_files[i] = weights ? resolved(dipp_run_weights_file(weights, "model")) : NULL;
-    setup->reward_heads[i] = head ? resolved(dipp_string_copy(head)) : NULL;
+    char *file = weights ? dipp_run_weights_file(weights, "model") : NULL;
+    setup->reward_files[i] = file ? dipp_path_resolved(file) : NULL;
+    setup->reward_heads[i] = head ? dipp_path_resolved(head) : NULL;
+    dipp_release(file);
     *out = (dipp_weight_files){setup->reward_files[i], setup->reward_heads[i]};
     return (weights && !out->file) || (head && !out->head)
                ? dipp_fail(error, DIPP_E_MEMORY, "no memory for the path of a reward's weights")
@@ -394,31 +383,26 @@ static dipp_status load_ta(dipp_run_setup *setup, dipp_error *error)
     return status;
 }
 
-/* The file with the head of the rewards that have their parameters at this home, or NULL. */
-static const char *head_at(const dipp_models *models, uint32_t home)
-{
-    const char *head = NULL;
-    for (uint32_t i = home; i < models->reward_count && !head; i++)
-        head = models->rewards[i].home == home ? models->rewards[i].files.head : NULL;
-    return head;
-}
-
 /* One reward's weights (file is taken over) and, where it has one, the file of its head. What has its parameters in another
  * reward's set was read with those. */
 static dipp_status read_reward(dipp_run_setup *setup, uint32_t index, char *file, const char *head, dipp_error *error)
 {
-    const dipp_reward_model *reward = &setup->models->rewards[index];
+    dipp_models *models = setup->models;
+    dipp_reward_model *reward = &models->rewards[index], *list[DIPP_MAX_REWARDS];
     char role[24], first[24];
+    for (uint32_t i = 0; i < models->reward_count; i++)
+        list[i] = &models->rewards[i];
     dipp_run_input *inputs[2] = {NULL, NULL};
     snprintf(role, sizeof role, "reward[%u]", index);
     dipp_status status = note_input(setup, role, file, &inputs[0], error);
     snprintf(role, sizeof role, "reward[%u].head", index);
     if (status == DIPP_OK && head)
         status = note_input(setup, role, dipp_string_copy(head), &inputs[1], error);
-    snprintf(first, sizeof first, "reward[%u]", reward->home);
-    if (status == DIPP_OK && reward->home == index)
-        status = dipp_weights_read_with_head(file, head_at(setup->models, index), reward->set, error);
-    if (status == DIPP_OK && reward->home == index)
+    snprintf(first, sizeof first, "reward[%u]", (unsigned)(reward->home - models->rewards));
+    if (status == DIPP_OK && reward->home == reward)
+        status = dipp_weights_read_with_head(file, dipp_reward_head_at(list, models->reward_count, reward), reward->set,
+                                             error);
+    if (status == DIPP_OK && reward->home == reward)
         status = dipp_weights_sha256(file, inputs[0]->sha256, error);
     else if (status == DIPP_OK)
         memcpy(inputs[0]->sha256, hash_of(setup, first), sizeof inputs[0]->sha256);

@@ -50,8 +50,8 @@ static const char *const weight_formats[] = {"f32", "bf16", NULL};
 static const char *const rate_schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const preference_losses[] = {"bt_mean", "bt_sum",      "pair_cross_entropy",
                                                 "kl_tie",  "contrastive", NULL}; /* as dipp_preference_loss */
-static const char *const preference_formats[] = {"jsonl", "hpdv2", "imagereward", "pickapic",
-                                                 NULL}; /* as dipp_preference_format */
+static const char *const preference_formats[] = {"jsonl",    "hpdv2", "imagereward",
+                                                 "pickapic", "votes", NULL}; /* as dipp_preference_format */
 static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
 static const char *const alarm_tests[] = {"paired", "plain", NULL};
 static const char *const alarm_actions[] = {"continue", "stop", "stop_and_keep_best", NULL}; /* as run_monitor.c */
@@ -66,11 +66,12 @@ static const char *const alarm_actions[] = {"continue", "stop", "stop_and_keep_b
 #define LEARNING     "stage=reward"
 #define OF_PAIRS     "learn.loss=bt_mean|bt_sum|pair_cross_entropy|kl_tie"
 
-#define PROMPTS(p, split)                                                                                            \
-    ROW(p ".set", STRING, NULL, 0, 0, NULL, OPTIONAL, "Prompt set: a built-in name.", .when = PICTURING),            \
-        ROW(p ".split", STRING, split, 0, 0, NULL, 0, "Part of the prompt set.", .when = p ".set"),                  \
-        ROW(p ".file", PATH, NULL, 0, 0, NULL, OPTIONAL, "Prompt file, one prompt per line.", .when = "!" p ".set"), \
-        ROW(p ".list", STRING_LIST, NULL, 0, 0, NULL, OPTIONAL, "The prompts themselves.", .when = "!" p ".set"),    \
+#define PROMPTS(p, split)                                                                                         \
+    ROW(p ".set", STRING, NULL, 0, 0, NULL, OPTIONAL, "Prompt set: a built-in name.", .when = PICTURING),         \
+        ROW(p ".split", STRING, split, 0, 0, NULL, 0, "Part of the prompt set.", .when = p ".set"),               \
+        ROW(p ".file", PATH, NULL, 0, 0, NULL, OPTIONAL, "Prompts as published: lines, TSV, JSON.",               \
+            .when = "!" p ".set"),                                                                                \
+        ROW(p ".list", STRING_LIST, NULL, 0, 0, NULL, OPTIONAL, "The prompts themselves.", .when = "!" p ".set"), \
         ROW(p ".count", INT, "0", 0, MANY, "prompts", 0, "Prompts taken; 0: all.", .when = PICTURING)
 
 #define TIME(p, m, s, w)                                                                                             \
@@ -375,7 +376,7 @@ static const dipp_row table[] = {
         "Prompts that it draws: a built-in set; unset with file and list: those of training.", .when = MONITORING),
     ROW("monitor.prompts.split", STRING, "train", 0, 0, NULL, 0, "Part of the prompt set.",
         .when = "monitor.prompts.set"),
-    ROW("monitor.prompts.file", PATH, NULL, 0, 0, NULL, OPTIONAL, "Prompt file, one prompt per line.",
+    ROW("monitor.prompts.file", PATH, NULL, 0, 0, NULL, OPTIONAL, "Prompts as published: lines, TSV, JSON.",
         .when = MONITORING),
     ROW("monitor.prompts.list", STRING_LIST, NULL, 0, 0, NULL, OPTIONAL, "The prompts themselves.", .when = MONITORING),
     ROW("monitor.prompts.count", INT, "32", 0, MANY, "prompts", 0, "Most prompts taken; 0: all.", .when = MONITORING),

@@ -76,6 +76,12 @@ static dipp_status read_root(const char *path, const json_t *root, dipp_clip_opt
                       error};
     if (!json_is_object(root))
         return dipp_fail(error, DIPP_E_FORMAT, "%s: expected an object", path);
+    for (int i = 0; i < 2; i++) {
+        const section *s = i ? &vision : &text;
+        if (s->keys && !json_is_null(s->keys) && !json_is_object(s->keys))
+            return dipp_fail(error, DIPP_E_FORMAT, "%s: %.*s: expected an object", path, (int)strlen(s->name) - 1,
+                             s->name);
+    }
     if (!text.keys && !vision.keys)
         return dipp_fail(error, DIPP_E_FORMAT, "%s: expected text_config and vision_config, as of a CLIPModel", path);
     dipp_clip_options read = {.struct_size = sizeof read, .joint = read_size(&top, "projection_dim", 512)};

@@ -91,8 +91,14 @@ static int read_last(void *user, int columns, const char *const *names, const ch
     return 0;
 }
 
+static int read_count(void *user, int columns, const char *const *names, const char *const *values)
+{
+    *(int64_t *)user = dipp_report_integer(values[0]);
+    return 0;
+}
+
 /* Things a reader must know before any number. */
-static void write_warnings(dipp_report *report)
+static void write_warnings(dipp_report *report, int64_t alarms)
 {
     dipp_text *out = &report->out;
     size_t lost = 0, waiting = 0;
@@ -108,9 +114,12 @@ static void write_warnings(dipp_report *report)
             unequal |= images >= 0 && images != report->arms[a].images;
             images = report->arms[a].images;
         }
-    if (!lost && !waiting && !unequal && !report->baseline_chosen)
+    if (!lost && !waiting && !unequal && !alarms && !report->baseline_chosen)
         return;
     dipp_text_append(out, "<ul class=\"alerts\">");
+    if (alarms)
+        dipp_text_printf(out, "<li><a href=\"#monitor\">the monitor raised an alarm in %lld run%s</a></li>",
+                         (long long)alarms, alarms == 1 ? "" : "s");
     if (lost)
         dipp_text_printf(out, "<li><a href=\"#lost\">%zu run%s failed, killed or lost</a></li>", lost,
                          lost == 1 ? "" : "s");
@@ -138,6 +147,12 @@ static dipp_status write_head(dipp_report *report, dipp_error *error)
                           "SELECT max(max(ifnull(ended_at,0), ifnull(heartbeat_at,0), created_at)) FROM "
                           "runs WHERE experiment_id=CAST(?1 AS INTEGER)",
                           read_last, last, error);
+    int64_t alarms = 0;
+    if (status == DIPP_OK)
+        status = dipp_report_query(report,
+                                   "SELECT count(alarm_step) FROM monitor_alarms JOIN runs USING(run_id) WHERE "
+                                   "experiment_id=CAST(?1 AS INTEGER)",
+                                   read_count, &alarms, error);
     for (size_t i = 0; i < report->run_count; i++)
         completed += report->runs[i].completed;
     for (size_t a = 0; a < report->arm_count; a++)
@@ -160,7 +175,7 @@ static dipp_status write_head(dipp_report *report, dipp_error *error)
     if (*last)
         dipp_html_textf(out, " · last record %.16sZ", last);
     dipp_text_append(out, "</p>\n");
-    write_warnings(report);
+    write_warnings(report, alarms);
     dipp_text_append(out, "</header>\n");
     return status;
 }
@@ -168,11 +183,12 @@ static dipp_status write_head(dipp_report *report, dipp_error *error)
 /* Links to the sections that came out. */
 static void write_contents(dipp_text *page, const dipp_text *body)
 {
-    static const char *const parts[][2] = {{"verdict", "Verdict"},         {"arms", "Arms"},
-                                           {"leaderboard", "Leaderboard"}, {"baseline", "Against the baseline"},
-                                           {"curves", "Training"},         {"pictures", "Pictures"},
-                                           {"wins", "Win rates"},          {"fronts", "What it costs"},
-                                           {"worst", "Worst cases"},       {"reproduce", "How to reproduce"}};
+    static const char *const parts[][2] = {{"verdict", "Verdict"},           {"arms", "Arms"},
+                                           {"leaderboard", "Leaderboard"},   {"baseline", "Against the baseline"},
+                                           {"curves", "Training"},           {"monitor", "Alarms"},
+                                           {"pictures", "Pictures"},         {"wins", "Win rates"},
+                                           {"fronts", "What it costs"},      {"worst", "Worst cases"},
+                                           {"reproduce", "How to reproduce"}};
     dipp_text_append(page, "<nav>");
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         char mark[64];
@@ -199,6 +215,8 @@ static dipp_status write_parts(dipp_report *report, dipp_error *error)
         dipp_report_baseline(report, &comparisons);
         status = dipp_report_curves(report, error);
     }
+    if (status == DIPP_OK)
+        status = dipp_report_monitor(report, error);
     if (status == DIPP_OK) {
         dipp_report_picture_grid(report, pictures);
         dipp_report_wins(report, &comparisons);

@@ -10,6 +10,7 @@ dipp_status dipp_report_arms(dipp_report *report, dipp_error *error);
 void dipp_report_leaderboard(dipp_report *report);
 void dipp_report_baseline(dipp_report *report, const dipp_report_comparisons *comparisons);
 dipp_status dipp_report_curves(dipp_report *report, dipp_error *error);
+dipp_status dipp_report_monitor(dipp_report *report, dipp_error *error);
 void dipp_report_wins(dipp_report *report, const dipp_report_comparisons *comparisons);
 dipp_status dipp_report_fronts(dipp_report *report, dipp_error *error);
 dipp_status dipp_report_reproduce(dipp_report *report, dipp_error *error);

@@ -170,6 +170,8 @@ static void matmul(const rule *r)
     dipp_tensor a = in(r, 0), b = in(r, 1);
     bool ta = r->node->attributes.transpose_a, tb = r->node->attributes.transpose_b;
     dipp_tensor dy = dipp_cast(g, r->dy, dipp_dtype_of(g, a));
+    if (!dy.id) /* no memory: there is no last axis to ask for */
+        return;
     if (needed(r, 0)) {
         dipp_tensor da = ta ? dipp_matmul(g, b, dy, &(dipp_matmul_options){.transpose_a = tb, .transpose_b = true})
                             : dipp_matmul(g, dy, b, &(dipp_matmul_options){.transpose_b = !tb});
@@ -192,6 +194,8 @@ static void linear(const rule *r)
     dipp_graph *g = r->g;
     dipp_tensor x = in(r, 0), w = in(r, 1), dy = dipp_cast(g, r->dy, dipp_dtype_of(g, x));
     dipp_shape shape = dipp_shape_of(g, dy);
+    if (!dy.id)
+        return;
     if (needed(r, 0)) { /* as rows, so that a single vector is a matrix too */
         dipp_tensor rows = dipp_reshape(g, dy, DIPP_SHAPE(-1, shape.dims[shape.rank - 1]));
         give(r, 0, dipp_reshape(g, dipp_matmul(g, rows, w, NULL), dipp_shape_of(g, x)));

@@ -248,6 +248,15 @@ bool dipp_layouts_unite(const dipp_layout *a, const dipp_layout *b)
     return true;
 }
 
+bool dipp_layout_holds(const dipp_layout *layout, const dipp_layout *other)
+{
+    uint32_t index;
+    for (size_t i = 0; i < other->count; i++)
+        if (!find_name(layout, other->entries[i].name, &index))
+            return false;
+    return dipp_layouts_unite(layout, other);
+}
+
 dipp_status dipp_layout_add(dipp_layout *layout, const dipp_layout *other, dipp_error *error)
 {
     dipp_status status = DIPP_OK;

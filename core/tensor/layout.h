@@ -55,6 +55,8 @@ bool dipp_layout_find(const dipp_layout *layout, const char *name, uint32_t *ind
 bool dipp_layouts_agree(const dipp_layout *a, const dipp_layout *b);
 /* Whether namesakes of the two have one shape and one dtype, so that one layout can hold both. */
 bool dipp_layouts_unite(const dipp_layout *a, const dipp_layout *b);
+/* Whether every entry of other is in layout already, under its own name. */
+bool dipp_layout_holds(const dipp_layout *layout, const dipp_layout *other);
 /* Declares every entry of other that layout lacks; they unite, and layout is not sealed. */
 dipp_status dipp_layout_add(dipp_layout *layout, const dipp_layout *other, dipp_error *error);
 int64_t dipp_layout_elements(const dipp_layout *layout);      /* of a block, padding included; sealed */

@@ -186,7 +186,7 @@ static dipp_status create_reward(dipp_models *models, const dipp_models_options 
     *reward = (dipp_reward_model){.plugin = choice->plugin,
                                   .vtable = choice->plugin->vtable,
                                   .files = options->reward_files[models->reward_count],
-                                  .home = models->reward_count};
+                                  .home = reward};
     dipp_status status = reward->vtable->create(choice->parameters, options->host, &reward->self, error);
     if (status == DIPP_OK) {
         models->reward_count++; /* from here on destroy knows it */
@@ -439,7 +439,20 @@ static dipp_status create_sets(dipp_models *models, const dipp_models_options *o
             status = dipp_parameter_set_create(wanted[i].name, wanted[i].layout, models->backend, false, wanted[i].set,
                                                error);
     }
-    return status == DIPP_OK ? dipp_create_reward_sets(models, error) : status;
+    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
+        status = dipp_reward_create_set(&models->rewards[i], models->backend, error);
+    return status;
+}
+
+static dipp_status settle_rewards(dipp_models *models, dipp_error *error)
+{
+    dipp_reward_model *list[DIPP_MAX_REWARDS];
+    dipp_status status = DIPP_OK;
+    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++) {
+        list[i] = &models->rewards[i];
+        status = dipp_reward_settle(list, i, error);
+    }
+    return status;
 }
 
 dipp_status dipp_models_create(dipp_backend *backend, const dipp_models_options *options, dipp_models **out,
@@ -474,7 +487,7 @@ dipp_status dipp_models_create(dipp_backend *backend, const dipp_models_options 
     if (status == DIPP_OK)
         status = declare(models, options->train_reference || options->train_decoder, error);
     if (status == DIPP_OK)
-        status = dipp_share_reward_layouts(models, error);
+        status = settle_rewards(models, error);
     if (status == DIPP_OK)
         status = create_sets(models, options, error);
     if (status != DIPP_OK)
@@ -506,15 +519,8 @@ void dipp_models_destroy(dipp_models **pointer)
                                    &models->ta_overlay.set};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
         dipp_parameter_set_destroy(sets[i]);
-    for (uint32_t i = 0; i < models->reward_count; i++) {
-        dipp_reward_model *reward = &models->rewards[i];
-        if (reward->home == i) {
-            dipp_parameter_set_destroy(&reward->set);
-            dipp_layout_destroy(&reward->layout);
-        }
-        if (reward->self)
-            reward->vtable->destroy(reward->self);
-    }
+    for (uint32_t i = models->reward_count; i-- > 0;)
+        dipp_reward_clear(&models->rewards[i]);
     if (models->own_ta) {
         dipp_layout_destroy(&models->ta_layout);
         if (models->ta_self)
@@ -558,7 +564,7 @@ dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_erro
         if (sets[i].set)
             status = dipp_parameter_set_initialise(sets[i].set, seed, sets[i].stream, error);
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
-        if (models->rewards[i].home == i)
+        if (models->rewards[i].home == &models->rewards[i])
             status = dipp_parameter_set_initialise(models->rewards[i].set, seed, DIPP_STREAM_REWARD_INIT + i, error);
     return status;
 }

@@ -30,9 +30,9 @@ typedef struct dipp_reward_model {
     void *self;
     dipp_reward_info info;
     dipp_weight_files files;
-    uint32_t home;       /* whose layout and set these are: its own number, or that of an earlier one with this file */
-    dipp_layout *layout; /* with all parameters of the rewards at this home */
-    dipp_parameter_set *set; /* NULL when it has no parameters */
+    struct dipp_reward_model *home; /* whose layout and set these are: itself, or an earlier one of this file */
+    dipp_layout *layout;            /* with all parameters of the rewards at this home */
+    dipp_parameter_set *set;        /* NULL when it has no parameters */
 } dipp_reward_model;
 
 /* What is trained of a network in place of all its weights, which are then its frozen base. Nothing without a layout. */
@@ -107,11 +107,16 @@ dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_erro
 
 /* ---- Rewards of one file (reward_sets.c) ---- */
 
-/* Gives rewards that load the same file, and no two files of heads, one layout, the union of theirs, where no name means two
- * things. All layouts are declared and none is sealed. */
-dipp_status dipp_share_reward_layouts(dipp_models *models, dipp_error *error);
-/* Their sets, one for each home. */
-dipp_status dipp_create_reward_sets(dipp_models *models, dipp_error *error);
+/* Gives reward i of a list the layout of one before it, made the union of both, where both load one file, and no two files of
+ * heads, and no name means two things. Layouts are declared; i's own is not sealed, and one that is takes what it holds
+ * already. [main] */
+dipp_status dipp_reward_settle(dipp_reward_model *const *rewards, uint32_t i, dipp_error *error);
+/* The file with the head of the rewards that have their parameters at home, or NULL. */
+const char *dipp_reward_head_at(dipp_reward_model *const *rewards, uint32_t count, const dipp_reward_model *home);
+/* Its own set, zeroed, or its home's, which is there already. */
+dipp_status dipp_reward_create_set(dipp_reward_model *reward, dipp_backend *backend, dipp_error *error);
+/* Destroys what is its own. */
+void dipp_reward_clear(dipp_reward_model *reward);
 
 /* ---- Whole networks and adapted ones (overlay.c) ---- */
 

@@ -1,4 +1,4 @@
-/* Rewards whose weights come from one file hold them once. */
+/* Rewards whose weights come from one file hold them once: one layout, the union of theirs, and one set. */
 #include "train/models.h"
 
 #include <string.h>
@@ -8,56 +8,60 @@ static bool same_file(const char *a, const char *b)
     return a && b && !strcmp(a, b);
 }
 
-/* Whether what is at home k comes from the files that i is to load. */
-static bool of_one_source(const dipp_models *models, uint32_t k, uint32_t i)
+const char *dipp_reward_head_at(dipp_reward_model *const *rewards, uint32_t count, const dipp_reward_model *home)
 {
-    const dipp_weight_files *files = &models->rewards[i].files;
-    bool same = same_file(models->rewards[k].files.file, files->file);
-    for (uint32_t m = k; m < i && same; m++) { /* a home has the head of one of its rewards */
-        const char *head = models->rewards[m].home == k ? models->rewards[m].files.head : NULL;
-        same = !head || !files->head || same_file(head, files->head);
-    }
-    return same;
+    const char *head = NULL;
+    for (uint32_t i = 0; i < count && !head; i++)
+        head = rewards[i]->home == home ? rewards[i]->files.head : NULL;
+    return head;
 }
 
-/* The first reward before i that loads i's files and whose layout can hold i's parameters too, or i itself. */
-static uint32_t home_for(const dipp_models *models, uint32_t i)
+/* Whether reward i can have its parameters at home, a reward before it. */
+static bool fits(dipp_reward_model *const *rewards, uint32_t i, const dipp_reward_model *home)
 {
-    const dipp_reward_model *rewards = models->rewards;
-    for (uint32_t k = 0; !rewards[i].info.opaque && k < i; k++)
-        if (rewards[k].home == k && of_one_source(models, k, i) &&
-            dipp_layouts_unite(rewards[k].layout, rewards[i].layout))
-            return k;
-    return i;
+    const dipp_reward_model *reward = rewards[i];
+    const char *head = dipp_reward_head_at(rewards, i, home); /* a home has the head of one of its rewards */
+    if (!same_file(home->files.file, reward->files.file) ||
+        (head && reward->files.head && !same_file(head, reward->files.head)))
+        return false;
+    return dipp_layout_sealed(home->layout) ? dipp_layout_holds(home->layout, reward->layout)
+                                            : dipp_layouts_unite(home->layout, reward->layout);
 }
 
-dipp_status dipp_share_reward_layouts(dipp_models *models, dipp_error *error)
+dipp_status dipp_reward_settle(dipp_reward_model *const *rewards, uint32_t i, dipp_error *error)
 {
-    for (uint32_t i = 0; i < models->reward_count; i++) {
-        dipp_reward_model *reward = &models->rewards[i];
-        uint32_t home = home_for(models, i);
-        if (home == i)
-            continue;
-        dipp_status status = dipp_layout_add(models->rewards[home].layout, reward->layout, error);
+    dipp_reward_model *reward = rewards[i], *home = NULL;
+    for (uint32_t k = 0; !reward->info.opaque && k < i && !home; k++)
+        if (rewards[k]->home == rewards[k] && fits(rewards, i, rewards[k]))
+            home = rewards[k];
+    if (!home)
+        return DIPP_OK;
+    if (!dipp_layout_sealed(home->layout)) {
+        dipp_status status = dipp_layout_add(home->layout, reward->layout, error);
         if (status != DIPP_OK)
             return dipp_error_context(error, "reward %s", reward->plugin->name);
-        dipp_layout_destroy(&reward->layout);
-        reward->layout = models->rewards[home].layout;
-        reward->home = home;
     }
+    dipp_layout_destroy(&reward->layout);
+    reward->layout = home->layout;
+    reward->home = home;
     return DIPP_OK;
 }
 
-dipp_status dipp_create_reward_sets(dipp_models *models, dipp_error *error)
+dipp_status dipp_reward_create_set(dipp_reward_model *reward, dipp_backend *backend, dipp_error *error)
 {
-    dipp_status status = DIPP_OK;
-    for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++) {
-        dipp_reward_model *reward = &models->rewards[i];
-        if (reward->home == i)
-            status = dipp_parameter_set_create(reward->plugin->name, reward->layout, models->backend, false,
-                                               &reward->set, error);
-        else
-            reward->set = models->rewards[reward->home].set;
+    if (reward->home == reward)
+        return dipp_parameter_set_create(reward->plugin->name, reward->layout, backend, false, &reward->set, error);
+    reward->set = reward->home->set;
+    return DIPP_OK;
+}
+
+void dipp_reward_clear(dipp_reward_model *reward)
+{
+    if (reward->home == reward) {
+        dipp_parameter_set_destroy(&reward->set);
+        dipp_layout_destroy(&reward->layout);
     }
-    return status;
+    if (reward->self)
+        reward->vtable->destroy(reward->self);
+    *reward = (dipp_reward_model){.home = NULL};
 }

@@ -45,12 +45,20 @@ typedef struct dipp_scorer dipp_scorer;
 dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin, const dipp_parameters *parameters,
                                const dipp_host *host, const char *weights, const char *head, dipp_shape sample,
                                uint32_t batch, dipp_scorer **out, dipp_error *error);
+/* The same in two steps, for several metrics on one back-end: what declare makes is of use once it is built together with the
+ * others. Metrics of one file, and of one that a reward of models (may be NULL) loads, then have one parameter set; that of a
+ * reward is to be loaded with the models, whose back-end it is. scorers[i] NULL is passed over. A shared set is destroyed with the
+ * first of its scorers, so nothing is scored after one of them is gone. */
+dipp_status dipp_scorer_declare(dipp_backend *backend, const dipp_plugin *plugin, const dipp_parameters *parameters,
+                                const dipp_host *host, const char *weights, const char *head, dipp_shape sample,
+                                uint32_t batch, dipp_scorer **out, dipp_error *error);
+dipp_status dipp_scorers_build(dipp_scorer *const *scorers, uint32_t count, dipp_models *models, dipp_error *error);
 void dipp_scorer_destroy(dipp_scorer **scorer);
 /* Samples have this shape from now on: the reward is recorded anew, weights and what is known of prompts stay. After an error
  * it can only be destroyed. */
 dipp_status dipp_scorer_reshape(dipp_scorer *scorer, dipp_shape sample, dipp_error *error);
 const dipp_reward_info *dipp_scorer_info(const dipp_scorer *scorer);
-/* Bytes of its parameters and its plan on the back-end. */
+/* Bytes of its plan on the back-end, and of its parameters where they are not another's. */
 size_t dipp_scorer_bytes(const dipp_scorer *scorer);
 /* Host bytes of what it keeps of so many different prompts (train/text_cache.h). */
 size_t dipp_scorer_text_bytes(const dipp_scorer *scorer, size_t prompts);

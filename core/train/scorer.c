@@ -1,4 +1,5 @@
-/* A reward plugin as a metric: an instance of its own, recorded in evaluation mode. */
+/* A reward plugin as a metric: an instance of its own, recorded in evaluation mode. Those of one file have one parameter set. */
+#include "base/file.h"
 #include "base/memory.h"
 #include "train/claims.h"
 #include "train/program_io.h"
@@ -13,6 +14,7 @@
 struct dipp_scorer {
     dipp_reward_model reward;
     dipp_backend *backend;
+    char *file, *head;      /* of weights, resolved, or NULL */
     dipp_text_cache *texts; /* NULL: it takes no text, or looks at text and sample together */
     dipp_plan *text_plan;   /* of texts alone: it outlives the recordings for samples */
     dipp_plan_report text_report;
@@ -57,6 +59,28 @@ static dipp_status record(dipp_scorer *scorer, dipp_error *error)
     return dipp_program_create(&g, scorer->backend, &scorer->program, error);
 }
 
+/* The recording of one sample, thrown away: what parameters there are. */
+static dipp_status declare(dipp_scorer *scorer, dipp_error *error)
+{
+    const dipp_reward_model *reward = &scorer->reward;
+    dipp_graph *g;
+    dipp_status status = dipp_graph_create(reward->plugin->name, &g, error);
+    if (status != DIPP_OK)
+        return status;
+    dipp_params p = dipp_graph_slot(g, "reward", reward->layout, false);
+    dipp_shape shape = {.rank = scorer->sample.rank + 1, .dims = {1}};
+    memcpy(shape.dims + 1, scorer->sample.dims, scorer->sample.rank * sizeof shape.dims[0]);
+    dipp_prompt text = {0};
+    dipp_shape tokens = DIPP_SHAPE(1, reward->info.token_length);
+    if (reward->info.token_length)
+        text = (dipp_prompt){dipp_input(g, "tokens", DIPP_INT32, tokens), dipp_input(g, "mask", DIPP_WIDE, tokens)};
+    dipp_record_scores(reward->vtable, reward->self, g, p, dipp_input(g, "samples", DIPP_WIDE, shape), text,
+                       DIPP_REWARD_EVALUATE);
+    status = dipp_graph_status(g, error);
+    dipp_graph_destroy(&g);
+    return status;
+}
+
 /* Memory for what record recorded, beside the weights that are there. */
 static dipp_status place(dipp_scorer *scorer, dipp_error *error)
 {
@@ -85,24 +109,18 @@ static dipp_status place_texts(dipp_scorer *scorer, dipp_error *error)
     return status == DIPP_OK ? dipp_text_cache_bind(scorer->texts, scorer->text_plan, error) : status;
 }
 
-/* Recordings first, so that the layout knows every parameter; then the weights; then memory to run in. */
-static dipp_status build(dipp_scorer *scorer, const char *weights, const char *head, dipp_error *error)
+/* Its programs, once its layout and set are settled. */
+static dipp_status build(dipp_scorer *scorer, dipp_error *error)
 {
     dipp_reward_model *reward = &scorer->reward;
-    dipp_status status = dipp_layout_create(reward->plugin->name, &reward->layout, error);
-    if (status == DIPP_OK && dipp_reward_caches_text(reward))
+    dipp_status status = DIPP_OK;
+    if (dipp_reward_caches_text(reward))
         status =
             dipp_text_cache_create(reward, scorer->backend, scorer->n, DIPP_TEXT_CACHE_BYTES, &scorer->texts, error);
-    if (status == DIPP_OK)
-        status = record(scorer, error);
-    if (status == DIPP_OK)
-        status = dipp_parameter_set_create(reward->plugin->name, reward->layout, scorer->backend, false, &reward->set,
-                                           error);
-    if (status == DIPP_OK)
-        status = weights ? dipp_weights_read_with_head(weights, head, reward->set, error)
-                         : dipp_parameter_set_initialise(reward->set, 0, DIPP_STREAM_REWARD_INIT, error);
     if (status == DIPP_OK && scorer->texts)
         status = place_texts(scorer, error);
+    if (status == DIPP_OK)
+        status = record(scorer, error);
     return status == DIPP_OK ? place(scorer, error) : status;
 }
 
@@ -117,15 +135,14 @@ static dipp_status take_shape(dipp_scorer *scorer, dipp_shape sample, dipp_error
                                       scorer->reward.plugin->name);
 }
 
-dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin, const dipp_parameters *parameters,
-                               const dipp_host *host, const char *weights, const char *head, dipp_shape sample,
-                               uint32_t batch, dipp_scorer **out, dipp_error *error)
+dipp_status dipp_scorer_declare(dipp_backend *backend, const dipp_plugin *plugin, const dipp_parameters *parameters,
+                                const dipp_host *host, const char *weights, const char *head, dipp_shape sample,
+                                uint32_t batch, dipp_scorer **out, dipp_error *error)
 {
     dipp_scorer *scorer = dipp_allocate_zeroed(1, sizeof *scorer);
     if (!scorer)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", plugin->name);
-    scorer->reward.plugin = plugin;
-    scorer->reward.vtable = plugin->vtable;
+    scorer->reward = (dipp_reward_model){.plugin = plugin, .vtable = plugin->vtable, .home = &scorer->reward};
     scorer->backend = backend;
     scorer->n = batch ? batch : 1;
     dipp_status status = take_shape(scorer, sample, error);
@@ -146,13 +163,74 @@ dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin,
     }
     if (status == DIPP_OK && scorer->reward.info.opaque && weights)
         status = dipp_fail(error, DIPP_E_INVALID, "an opaque reward takes no weights; leave them out");
+    scorer->file = weights ? dipp_path_resolved(weights) : NULL;
+    scorer->head = head ? dipp_path_resolved(head) : NULL;
+    scorer->reward.files = (dipp_weight_files){scorer->file, scorer->head};
+    if (status == DIPP_OK && ((weights && !scorer->file) || (head && !scorer->head)))
+        status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", plugin->name);
+    if (status == DIPP_OK)
+        status = dipp_layout_create(plugin->name, &scorer->reward.layout, error);
     if (status == DIPP_OK && !scorer->reward.info.opaque)
-        status = build(scorer, weights, head, error);
+        status = declare(scorer, error);
     if (status != DIPP_OK) {
         dipp_error_context(error, "metric %s", plugin->name);
         dipp_scorer_destroy(&scorer);
     }
     *out = scorer;
+    return status;
+}
+
+/* The numbers of a set that is the scorer's own. */
+static dipp_status fill(dipp_reward_model *const *list, uint32_t count, dipp_reward_model *reward, dipp_error *error)
+{
+    return reward->files.file ? dipp_weights_read_with_head(
+                                    reward->files.file, dipp_reward_head_at(list, count, reward), reward->set, error)
+                              : dipp_parameter_set_initialise(reward->set, 0, DIPP_STREAM_REWARD_INIT, error);
+}
+
+dipp_status dipp_scorers_build(dipp_scorer *const *scorers, uint32_t count, dipp_models *models, dipp_error *error)
+{
+    uint32_t known = models ? models->reward_count : 0, all = known;
+    dipp_reward_model **list = dipp_allocate_zeroed((size_t)known + count + 1, sizeof(dipp_reward_model *));
+    if (!list)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for %u metrics", count);
+    dipp_status status = DIPP_OK;
+    dipp_backend *backend = NULL; /* of them all */
+    for (uint32_t i = 0; i < known; i++)
+        list[i] = &models->rewards[i];
+    for (uint32_t i = 0; i < count && status == DIPP_OK; i++)
+        if (scorers[i] && !scorers[i]->reward.info.opaque) {
+            backend = scorers[i]->backend;
+            list[all] = &scorers[i]->reward;
+            status = dipp_reward_settle(list, all++, error);
+        }
+    for (uint32_t i = known; i < all && status == DIPP_OK; i++) {
+        status = dipp_reward_create_set(list[i], backend, error);
+        if (status == DIPP_OK && list[i]->home == list[i])
+            status = fill(list, all, list[i], error);
+        if (status != DIPP_OK)
+            dipp_error_context(error, "metric %s", list[i]->plugin->name);
+    }
+    for (uint32_t i = 0; i < count && status == DIPP_OK; i++)
+        if (scorers[i] && !scorers[i]->reward.info.opaque) {
+            status = build(scorers[i], error);
+            if (status != DIPP_OK)
+                dipp_error_context(error, "metric %s", scorers[i]->reward.plugin->name);
+        }
+    dipp_release(list);
+    return status;
+}
+
+dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin, const dipp_parameters *parameters,
+                               const dipp_host *host, const char *weights, const char *head, dipp_shape sample,
+                               uint32_t batch, dipp_scorer **out, dipp_error *error)
+{
+    dipp_status status =
+        dipp_scorer_declare(backend, plugin, parameters, host, weights, head, sample, batch, out, error);
+    if (status == DIPP_OK)
+        status = dipp_scorers_build(out, 1, NULL, error);
+    if (status != DIPP_OK)
+        dipp_scorer_destroy(out);
     return status;
 }
 
@@ -185,10 +263,9 @@ void dipp_scorer_destroy(dipp_scorer **pointer)
     dipp_text_cache_destroy(&scorer->texts);
     dipp_plan_destroy(&scorer->text_plan);
     forget_recording(scorer);
-    dipp_parameter_set_destroy(&scorer->reward.set);
-    dipp_layout_destroy(&scorer->reward.layout);
-    if (scorer->reward.self)
-        scorer->reward.vtable->destroy(scorer->reward.self);
+    dipp_reward_clear(&scorer->reward);
+    dipp_release(scorer->file);
+    dipp_release(scorer->head);
     dipp_release(scorer->padded);
     dipp_release(scorer->scores);
     dipp_release(scorer->tokens);
@@ -199,9 +276,10 @@ void dipp_scorer_destroy(dipp_scorer **pointer)
 
 size_t dipp_scorer_bytes(const dipp_scorer *scorer)
 {
+    bool own = scorer->reward.home == &scorer->reward;
+    size_t set = own && scorer->reward.set ? dipp_parameter_set_bytes(scorer->reward.set) : 0;
     size_t texts = scorer->text_plan ? dipp_plan_bytes(&scorer->text_report) : 0;
-    return scorer->reward.set ? dipp_plan_bytes(&scorer->report) + texts + dipp_parameter_set_bytes(scorer->reward.set)
-                              : 0;
+    return scorer->run ? dipp_plan_bytes(&scorer->report) + texts + set : 0;
 }
 
 size_t dipp_scorer_text_bytes(const dipp_scorer *scorer, size_t prompts)

@@ -206,6 +206,103 @@ static dipp_status create_mute(const dipp_parameters *parameters, const dipp_hos
     return dipp_parameters_int(parameters, "level") == 9 ? DIPP_E_INVALID : create(parameters, host, self, error);
 }
 
+/* ---- Those that look at texts apart: w times the sum of a sample times the feature of its text ---- */
+
+static dipp_status info_reading(void *self, dipp_reward_info *out, dipp_error *error)
+{
+    out->token_length = 2;
+    return info(self, out, error);
+}
+
+static dipp_status tokenize(void *self, const char *const *texts, uint32_t count, int32_t *tokens, float *mask,
+                            dipp_error *error)
+{
+    for (uint32_t i = 0; i < count; i++)
+        for (int k = 0; k < 2; k++) {
+            tokens[2 * i + k] = k && *texts[i] ? 1 + *texts[i] % 5 : 0;
+            mask[2 * i + k] = 1;
+        }
+    return DIPP_OK;
+}
+
+/* tokens [N, 2] -> [N, 1]: the numbers of its tokens in a table. */
+static dipp_tensor feature(dipp_graph *g, dipp_params p, dipp_tensor tokens)
+{
+    dipp_param_options table = {.struct_size = sizeof table, .init = DIPP_INIT_NORMAL, .value = 1};
+    dipp_tensor x = dipp_cast(g, dipp_embedding(g, p, "table", tokens, 8, 1, &table), DIPP_WIDE);
+    return dipp_sum(g, x, 1u << 1, false);
+}
+
+static dipp_condition encode_text(void *self, dipp_graph *g, dipp_params p, dipp_prompt text)
+{
+    return (dipp_condition){1, {feature(g, p, text.tokens)}};
+}
+
+/* One row, however many texts there are. */
+static dipp_condition encode_rowless(void *self, dipp_graph *g, dipp_params p, dipp_prompt text)
+{
+    return (dipp_condition){1, {dipp_sum(g, feature(g, p, text.tokens), 1u << 0, true)}};
+}
+
+/* Every text is also a little of the others. */
+static dipp_condition encode_gossip(void *self, dipp_graph *g, dipp_params p, dipp_prompt text)
+{
+    dipp_tensor x = feature(g, p, text.tokens);
+    return (dipp_condition){1, {dipp_add(g, x, dipp_mean(g, x, 1u << 0, true))}};
+}
+
+static dipp_tensor weight(dipp_graph *g, dipp_params p)
+{
+    dipp_param_options wide = {
+        .struct_size = sizeof wide, .init = DIPP_INIT_CONSTANT, .value = 1.5, .flags = DIPP_PARAM_WIDE};
+    return dipp_param(g, p, "w", DIPP_SHAPE(1), &wide);
+}
+
+/* samples [N, d] -> [N, 1]. */
+static dipp_tensor weighed(dipp_graph *g, dipp_params p, dipp_tensor samples)
+{
+    return dipp_mul(g, dipp_sum(g, samples, 1u << 1, true), weight(g, p));
+}
+
+static dipp_tensor record_encoded(void *self, dipp_graph *g, dipp_params p, dipp_tensor samples, dipp_condition text,
+                                  dipp_reward_mode mode)
+{
+    return dipp_sum(g, dipp_mul(g, weighed(g, p, samples), text.parts[0]), 1u << 1, false);
+}
+
+/* samples [N, d], texts of M rows -> [N, M]. */
+static dipp_tensor contrast(void *self, dipp_graph *g, dipp_params p, dipp_tensor samples, dipp_condition text)
+{
+    dipp_matmul_options options = {.struct_size = sizeof options, .transpose_b = true, .wide_output = true};
+    return dipp_matmul(g, weighed(g, p, samples), text.parts[0], &options);
+}
+
+static dipp_tensor contrast_askew(void *self, dipp_graph *g, dipp_params p, dipp_tensor samples, dipp_condition text)
+{
+    return dipp_scale_add(g, contrast(self, g, p, samples, text), 1.01, 0);
+}
+
+static dipp_tensor contrast_blunt(void *self, dipp_graph *g, dipp_params p, dipp_tensor samples, dipp_condition text)
+{
+    dipp_tensor all = contrast(self, g, p, samples, text);
+    return dipp_add(g, dipp_scale_add(g, all, 0.5, 0), dipp_scale_add(g, dipp_stop_gradient(g, all), 0.5, 0));
+}
+
+/* The pairs of one row each. */
+static dipp_tensor contrast_flat(void *self, dipp_graph *g, dipp_params p, dipp_tensor samples, dipp_condition text)
+{
+    return record_encoded(self, g, p, samples, text, DIPP_REWARD_TRAIN);
+}
+
+/* What a sample has with a text that is not its own counts the more, the more it has with all of them. */
+static dipp_tensor contrast_envious(void *self, dipp_graph *g, dipp_params p, dipp_tensor samples, dipp_condition text)
+{
+    dipp_tensor all = contrast(self, g, p, samples, text);
+    dipp_tensor own = record_encoded(self, g, p, samples, text, DIPP_REWARD_TRAIN);
+    dipp_tensor others = dipp_sub(g, all, dipp_per_sample(g, own, all));
+    return dipp_add(g, all, dipp_mul(g, others, dipp_sum(g, all, 1u << 1, true)));
+}
+
 static const dipp_parameter level[] = {
     {.key = "level", .type = DIPP_TYPE_INT, .default_text = "1", .minimum = 1, .maximum = 9, .help = "A level."}};
 
@@ -257,6 +354,23 @@ static const dipp_reward sociable = {
 static const dipp_reward moody = {
     .struct_size = sizeof moody, .create = create, .destroy = destroy, .info = info_opaque, .score = score_moody};
 
+#define READING(variable, encode, contrast_)                               \
+    static const dipp_reward variable = {.struct_size = sizeof variable,   \
+                                         .create = create,                 \
+                                         .destroy = destroy,               \
+                                         .info = info_reading,             \
+                                         .tokenize = tokenize,             \
+                                         .encode_text = encode,            \
+                                         .record_encoded = record_encoded, \
+                                         .contrast = contrast_}
+READING(reading, encode_text, contrast);
+READING(rowless, encode_rowless, NULL);
+READING(gossiping, encode_gossip, NULL);
+READING(askew, encode_text, contrast_askew);
+READING(blunt, encode_text, contrast_blunt);
+READING(flat, encode_text, contrast_flat);
+READING(envious, encode_text, contrast_envious);
+
 #define REWARD(variable, name_, vtable_, ...)                                         \
     static const dipp_plugin variable = {.struct_size = sizeof variable,              \
                                          .abi_major = DIPP_ABI_MAJOR,                 \
@@ -288,7 +402,16 @@ REWARD(mute_plugin, "mute", mute, .parameters = level, .parameter_count = 1);
 REWARD(misleading_plugin, "misleading", misleading);
 REWARD(sociable_plugin, "sociable", sociable);
 REWARD(moody_plugin, "moody", moody);
+REWARD(reading_plugin, "reading", reading); /* breaks nothing: the others differ from it in one thing each */
+REWARD(rowless_plugin, "rowless", rowless);
+REWARD(gossiping_plugin, "gossiping", gossiping);
+REWARD(askew_plugin, "askew", askew);
+REWARD(blunt_plugin, "blunt", blunt);
+REWARD(flat_plugin, "flat", flat);
+REWARD(envious_plugin, "envious", envious);
 
 DIPP_PLUGINS(&nan_plugin, &crashing_plugin, &hanging_plugin, &lying_plugin, &stopped_plugin, &crowded_plugin,
              &fickle_plugin, &dividing_plugin, &cancelling_plugin, &leaking_plugin, &rude_plugin, &mute_plugin,
-             &misleading_plugin, &sociable_plugin, &moody_plugin, &greedy_plugin, &trusting_plugin, &terminating_plugin)
+             &misleading_plugin, &sociable_plugin, &moody_plugin, &greedy_plugin, &trusting_plugin, &terminating_plugin,
+             &reading_plugin, &rowless_plugin, &gossiping_plugin, &askew_plugin, &blunt_plugin, &flat_plugin,
+             &envious_plugin)

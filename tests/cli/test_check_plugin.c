@@ -18,8 +18,8 @@ static const bool counts_memory = false;
 static const bool counts_memory = true;
 #endif
 
-static const char *const checks[] = {"descriptor", "parameters", "instances", "result", "gradients",
-                                     "batches",    "repeat",     "precision", "memory"};
+static const char *const checks[] = {"descriptor", "parameters", "instances", "result",    "gradients",
+                                     "batches",    "text",       "repeat",    "precision", "memory"};
 
 /* "  ok      NAME": of the one plugin that was checked. */
 static bool holds(const char *check)
@@ -91,6 +91,22 @@ static void test_of_the_tests(void **state)
     assert_true(output_has("[2, 2] to [2, 2], 0 parameters; decode too"));
 }
 
+/* A reward that looks at texts apart and contrasts them. */
+static void test_a_reading_one(void **state)
+{
+    (void)state;
+    char line[512];
+    snprintf(line, sizeof line, "check-plugin %s --name reading --sample 3", getenv("DIPP_BAD_REWARDS"));
+    if (dipp(line) != 0)
+        fail_msg("%s", output(NULL));
+    assert_true(output_has("a score is of its own text alone; contrast agrees with it to "));
+    assert_false(output_has("are one to it"));
+    assert_true(output_has("[2, 3] to [2], 9 parameters; contrast too"));
+    snprintf(line, sizeof line, "check-plugin %s/reward-border.so --skip memory", getenv("DIPP_PLUGINS"));
+    assert_int_equal(dipp(line), 0);
+    assert_true(output_has("does not apply: it looks at no text apart from samples"));
+}
+
 static void test_bad_ones(void **state)
 {
     (void)state;
@@ -114,6 +130,12 @@ static void test_bad_ones(void **state)
         {"sociable", "batches", "a score depends on the batch", ""},
         {"moody", "repeat", "the same call twice gives different scores", "--skip batches"},
         {"mute", "parameters", "level=9: refused without a message", ""},
+        {"rowless", "parameters", "encode_text gives [1, 1]; expected [2, 1]", ""},
+        {"flat", "parameters", "contrast returns [2] for 2 samples; [2, 2] is expected", ""},
+        {"gossiping", "text", "a sample's score depends on the text of another, by ", ""},
+        {"askew", "text", "contrast of sample 1 and its text is ", ""},
+        {"envious", "text", "contrast with one text depends on the text beside it: ", ""},
+        {"blunt", "gradients", "contrast: to the samples: recorded ", ""},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char line[512];
@@ -194,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_ours, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_of_the_tests, cli_setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_a_reading_one, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_bad_ones, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_descriptors, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_usage, cli_setup, cli_teardown),

@@ -339,6 +339,9 @@ static void votes_survive_stops_and_the_same_command_goes_on(void **state)
     assert_int_equal(ask("store.db", "SELECT count(DISTINCT session) FROM votes"), 3);
     assert_int_equal(dipp("label --db store.db --export votes.jsonl"), 0);
     assert_true(output_has("votes.jsonl: 3 votes, without 1 skipped"));
+    assert_int_equal(dipp("reward import votes --from store.db --to same.jsonl"), 0);
+    assert_true(output_has("3 lines, 2 pairs and 1 ties"));
+    assert_int_equal((int)(digest_file("votes.jsonl") != digest_file("same.jsonl")), 0);
     assert_sound("store.db");
 }
 

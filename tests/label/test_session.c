@@ -5,14 +5,13 @@
 #include "../store/synthetic.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "label/label_export.h"
+#include "data/preference_votes.h"
 #include "label/label_session.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct desk {
@@ -218,59 +217,66 @@ static void a_store_that_cannot_be_written_is_said_and_the_vote_not_counted(void
 
 /* ---- What comes of it ---- */
 
+static void expect_line(const desk *own, const dipp_preferences *set, size_t line, int pair, double left_rank,
+                        double right_rank)
+{
+    const dipp_preference_item *items = &set->items[set->lines[line].first];
+    const dipp_label_pair *shown = &own->pairs.pairs[pair];
+    const char *folder = ((test_directory *)own->directory)->path;
+    const uint32_t sides[2] = {shown->left, shown->right};
+    char path[400];
+    assert_true(set->lines[line].ranked && set->lines[line].count == 2);
+    assert_string_equal(set->kinds.texts[set->lines[line].kind], "vote");
+    assert_true(items[0].rank == left_rank && items[1].rank == right_rank);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, own->pairs.pictures[sides[i]].path);
+        assert_string_equal(set->pictures.texts[items[i].picture], path);
+        assert_string_equal(set->prompts.texts[items[i].prompt], own->pairs.pictures[sides[i]].prompt);
+    }
+}
+
 static void votes_become_preferences(void **state)
 {
     desk *own = *state;
-    char path[400], *text = NULL;
+    char path[400], gone[400], *text = NULL;
     dipp_error error = {0};
-    dipp_label_export_report report;
-    const char *folder = ((test_directory *)own->directory)->path;
-    snprintf(path, sizeof path, "%s/votes.jsonl", folder);
-    assert_int_equal(dipp_label_export(own->store, NULL, path, &report, &error), DIPP_E_NOT_FOUND);
+    dipp_votes_taken taken;
+    dipp_preferences set = {0}, again = {0};
+    const char *folder = ((test_directory *)own->directory)->path,
+               *database = ((test_directory *)own->directory)->store;
+    assert_int_equal(dipp_preferences_read(database, DIPP_PREFERENCES_VOTES, &set, &error), DIPP_E_FORMAT);
+    assert_non_null(strstr(error.message, "no vote"));
     static const char *const winners[] = {"left", "right", "tie", "skip"};
     for (int i = 0; i < 4; i++) {
         char body[100];
         snprintf(body, sizeof body, "{\"pair\":%d,\"winner\":\"%s\",\"seconds\":1}", i, winners[i]);
         assert_int_equal(ask(own, "POST", "vote", body, NULL), 200);
     }
-    assert_ok(dipp_label_export(own->store, NULL, path, &report, &error), error);
-    assert_true(report.written == 3 && report.skipped == 1 && report.lost == 0);
+    assert_ok(dipp_preferences_read(database, DIPP_PREFERENCES_VOTES, &set, &error), error);
+    assert_true(set.line_count == 3 && set.pair_count == 3);
+    expect_line(own, &set, 0, 0, 1, 2);
+    expect_line(own, &set, 1, 1, 2, 1);
+    expect_line(own, &set, 2, 2, 1, 1);
+    assert_true(set.pairs[0].label == 1 && set.pairs[1].label == 0 && set.pairs[2].tie);
+    snprintf(path, sizeof path, "%s/votes.jsonl", folder); /* beside the pictures: relative, and back again */
+    assert_ok(dipp_preferences_write(&set, path, &error), error);
     assert_ok(dipp_file_read(path, 1 << 20, &text, NULL, &error), error);
-    char *line = text;
-    for (int i = 0; i < 3; i++) {
-        static const double first[] = {1, 0, 0.5};
-        char *end = strchr(line, '\n');
-        assert_non_null(end);
-        json_t *json = json_loadb(line, (size_t)(end - line), 0, NULL);
-        const dipp_label_pair *pair = &own->pairs.pairs[i];
-        const char *left = json_string_value(json_array_get(json_object_get(json, "images"), 0));
-        const char *right = json_string_value(json_array_get(json_object_get(json, "images"), 1));
-        assert_string_equal(left, own->pairs.pictures[pair->left].path); /* relative to the same folder */
-        assert_string_equal(right, own->pairs.pictures[pair->right].path);
-        assert_string_equal(json_string_value(json_object_get(json, "prompt")), own->pairs.pictures[pair->left].prompt);
-        assert_string_equal(json_string_value(json_object_get(json, "voter")), "Ann <i>");
-        assert_true(json_number_value(json_array_get(json_object_get(json, "labels"), 0)) == first[i]);
-        assert_true(json_number_value(json_array_get(json_object_get(json, "labels"), 1)) == 1 - first[i]);
-        json_decref(json);
-        line = end + 1;
-    }
-    assert_string_equal(line, "");
+    assert_non_null(strstr(text, "\"images\":[\"pictures/"));
     dipp_release(text);
-    /* from elsewhere the paths are absolute; a picture that was changed takes its votes with it */
-    char gone[400], outside[400];
+    assert_ok(dipp_preferences_read(path, DIPP_PREFERENCES_JSONL, &again, &error), error);
+    for (int i = 0; i < 3; i++)
+        expect_line(own, &again, (size_t)i, i, i == 1 ? 2 : 1, i == 0 ? 2 : 1);
+    dipp_preferences_clear(&set);
+    dipp_preferences_clear(&again);
+
+    assert_ok(dipp_preferences_add_votes(&set, own->store, "Bob", &taken, &error), error);
+    assert_true(taken.taken + taken.skipped + taken.lost == 0);
     snprintf(gone, sizeof gone, "%s/%s", folder, own->pairs.pictures[own->pairs.pairs[1].left].path);
-    assert_int_equal(truncate(gone, 10), 0);
-    snprintf(outside, sizeof outside, "%s/elsewhere", folder);
-    assert_int_equal(mkdir(outside, 0777), 0);
-    snprintf(outside, sizeof outside, "%s/elsewhere/votes.jsonl", folder);
-    assert_ok(dipp_label_export(own->store, "Ann <i>", outside, &report, &error), error);
-    assert_true(report.written + report.lost == 3 && report.lost >= 1);
-    assert_ok(dipp_file_read(outside, 1 << 20, &text, NULL, &error), error);
-    assert_non_null(strstr(text, "\"images\": [\"/"));
-    dipp_release(text);
-    assert_int_equal(dipp_label_export(own->store, "Bob", path, &report, &error), DIPP_E_NOT_FOUND);
-    assert_non_null(strstr(error.message, "by Bob"));
-    assert_int_equal(dipp_label_export(own->store, NULL, "/nowhere/v.jsonl", &report, &error), DIPP_E_NOT_FOUND);
+    assert_int_equal(truncate(gone, 10), 0); /* a picture that was changed takes its votes with it */
+    assert_ok(dipp_preferences_add_votes(&set, own->store, "Ann <i>", &taken, &error), error);
+    assert_true(taken.taken + taken.lost == 3 && taken.lost >= 1 && taken.skipped == 1);
+    assert_int_equal(set.line_count, taken.taken);
+    dipp_preferences_clear(&set);
 }
 
 int main(void)

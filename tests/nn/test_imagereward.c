@@ -435,13 +435,10 @@ static void published_weights_give_published_scores(void **state)
     (void)state;
     static const char *const prompt = "a painting of an ocean with clouds and birds, day time, low depth field effect";
     static const double expected[4] = {0.5811622738838196, 0.2745276093482971, -1.4131819009780884, -2.029569625854492};
-    const char *folder = getenv("DIPP_REAL_WEIGHTS");
     char weights[SHARED_PATH_BYTES], path[SHARED_PATH_BYTES], assignment[SHARED_PATH_BYTES + 16];
-    snprintf(weights, sizeof weights, "%s/ImageReward.pt", folder ? folder : "");
-    if (!folder || access(weights, R_OK) != 0 || !replay_available("cpu", "f32")) {
-        print_message("skipped: DIPP_REAL_WEIGHTS names no folder with ImageReward.pt\n");
+    real_weights_or_skip("ImageReward.pt", weights);
+    if (!replay_available("cpu", "f32"))
         skip();
-    }
     shared_data_or_skip("vocab/bert_uncased_vocab.txt", path);
     snprintf(assignment, sizeof assignment, "vocabulary=%s", path);
     dipp_backend_options options = {.struct_size = sizeof options, .precision = "f32"};

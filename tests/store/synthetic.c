@@ -248,6 +248,25 @@ static void fill_training(world *w, const arm *a, int64_t run_id, int seed)
                                         &w->error));
 }
 
+/* Of the arms reward and hps: looks at steps 100 and 200, evidence 0.5 + seed and 1.5 + seed; an alarm of reward/1 at 200. */
+static void fill_monitor(world *w, int64_t run_id, int64_t attempt, const char *name, int seed)
+{
+    dipp_run_param params[] = {
+        {.key = "monitor.every", .type = DIPP_STORE_INT, .integer = 100, .source = DIPP_SOURCE_FILE},
+        {.key = "monitor.level", .type = DIPP_STORE_REAL, .real = 0.05},
+        {.key = "monitor.margin", .type = DIPP_STORE_REAL, .real = 0}};
+    WORLD_OK(dipp_store_params_put(w->store, run_id, params, 3, &w->error));
+    for (int look = 1; look <= 2; look++) {
+        dipp_metric_point points[] = {{"monitor.evidence", 100 * look, look - 0.5 + seed},
+                                      {"monitor.reward.border.p", 100 * look, 0.001},
+                                      {"monitor.hps.p", 100 * look, 0.5 * pow(10, 0.5 - look - seed)}};
+        WORLD_OK(dipp_store_metrics_put(w->store, run_id, attempt, points, 3, &w->error));
+    }
+    if (strcmp(name, "reward") == 0 && seed == 1)
+        WORLD_OK(dipp_store_event_put(w->store, run_id, attempt, 200, "warning", "monitor.alarm",
+                                      "reward.border went up while hps fell", &w->error));
+}
+
 static void fill_run(world *w, const arm *a, int seed)
 {
     char config[65], sha[65];
@@ -270,6 +289,8 @@ static void fill_run(world *w, const arm *a, int seed)
     WORLD_OK(dipp_store_attempt_begin(w->store, run.run_id, &attempt_spec, &attempt, &w->error));
     fill_training(w, a, run.run_id, seed);
     fill_scores(w, a, run.run_id, seed);
+    if (strcmp(a->name, "cfg-only") != 0)
+        fill_monitor(w, run.run_id, attempt, a->name, seed);
     WORLD_OK(dipp_store_heartbeat(w->store, run.run_id, 200, 12800, &w->error));
     if (seed == 3) {
         WORLD_OK(dipp_store_event_put(w->store, run.run_id, attempt, 60, "warning", "step.nonfinite",

@@ -46,6 +46,8 @@ void one_run(dipp_store *store, int64_t *experiment_id, int64_t *run_id);
  *            finally cfg-only 0.02; reward 0.05 0.05 0.01 0.02 by prompt; hps 0.06
  *   border = cfg-only 0, 0.1, 0.2; reward 0, 0.6, 0.9; hps 0, 0, 0 at the three steps
  * IKL: cfg-only 0, 1, 2; reward 0, 3, 5; hps 0, 1, 1. diversity 1 - IKL/10. The 20-step reference scores hps 0.3.
+ * Arms reward and hps are watched by a monitor, the judge being hps: looks at steps 100 and 200 of evidence 0.5 + seed and
+ * 1.5 + seed, and an alarm of reward/1 at step 200.
  * Run reward/0 starts from weights that a run of the experiment emoji-stage1 made. */
 void fill_synthetic(dipp_store *store);
 

@@ -61,8 +61,8 @@ static void processes_that_start_together_migrate_once(void **state)
         close(gate[1]);
         assert_children_exit_with_0(children, 4);
         assert_ok(dipp_store_open(path_of(state), NULL, &store, &error), error);
-        assert_int_equal(number_of(store, "SELECT count(*) FROM migrations"), 1);
-        assert_int_equal(number_of(store, "SELECT count(*) FROM sqlite_schema WHERE type='view'"), 14);
+        assert_int_equal(number_of(store, "SELECT count(*) FROM migrations"), 2);
+        assert_int_equal(number_of(store, "SELECT count(*) FROM sqlite_schema WHERE type='view'"), 16);
         dipp_store_close(&store);
         unlink(path_of(state));
     }

@@ -262,6 +262,23 @@ static void every_query_of_the_readme_answers(void **state)
     assert_true(blocks >= 10);
 }
 
+static void monitor_alarms_has_every_watched_run(void **state)
+{
+    dipp_store *s = store_of(state);
+    char text[512];
+    near(s, "SELECT count(*) FROM monitor_alarms WHERE experiment='emoji-rewards'", 5);
+    near(s, "SELECT count(*) FROM monitor_alarms WHERE arm='cfg-only'", 0);
+    near(s, "SELECT count(alarm_step) FROM monitor_alarms", 1);
+    near(s, "SELECT alarm_step FROM monitor_alarms WHERE arm='reward' AND seed=1", 200);
+    near(s, "SELECT evidence FROM monitor_alarms WHERE arm='reward' AND seed=1", 2.5);
+    near(s, "SELECT evidence FROM monitor_alarms WHERE arm='hps' AND seed=0", 1.5);
+    near(s, "SELECT looks FROM monitor_alarms WHERE arm='reward' AND seed=2", 2);
+    near(s, "SELECT ended_early IS NULL FROM monitor_alarms WHERE arm='reward' AND seed=1", 1);
+    assert_string_equal(text_of(s, "SELECT message FROM monitor_alarms WHERE alarm_step=200", text, sizeof text),
+                        "reward.border went up while hps fell");
+    near(s, "SELECT count(*) FROM leaderboard WHERE metric LIKE 'monitor%'", 0);
+}
+
 /* A connection as the sqlite3 shell makes it, with none of this library's functions or settings. */
 static void every_view_answers_in_plain_sqlite(void **state)
 {
@@ -284,7 +301,7 @@ static void every_view_answers_in_plain_sqlite(void **state)
     }
     sqlite3_finalize(names);
     sqlite3_close(plain);
-    assert_int_equal(views, 15);
+    assert_int_equal(views, 16);
     near(store_of(state), "SELECT count(*) FROM final_eval", 8 * 2 * 8 + 3); /* and the three rows of pickscore */
 }
 
@@ -305,6 +322,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(weights_lead_back_through_the_runs_that_made_them),
         cmocka_unit_test(every_query_of_the_readme_answers),
         cmocka_unit_test(another_noise_or_protocol_is_never_paired),
+        cmocka_unit_test(monitor_alarms_has_every_watched_run),
         cmocka_unit_test(every_view_answers_in_plain_sqlite),
     };
     return cmocka_run_group_tests(tests, open_filled, close_filled);

@@ -1,7 +1,10 @@
 /* Rewards that load one file: their parameters are held once, and what is the same of them is computed once. */
 #include "runner.h"
 
+#include "train/sampler.h"
+
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { D = 2, STEPS = 6, BATCH = 8 };
 /* Useful work of a sample's way through the fixture's tower, by hand: 2 to 16 to 16 to 4; and of the head, 4 to 1. */
@@ -70,7 +73,7 @@ static size_t sets_of(const dipp_models *m)
 {
     size_t bytes = 0;
     for (uint32_t i = 0; i < m->reward_count; i++)
-        bytes += m->rewards[i].home == i ? dipp_parameter_set_bytes(m->rewards[i].set) : 0;
+        bytes += m->rewards[i].home == &m->rewards[i] ? dipp_parameter_set_bytes(m->rewards[i].set) : 0;
     return bytes;
 }
 
@@ -83,8 +86,8 @@ static void a_file_is_held_once(void **state)
     exact_open(&together, &shared);
     const dipp_reward_model *own = apart.models->rewards, *r = together.models->rewards;
     for (uint32_t i = 0; i < 3; i++) {
-        assert_int_equal(own[i].home, i);
-        assert_int_equal(r[i].home, 0);
+        assert_ptr_equal(own[i].home, &own[i]);
+        assert_ptr_equal(r[i].home, &r[0]);
         assert_ptr_equal(r[i].layout, r[0].layout);
         assert_ptr_equal(r[i].set, r[0].set);
         assert_true(dipp_layouts_agree(own[i].layout, r[0].layout));
@@ -111,26 +114,26 @@ static void what_does_not_agree_stays_apart(void **state)
     runner r;
     exact e;
     exact_open(&e, &choice);
-    assert_int_equal(e.models->rewards[0].home, 0);
-    assert_int_equal(e.models->rewards[1].home, 1); /* its head is of another shape */
-    assert_int_equal(e.models->rewards[2].home, 0);
-    assert_int_equal(e.models->rewards[3].home, 1);
+    assert_ptr_equal(e.models->rewards[0].home, &e.models->rewards[0]);
+    assert_ptr_equal(e.models->rewards[1].home, &e.models->rewards[1]); /* its head is of another shape */
+    assert_ptr_equal(e.models->rewards[2].home, &e.models->rewards[0]);
+    assert_ptr_equal(e.models->rewards[3].home, &e.models->rewards[1]);
     exact_close(&e);
     choice.reward_files[2] = "/another/file";
     exact_open(&e, &choice);
-    assert_int_equal(e.models->rewards[2].home, 2);
+    assert_ptr_equal(e.models->rewards[2].home, &e.models->rewards[2]);
     exact_close(&e);
     /* One file of a head may stand beside the towers, not two. */
     choice = choice_of(heads, true);
     choice.reward_heads[1] = choice.reward_heads[3] = "/one/head";
     exact_open(&e, &choice);
     for (int i = 0; i < 4; i++)
-        assert_int_equal(e.models->rewards[i].home, 0);
+        assert_ptr_equal(e.models->rewards[i].home, &e.models->rewards[0]);
     exact_close(&e);
     choice.reward_heads[3] = "/another/head";
     exact_open(&e, &choice);
-    assert_int_equal(e.models->rewards[2].home, 0);
-    assert_int_equal(e.models->rewards[3].home, 3);
+    assert_ptr_equal(e.models->rewards[2].home, &e.models->rewards[0]);
+    assert_ptr_equal(e.models->rewards[3].home, &e.models->rewards[3]);
     exact_close(&e);
     open_run(&r, rewards, true, &settings, NULL);
     runner_run(&r);
@@ -297,6 +300,96 @@ static void blocks_computed_again_change_no_bit(void **state)
     }
 }
 
+/* ---- Metrics ---- */
+
+enum { SCORED = 9, METRICS = 4 };
+/* An opaque place is passed over; the head comes first, so that the first of a file has not all of it. */
+static const char *const metrics[METRICS] = {"tower-head", NULL, "tower", "tower-square"};
+
+static dipp_scorer *declare(const exact *e, const char *name, const char *file, dipp_parameters **parameters)
+{
+    static const dipp_host host = {.struct_size = sizeof host};
+    const dipp_loaded_plugin *loaded = NULL;
+    dipp_scorer *scorer = NULL;
+    CHECK(dipp_plugins_find(e->plugins, DIPP_PLUGIN_REWARD, name, &loaded, error));
+    const dipp_plugin *plugin = loaded->descriptor;
+    CHECK(dipp_parameters_create_from_text(plugin->parameters, plugin->parameter_count, NULL, 0, parameters, error));
+    CHECK(dipp_scorer_declare(e->backend, plugin, *parameters, &host, file, NULL, DIPP_SHAPE(D), 4, &scorer, error));
+    return scorer;
+}
+
+/* Scores of every metric, [METRICS, SCORED], and the bytes of all; together: with each other, and with the models' reward. */
+static size_t score_all(const exact *e, const char *const files[METRICS], bool together, bool with_models,
+                        double *scores)
+{
+    dipp_scorer *scorers[METRICS] = {NULL};
+    dipp_parameters *parameters[METRICS] = {NULL};
+    float samples[SCORED * D];
+    const char *texts[SCORED];
+    size_t bytes = 0;
+    for (int i = 0; i < SCORED * D; i++)
+        samples[i] = (float)cos(2 * i);
+    for (int i = 0; i < SCORED; i++)
+        texts[i] = prompts[i % 3];
+    for (int i = 0; i < METRICS; i++)
+        if (metrics[i]) {
+            scorers[i] = declare(e, metrics[i], files[i], &parameters[i]);
+            if (!together)
+                CHECK(dipp_scorers_build(&scorers[i], 1, NULL, error));
+        }
+    if (together)
+        CHECK(dipp_scorers_build(scorers, METRICS, with_models ? e->models : NULL, error));
+    for (int i = 0; i < METRICS; i++)
+        if (metrics[i]) {
+            CHECK(dipp_scorer_score(scorers[i], samples, texts, SCORED, scores + (size_t)i * SCORED, error));
+            bytes += dipp_scorer_bytes(scorers[i]);
+        }
+    for (int i = 0; i < METRICS; i++) {
+        dipp_scorer_destroy(&scorers[i]);
+        dipp_parameters_destroy(&parameters[i]);
+    }
+    return bytes;
+}
+
+static void metrics_of_one_file_hold_it_once(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/dipp-sharing-XXXXXX", file[64], link[64], copy[64];
+    double apart[METRICS * SCORED] = {0}, shared[METRICS * SCORED] = {0};
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/all.safetensors", folder);
+    snprintf(link, sizeof link, "%s/link.safetensors", folder);
+    snprintf(copy, sizeof copy, "%s/copy.safetensors", folder);
+    exact_choice choice = choice_of(three, true);
+    for (int i = 0; i < 3; i++)
+        choice.reward_files[i] = file;
+    exact e;
+    exact_open(&e, &choice);
+    dipp_parameter_set *set = e.models->rewards[0].set;
+    fill(set);
+    CHECK(dipp_weights_write_sets(file, (const dipp_parameter_set *const[]){set}, 1, false, NULL, error));
+    CHECK(dipp_weights_write_sets(copy, (const dipp_parameter_set *const[]){set}, 1, false, NULL, error));
+    CHECK(dipp_weights_read_with_head(file, NULL, set, error)); /* rounded to f32 as the metrics see them */
+    assert_int_equal(symlink(file, link), 0);
+    const char *const same[METRICS] = {file, NULL, link, file}, *const other[METRICS] = {file, NULL, copy, file};
+    size_t all = dipp_parameter_set_bytes(set), loose = score_all(&e, same, false, false, apart);
+    size_t once = score_all(&e, same, true, false, shared);
+    assert_memory_equal(apart, shared, sizeof apart);
+    assert_true(apart[0] != apart[1] && apart[2 * SCORED] != 0);
+    size_t none = score_all(&e, same, true, true, shared); /* with the reward that is aligned to */
+    assert_memory_equal(apart, shared, sizeof apart);
+    assert_int_equal(once - none, all);
+    assert_true(loose > once + all); /* three sets, of which two are both towers */
+    size_t twice = score_all(&e, other, true, false, shared);
+    assert_memory_equal(apart, shared, sizeof apart);
+    assert_true(twice > once + all / 2);
+    exact_close(&e);
+    unlink(file);
+    unlink(link);
+    unlink(copy);
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +400,7 @@ int main(void)
         cmocka_unit_test(shared_or_not_is_the_same_run),
         cmocka_unit_test(a_reward_twice_counts_twice),
         cmocka_unit_test(blocks_computed_again_change_no_bit),
+        cmocka_unit_test(metrics_of_one_file_hold_it_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,9 +19,16 @@ static const struct {
     const char *name;
     void (*run)(const kit_case *c, kit_verdict *verdict);
 } checks[] = {
-    {"descriptor", kit_check_descriptor}, {"parameters", kit_check_parameters}, {"instances", kit_check_instances},
-    {"result", kit_check_result},         {"gradients", kit_check_gradients},   {"batches", kit_check_batches},
-    {"repeat", kit_check_repeat},         {"precision", kit_check_precision},   {"memory", kit_check_memory},
+    {"descriptor", kit_check_descriptor},
+    {"parameters", kit_check_parameters},
+    {"instances", kit_check_instances},
+    {"result", kit_check_result},
+    {"gradients", kit_check_gradients},
+    {"batches", kit_check_batches},
+    {"text", kit_check_text},
+    {"repeat", kit_check_repeat},
+    {"precision", kit_check_precision},
+    {"memory", kit_check_memory},
 };
 enum { CHECKS = sizeof checks / sizeof *checks };
 
@@ -135,7 +142,7 @@ static dipp_status check_options(const dipp_kit_options *options, const json_t *
         if (k == CHECKS)
             return dipp_fail(error, DIPP_E_INVALID,
                              "there is no check `%s`; there are descriptor, parameters, instances, result, gradients, "
-                             "batches, repeat, precision and memory",
+                             "batches, text, repeat, precision and memory",
                              options->skipped[i]);
     }
     for (size_t i = 0; i < options->assignment_count; i++) {

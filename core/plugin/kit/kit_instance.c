@@ -1,6 +1,9 @@
 /* An instance of a plugin of any kind, made with the parameters that were asked for, and what it says of itself. */
 #include "plugin/kit/kit_private.h"
 
+#include "train/scores.h"
+
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -97,9 +100,13 @@ bool kit_is_opaque(const kit_instance *instance)
 bool kit_has(const kit_instance *instance, kit_function function)
 {
     const dipp_reference *reference = instance->of->plugin->vtable;
+    const dipp_reward *reward = instance->of->plugin->vtable;
     if (function == KIT_MAIN)
         return !kit_is_opaque(instance);
-    if (instance->of->plugin->kind != DIPP_PLUGIN_REFERENCE)
+    if (instance->of->plugin->kind == DIPP_PLUGIN_REWARD)
+        return function == KIT_CONTRAST && dipp_reward_encodes(reward) &&
+               reward->struct_size >= offsetof(dipp_reward, contrast) + sizeof reward->contrast && reward->contrast;
+    if (instance->of->plugin->kind != DIPP_PLUGIN_REFERENCE || function == KIT_CONTRAST)
         return false;
     return (function == KIT_DECODE ? reference->decode : reference->encode) != NULL;
 }
@@ -107,7 +114,8 @@ bool kit_has(const kit_instance *instance, kit_function function)
 const char *kit_function_name(const kit_instance *instance, kit_function function)
 {
     static const char *const main_names[] = {"", "generate", "predict", "record"};
-    return function == KIT_MAIN ? main_names[instance->of->plugin->kind] : function == KIT_DECODE ? "decode" : "encode";
+    static const char *const others[] = {"", "decode", "encode", "contrast"};
+    return function == KIT_MAIN ? main_names[instance->of->plugin->kind] : others[function];
 }
 
 bool kit_takes_pictures(const kit_instance *instance, kit_function function)

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/philox.h"
 #include "diffusion/denoise.h"
+#include "train/claims.h"
 #include "train/scores.h"
 
 #include <math.h>
@@ -50,8 +51,13 @@ static dipp_tensor record_function(const kit_instance *instance, kit_function fu
     if (instance->of->plugin->kind == DIPP_PLUGIN_GENERATOR)
         return ((const dipp_generator *)vtable)
             ->generate(instance->self, g, p, x, dipp_level_inputs(g, "level", n), (dipp_condition){0});
-    return dipp_record_scores(vtable, instance->self, g, p, x, text_inputs(g, instance->info.token_length, n),
-                              DIPP_REWARD_ALIGN);
+    dipp_prompt prompt = text_inputs(g, instance->info.token_length, n);
+    if (function == KIT_CONTRAST) {
+        const dipp_reward *reward = vtable;
+        dipp_condition c = dipp_expect_condition(g, reward->encode_text(instance->self, g, p, prompt), n);
+        return reward->contrast(instance->self, g, p, x, c);
+    }
+    return dipp_record_scores(vtable, instance->self, g, p, x, prompt, instance->mode);
 }
 
 /* What the result must look like for x of shape in. */
@@ -69,7 +75,9 @@ static dipp_status check_shape(const kit_instance *instance, kit_function functi
         return dipp_fail(error, DIPP_E_PLUGIN, "%s returns %s; %s is expected", name, found,
                          instance->space.images ? "[N, 3, H, W]" : "[N, ...]");
     }
-    if (instance->of->plugin->kind == DIPP_PLUGIN_REWARD)
+    if (function == KIT_CONTRAST)
+        wanted = DIPP_SHAPE(in->dims[0], in->dims[0]);
+    else if (instance->of->plugin->kind == DIPP_PLUGIN_REWARD)
         wanted = DIPP_SHAPE(in->dims[0]);
     else if (function == KIT_ENCODE)
         wanted = kit_batch(&instance->space.sample, in->dims[0]);
@@ -288,7 +296,7 @@ static dipp_status write_text(kit_model *m, uint32_t first, dipp_error *error)
     if (!length || plugin->kind == DIPP_PLUGIN_GENERATOR)
         return DIPP_OK;
     for (int64_t i = 0; i < m->n && i < 8; i++)
-        texts[i] = prompt && (first + i) % 2 == 0 ? prompt : "";
+        texts[i] = m->texts ? m->texts[i] : prompt && (first + i) % 2 == 0 ? prompt : "";
     int32_t *tokens = dipp_allocate_zeroed(count, sizeof *tokens);
     float *mask = dipp_allocate_zeroed(count, sizeof *mask);
     dipp_status status = tokens && mask ? DIPP_OK : dipp_fail(error, DIPP_E_MEMORY, "no memory for tokens");

@@ -43,7 +43,7 @@ static void each_function(const kit_case *c, function_check check, opaque_check 
             kit_fault(&all, "%s: %.400s", name, one.text);
         else if (f == KIT_MAIN)
             kit_pass(&all, "%.400s", one.text);
-        else {
+        else if (one.text[0]) {
             kit_verdict before = all;
             kit_pass(&all, "%.400s; %s too", before.text, name);
         }
@@ -296,6 +296,8 @@ static void batches_of(const subject *s, kit_verdict *verdict)
     dipp_error error = {0};
     bench four, two;
     double worst = 0;
+    if (s->function == KIT_CONTRAST) /* every sample meets every text: the check of texts is for that */
+        return;
     dipp_status status = bench_open(&s->instance, s, 4, 0, false, &four, &error);
     if (status != DIPP_OK) {
         kit_fault(verdict, "%.400s", error.message);

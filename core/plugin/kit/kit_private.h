@@ -30,6 +30,7 @@ typedef struct kit_instance {
     void *self;
     /* by kind */
     dipp_reward_info info;
+    dipp_reward_mode mode; /* that its scores are recorded in: ALIGN unless a check asks for another */
     dipp_space space;
     dipp_generator_info generator;
 } kit_instance;
@@ -42,7 +43,7 @@ void kit_instance_destroy(kit_instance *instance);
 bool kit_is_opaque(const kit_instance *instance);
 
 /* What a plugin may record. */
-typedef enum kit_function { KIT_MAIN = 0, KIT_DECODE, KIT_ENCODE, KIT_FUNCTIONS } kit_function;
+typedef enum kit_function { KIT_MAIN = 0, KIT_DECODE, KIT_ENCODE, KIT_CONTRAST, KIT_FUNCTIONS } kit_function;
 bool kit_has(const kit_instance *instance, kit_function function);
 const char *kit_function_name(const kit_instance *instance, kit_function function); /* "record", "predict", ... */
 
@@ -77,7 +78,8 @@ typedef struct kit_model {
     dipp_plan *plan;
     dipp_executable *run;
     int64_t n;
-    size_t inputs, outputs; /* elements of x and y */
+    size_t inputs, outputs;   /* elements of x and y */
+    const char *const *texts; /* [n], or NULL: the prompt that was given and the null prompt in turn */
 } kit_model;
 
 /* On the f64 oracle or, with f32, on the fastest CPU back-end there is in f32. Parameters are their initial values
@@ -106,6 +108,7 @@ void kit_check_memory(const kit_case *c, kit_verdict *verdict);
 void kit_check_result(const kit_case *c, kit_verdict *verdict); /* kit_numbers.c */
 void kit_check_gradients(const kit_case *c, kit_verdict *verdict);
 void kit_check_batches(const kit_case *c, kit_verdict *verdict);
+void kit_check_text(const kit_case *c, kit_verdict *verdict); /* kit_text.c */
 void kit_check_repeat(const kit_case *c, kit_verdict *verdict);
 void kit_check_precision(const kit_case *c, kit_verdict *verdict);
 
