@@ -8,9 +8,9 @@ seconds=${2:-300}
 folder=build-fuzz
 mkdir -p "$folder/$target"
 case $target in
-png) sources='core/data/image.c' ;;
-prompts | cldr) sources='core/data/*.c core/text/*.c' ;;
-preferences) sources='core/data/preference*.c core/data/string_pool.c' ;;
+png) sources='core/data/image*.c' ;;
+prompts | cldr) sources="$(ls core/data/*.c | grep -v -e preference -e npy) core/text/*.c" ;;
+preferences) sources='core/data/preference*.c core/data/string_pool.c core/data/json_lines.c core/store/*.c' ;; # with what a build wrote for the store
 vocabulary) sources='core/text/*.c' ;;
 checkpoint) sources='core/train/checkpoint.c core/weights/*.c core/tensor/*.c core/backend/backend.c core/backend/module.c
   core/backend/reference/*.c' ;;
@@ -20,8 +20,8 @@ checkpoint) sources='core/train/checkpoint.c core/weights/*.c core/tensor/*.c co
   ;;
 esac
 files=$(ls core/base/*.c $sources | grep -v _tmpl)
-clang -std=gnu17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Icore/include -Icore \
+clang -std=gnu17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Icore/include -Icore -I"${BUILD:-build}/core" \
   "tests/fuzz/fuzz_$target.c" tests/fuzz/target.c $files -o "$folder/fuzz_$target" \
-  $(pkg-config --cflags --libs libpng freetype2 expat jansson) -lm -lpthread -ldl
+  $(pkg-config --cflags --libs libpng libjpeg libwebp zlib freetype2 expat jansson libutf8proc sqlite3) -lm -lpthread -ldl
 "$folder/fuzz_$target" -max_total_time="$seconds" -max_len=65536 -timeout=20 -artifact_prefix="$folder/" \
   "$folder/$target" "tests/fuzz/corpus/$target"

@@ -8,7 +8,7 @@
 const char cli_check_plugin_details[] =
     "Each check runs in a process of its own: probe, descriptor, parameters, instances, result, gradients (against "
     "finite\n"
-    "differences on the f64 oracle), batches, repeat, precision, memory. docs/plugins.md says what they ask.\n"
+    "differences on the f64 oracle), batches, text, repeat, precision, memory. docs/plugins.md says what they ask.\n"
     "Exit code 0: all hold; 3: one does not.";
 
 typedef struct printer {

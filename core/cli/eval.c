@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/eval_embeddings.h"
 #include "cli/stop.h"
+#include "cli/style_table.h"
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -23,7 +24,9 @@ const char cli_eval_details[] =
     "file\n"
     "    in place of --prompts gives prompts, metrics, scorers and the world of the judges. Pictures are called by "
     "prompt\n"
-    "    and sample, from 0: p003-s1.png, 3-1.png, 00003.png; or name them in --manifest, lines "
+    "    and sample, from 0: p003-s1.png, 3-1.png, 00003.png, below HPSv2's prompts in a folder for each style; or "
+    "name them in "
+    "--manifest, lines "
     "PROMPT<tab>SAMPLE<tab>FILE.\n"
     "dipp eval --embeddings FILE.npy ... --metrics aesthetic --head FILE.pth   scores picture embeddings by the head "
     "of "
@@ -90,6 +93,8 @@ static dipp_status eval_runs(const eval_options *options, dipp_plugins *plugins,
         if (status == DIPP_OK)
             printf("run %lld: %lld samples scored at step %lld\n", (long long)request.run_id, (long long)report.samples,
                    (long long)report.step);
+        if (status == DIPP_OK)
+            status = cli_print_styles(store, request.run_id, error);
     }
     dipp_store_close(&store);
     free(overrides.items);
@@ -151,6 +156,8 @@ static dipp_status score_files(const eval_options *options, dipp_score_files_req
                                   "USING(metric_id) JOIN scorer_names c USING(scorer_id) WHERE s.run_id=CAST(?1 AS "
                                   "INTEGER) ORDER BY 1",
                                   binds, 1, print_score, NULL, error);
+        if (status == DIPP_OK)
+            status = cli_print_styles(store, report.run_id, error);
     }
     dipp_store_close(&store);
     return status;

@@ -41,11 +41,28 @@ static dipp_status random_digits(char out[CLI_LABEL_TOKEN_BYTES], dipp_error *er
     return DIPP_OK;
 }
 
-/* --voter, else the user's name. */
-static const char *voter_of(const label_options *options)
+/* A name that can be told from others and shown. */
+static bool is_name(const char *text)
 {
-    const struct passwd *user = options->voter ? NULL : getpwuid(geteuid());
-    return options->voter ? options->voter : user && *user->pw_name ? user->pw_name : "anonymous";
+    size_t length = strlen(text);
+    if (!length || length > VOTER_BYTES || !dipp_utf8_valid(text, length))
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return false;
+    return true;
+}
+
+/* --voter, else the user's name; the latter is written to out. */
+static const char *voter_of(const label_options *options, char out[VOTER_BYTES + 1])
+{
+    struct passwd entry, *user = NULL;
+    char texts[2048];
+    if (options->voter)
+        return options->voter;
+    bool found = getpwuid_r(geteuid(), &entry, texts, sizeof texts, &user) == 0 && user && is_name(user->pw_name);
+    snprintf(out, VOTER_BYTES + 1, "%s", found ? user->pw_name : "anonymous");
+    return out;
 }
 
 static void say_address(void *user, const char *url)
@@ -70,7 +87,7 @@ static void say_totals(const dipp_label_session *session, const char *voter, con
 
 static dipp_status serve(dipp_store *store, const label_options *options, int *code, dipp_error *error)
 {
-    char token[CLI_LABEL_TOKEN_BYTES], nonce[CLI_LABEL_TOKEN_BYTES], name[CLI_LABEL_TOKEN_BYTES];
+    char token[CLI_LABEL_TOKEN_BYTES], nonce[CLI_LABEL_TOKEN_BYTES], name[CLI_LABEL_TOKEN_BYTES], user[VOTER_BYTES + 1];
     dipp_label_pairs pairs = {0};
     dipp_label_session *session = NULL;
     dipp_label_request request = {.names = options->names.items,
@@ -79,7 +96,7 @@ static dipp_status serve(dipp_store *store, const label_options *options, int *c
                                   .all = options->all,
                                   .count = (uint32_t)options->count,
                                   .seed = (uint64_t)options->seed,
-                                  .voter = voter_of(options)};
+                                  .voter = voter_of(options, user)};
     dipp_label_session_options about = {
         .store = store, .pairs = &pairs, .voter = request.voter, .name = name, .nonce = nonce};
     cli_label_server_options server = {.port = (uint16_t)options->port,
@@ -133,18 +150,6 @@ static dipp_status write_votes(dipp_store *store, const label_options *options, 
         printf(", without %zu on pictures that are gone or were changed", taken.lost);
     printf("\n");
     return DIPP_OK;
-}
-
-/* A name that can be told from others and shown. */
-static bool is_name(const char *text)
-{
-    size_t length = strlen(text);
-    if (!length || length > VOTER_BYTES || !dipp_utf8_valid(text, length))
-        return false;
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            return false;
-    return true;
 }
 
 static int check_usage(const label_options *options, const cli_command *self)

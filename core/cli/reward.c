@@ -145,7 +145,8 @@ static int judge(int argc, char **argv)
                                  "its weights: a file, or a folder as dipp export writes it", &request.weights},
                                 {"pairs", 0, CLI_TEXT, "FILE", "the preferences", &request.pairs},
                                 {"format", 0, CLI_TEXT, "NAME",
-                                 "how they are laid out: jsonl (default), hpdv2, imagereward, pickapic", &format},
+                                 "how they are laid out: jsonl (default), hpdv2, imagereward, pickapic, votes",
+                                 &format},
                                 {"threads", 't', CLI_NUMBER, "N", "threads", &threads},
                                 CLI_PLUGIN_OPTIONS(places),
                                 {NULL, 0, CLI_FLAG, NULL, NULL, NULL}};
@@ -158,7 +159,7 @@ static int judge(int argc, char **argv)
     if (!positionals.count || strchr(positionals.items[0], '=') || !request.pairs)
         code = cli_usage_error(self, "the name of a reward plugin and --pairs are needed");
     else if (known < 0)
-        code = cli_usage_error(self, "--format is `%s`; expected jsonl, hpdv2, imagereward or pickapic", format);
+        code = cli_usage_error(self, "--format is `%s`; expected jsonl, hpdv2, imagereward, pickapic or votes", format);
     if (code != CLI_OK)
         return cli_refuse(table, &positionals, code);
     request.format = (dipp_preference_format)known;

@@ -1,5 +1,6 @@
 /* dipp show: one run. */
 #include "cli/commands.h"
+#include "cli/style_table.h"
 #include "cli/table.h"
 
 #include "base/clock.h"
@@ -129,7 +130,7 @@ static dipp_status show(dipp_store *store, const char *selector, const char *exp
         }
         cli_table_clear(&table);
     }
-    return status;
+    return status == DIPP_OK ? cli_print_styles(store, run_id, error) : status;
 }
 
 int cli_show(int argc, char **argv)

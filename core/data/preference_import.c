@@ -20,7 +20,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { WHERE_BYTES = 512, DEPTH_MOST = 4 };
+enum { WHERE_BYTES = 512, DEPTH_MOST = 4, FILE_BYTES = 1 << 30 };
 
 typedef struct importer {
     dipp_preferences *set;
@@ -201,7 +201,7 @@ static dipp_status import_json(const char *path, const char *root, dipp_preferen
     json_error_t problem;
     importer from = {.set = set, .path = path, .folder = folder, .root = root};
     dipp_status status =
-        folder ? dipp_file_read(path, DIPP_PREFERENCE_FILE_BYTES, &data, &bytes, error) : no_memory(path, error);
+        folder ? dipp_file_read(path, FILE_BYTES, &data, &bytes, error) : no_memory(path, error);
     json_t *rows = status == DIPP_OK ? json_loadb(data, bytes, JSON_REJECT_DUPLICATES, &problem) : NULL;
     dipp_release(data);
     if (status == DIPP_OK && !rows)
@@ -390,7 +390,7 @@ static dipp_status import_csv(importer *from, dipp_error *error)
     char *data = NULL, *fields[COLUMNS], where[WHERE_BYTES];
     size_t bytes = 0;
     int place[COLUMNS];
-    dipp_status status = dipp_file_read(from->path, DIPP_PREFERENCE_FILE_BYTES, &data, &bytes, error);
+    dipp_status status = dipp_file_read(from->path, FILE_BYTES, &data, &bytes, error);
     if (status == DIPP_OK && memchr(data, 0, bytes))
         status = dipp_fail(error, DIPP_E_FORMAT, "%s: there is a zero byte in it, so it is no CSV", from->path);
     char *at = data;

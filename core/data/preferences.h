@@ -32,6 +32,7 @@ typedef struct dipp_preference_line {
     uint32_t kind;      /* into the pool of kinds; 0 is "", where none is given */
     double probability; /* true probability that the first of two is preferred; NaN where it is not given */
     bool ranked;
+    bool held; /* kept back from metrics: by its reader, for calibration */
 } dipp_preference_line;
 
 typedef struct dipp_preference_pair {

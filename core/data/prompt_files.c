@@ -2,10 +2,10 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/utf8.h"
-#include "data/preference_import.h"
+#include "data/json_lines.h"
 #include "data/prompts.h"
+#include "data/string_pool.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

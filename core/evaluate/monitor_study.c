@@ -225,9 +225,10 @@ static dipp_status end_truth(study_reader *reader)
     if (!prompts || reader->run >= reader->study->run_count)
         return DIPP_OK;
     dipp_monitored_run *run = &reader->study->runs[reader->run];
-    double *before = dipp_allocate_zeroed(2 * prompts * most, sizeof *before), *now = before + prompts * most;
+    double *before = dipp_allocate_zeroed(2 * prompts * most, sizeof *before);
     if (!before)
         return dipp_fail(reader->error, DIPP_E_MEMORY, "no memory for the scores of a run");
+    double *now = before + prompts * most;
     for (size_t i = 0; i < 2 * prompts * most; i++)
         before[i] = NAN;
     size_t row = 0, column = 0;

@@ -55,7 +55,7 @@ static double inversion_score(const dipp_preferences *set, const double *scores,
     for (size_t i = 0; i < set->line_count; i++) {
         const dipp_preference_line *line = &set->lines[i];
         double inversions = 0, n = line->count;
-        if (!line->ranked || (kind >= 0 && line->kind != (uint32_t)kind))
+        if (!line->ranked || line->held || (kind >= 0 && line->kind != (uint32_t)kind))
             continue;
         for (uint32_t a = line->first; a < line->first + line->count; a++)
             for (uint32_t b = a + 1; b < line->first + line->count; b++)
@@ -129,7 +129,7 @@ dipp_status dipp_preference_metrics(const dipp_preferences *set, const double *s
     for (size_t i = 0; i < set->pair_count; i++) {
         const dipp_preference_pair *pair = &set->pairs[i];
         const dipp_preference_line *line = &set->lines[pair->line];
-        if (kind >= 0 && line->kind != (uint32_t)kind)
+        if (line->held || (kind >= 0 && line->kind != (uint32_t)kind))
             continue;
         double difference = scores[pair->items[0]] - scores[pair->items[1]];
         pairs[count] = (judged){1 / (1 + exp(-difference)), pair->label, line->probability};
@@ -155,5 +155,37 @@ dipp_status dipp_preference_metrics(const dipp_preferences *set, const double *s
         values[DIPP_PREFERENCE_CALIBRATION_TRUE] = calibration_error(pairs, count, true);
     }
     dipp_release(pairs);
+    return DIPP_OK;
+}
+
+/* ---- Sharpness ---- */
+
+/* Derivative of the sum of cross-entropies to the factor; it rises with the factor. */
+static double slope_at(const dipp_preferences *set, const double *scores, double factor)
+{
+    double slope = 0;
+    for (size_t i = 0; i < set->pair_count; i++) {
+        const dipp_preference_pair *pair = &set->pairs[i];
+        double difference = scores[pair->items[0]] - scores[pair->items[1]];
+        if (set->lines[pair->line].held)
+            slope += (1 / (1 + exp(-factor * difference)) - pair->label) * difference;
+    }
+    return slope;
+}
+
+dipp_status dipp_preference_sharpness(const dipp_preferences *set, const double *scores, double *factor,
+                                      dipp_error *error)
+{
+    double low = -log(1024), high = log(1024);
+    if (!(slope_at(set, scores, exp(low)) < 0) || !(slope_at(set, scores, exp(high)) > 0))
+        return dipp_fail(
+            error, DIPP_E_INVALID,
+            "no temperature fits the pairs that are held for it: there are none, or the scores order none or "
+            "all of them as their labels");
+    for (int i = 0; i < 80; i++) {
+        double middle = 0.5 * (low + high);
+        *(slope_at(set, scores, exp(middle)) < 0 ? &low : &high) = middle;
+    }
+    *factor = exp(0.5 * (low + high));
     return DIPP_OK;
 }

@@ -30,9 +30,15 @@ enum { DIPP_CALIBRATION_BINS = 10 };
 /* "pairs", "accuracy", ... as the store has them behind "pairs/". */
 extern const char *const dipp_preference_metric_names[DIPP_PREFERENCE_METRICS];
 
-/* scores[set->item_count]; kind: pairs of that kind alone, or -1 for all. values: NaN where there is nothing to measure.
+/* scores[set->item_count]; kind: pairs of that kind alone, or -1 for all. Lines that are held are left out. values: NaN where there is nothing to measure.
  * DIPP_E_MEMORY. [any thread] */
 dipp_status dipp_preference_metrics(const dipp_preferences *set, const double *scores, int64_t kind,
                                     double values[DIPP_PREFERENCE_METRICS], dipp_error *error);
+
+/* The factor on differences of scores with which they fit the labels of the lines that are held best: the least mean
+ * cross-entropy of sigmoid(factor * difference), one over the temperature. DIPP_E_INVALID: no pair is held, or none orders or
+ * all order them as their labels, so that no factor is best. [any thread] */
+dipp_status dipp_preference_sharpness(const dipp_preferences *set, const double *scores, double *factor,
+                                      dipp_error *error);
 
 #endif

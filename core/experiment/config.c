@@ -394,6 +394,21 @@ static void resolve_scope(struct resolver *resolver, const char *prefix, const c
     }
 }
 
+/* What no key by itself is wrong in. */
+static void check_together(struct resolver *resolver)
+{
+    const dipp_yaml_node *metrics = dipp_config_node(resolver->config, "evaluate.metrics");
+    const dipp_yaml_node *samples = dipp_config_node(resolver->config, "evaluate.samples");
+    for (size_t i = 0; metrics && samples && samples->integer < 2 && i < metrics->count; i++)
+        if (metrics->items[i]->text && !strcmp(metrics->items[i]->text, "diversity")) {
+            dipp_fault fault = {.mark = &samples->mark,
+                                .path = "evaluate.samples",
+                                .expected = "2 or more samples of a prompt, or evaluate.metrics without diversity"};
+            dipp_diagnostics_add(resolver->context->diagnostics, &fault,
+                                 "one sample of a prompt has no diversity, which evaluate.metrics asks for");
+        }
+}
+
 dipp_config *dipp_config_resolve(dipp_schema_context *context, const dipp_plugin_catalog *catalog,
                                  const dipp_yaml_node *root)
 {
@@ -412,6 +427,7 @@ dipp_config *dipp_config_resolve(dipp_schema_context *context, const dipp_plugin
     beginning.length = 1;
     check_known(&resolver, root, "", "");
     resolve_scope(&resolver, "", "", root, &beginning, resolver.config->root);
+    check_together(&resolver);
     bool good = !context->out_of_memory && dipp_diagnostics_errors(context->diagnostics) == before;
     return good ? resolver.config : NULL;
 }

@@ -199,6 +199,8 @@ static dipp_status store_result(dipp_run_evaluator *evaluator, bool reference, i
                                    .settings_id = settings_id,
                                    .prompt_set_id = evaluator->prompt_set_id,
                                    .texts = evaluator->setup->evaluation.texts,
+                                   .categories = evaluator->setup->evaluation.set.categories,
+                                   .prompt_count = evaluator->setup->evaluation.count,
                                    .samples = evaluator->samples,
                                    .noise_seed = evaluator->noise_seed};
     if (status == DIPP_OK)

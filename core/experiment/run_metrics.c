@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "experiment/run_setup.h"
+#include "experiment/run_styles.h"
 #include "experiment/run_weights.h"
 #include "experiment/yaml_edit.h"
 #include "weights/published.h"
@@ -407,5 +408,7 @@ dipp_status dipp_run_metrics_store(const dipp_run_metrics *metrics, const dipp_r
                                           place->prompt_set_id, metrics->metrics[i].name, metrics->scorers[i], error);
     if (status == DIPP_OK)
         status = put_scores(metrics, place, result, artifacts, error);
-    return status == DIPP_OK ? put_set_scores(metrics, place, result, error) : status;
+    if (status == DIPP_OK)
+        status = put_set_scores(metrics, place, result, error);
+    return status == DIPP_OK ? dipp_run_styles_store(metrics, place, result, error) : status;
 }

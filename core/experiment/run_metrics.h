@@ -55,11 +55,13 @@ typedef struct dipp_run_scores_place {
     dipp_store *store;
     int64_t run_id, step, settings_id, prompt_set_id;
     const char *const *texts; /* of the prompts */
-    uint32_t samples;         /* of each prompt */
+    char *const *categories;  /* of the prompts [prompt_count], or NULL */
+    uint32_t prompt_count;
+    uint32_t samples; /* of each prompt */
     uint64_t noise_seed;
 } dipp_run_scores_place;
 
-/* Stores every score of result in place of what these metrics had there, inside the caller's transaction.
+/* Stores every score of result, with the report by style (run_styles.h), in place of what these metrics had there, inside the caller's transaction.
  * artifacts [result->count]: ids of the pictures, 0 = not kept. */
 dipp_status dipp_run_metrics_store(const dipp_run_metrics *metrics, const dipp_run_scores_place *place,
                                    const dipp_evaluation_result *result, const int64_t *artifacts, dipp_error *error);

@@ -2,18 +2,21 @@
 
 #include "base/memory.h"
 #include "base/philox.h"
+#include "experiment/run_scene_pairs.h"
 #include "experiment/run_settings.h"
 #include "experiment/run_source.h"
 #include "train/streams.h"
 
+#include <math.h>
 #include <string.h>
 
 struct dipp_run_preferences {
     dipp_preferences train, validate;
     dipp_captions captions;
     dipp_run_shelf *shelf, *validation_shelf; /* of train or captions; of validate */
-    dipp_scene_source *scenes;
-    uint32_t *usable; /* pairs to learn from; usable_count of them */
+    dipp_scene_source *scenes;                /* captioned, for contrast */
+    dipp_scene_pairs *scene_pairs;            /* rightly and wrongly captioned */
+    uint32_t *usable;                         /* pairs to learn from; usable_count of them */
     size_t usable_count;
     int height, width;
 };
@@ -60,7 +63,9 @@ static dipp_status open_training(dipp_run_preferences *preferences, const dipp_c
                          "scenes of the emoji world are drawn in any size: name one (preferences: {size: 32})");
     if (world) {
         preferences->height = preferences->width = side;
-        return dipp_scene_source_create(world, side, &preferences->scenes, error);
+        return loss && !strcmp(loss, "contrastive")
+                   ? dipp_scene_source_create(world, side, &preferences->scenes, error)
+                   : dipp_scene_pairs_create(world, side, &preferences->scene_pairs, error);
     }
     if (captions)
         status = dipp_captions_read(captions, &preferences->captions, error);
@@ -76,6 +81,13 @@ static dipp_status open_training(dipp_run_preferences *preferences, const dipp_c
     return status;
 }
 
+/* Holds this share of the lines, spread evenly. */
+static void hold_lines(dipp_preferences *set, double share)
+{
+    for (size_t i = 0; i < set->line_count; i++)
+        set->lines[i].held = floor((double)(i + 1) * share) > floor((double)i * share);
+}
+
 static dipp_status open_validation(dipp_run_preferences *preferences, const dipp_config *config, dipp_error *error)
 {
     const char *path = dipp_config_string(config, "preferences.validate");
@@ -88,6 +100,7 @@ static dipp_status open_validation(dipp_run_preferences *preferences, const dipp
                                        &preferences->validation_shelf, error);
     if (status != DIPP_OK)
         return status;
+    hold_lines(&preferences->validate, dipp_config_float(config, "learn.calibrate.share"));
     dipp_run_shelf_size(preferences->validation_shelf, &height, &width);
     if (height != preferences->height || width != preferences->width)
         return dipp_fail(
@@ -121,6 +134,7 @@ void dipp_run_preferences_destroy(dipp_run_preferences **pointer)
     dipp_run_shelf_destroy(&preferences->shelf);
     dipp_run_shelf_destroy(&preferences->validation_shelf);
     dipp_scene_source_destroy(&preferences->scenes);
+    dipp_scene_pairs_destroy(&preferences->scene_pairs);
     dipp_preferences_clear(&preferences->train);
     dipp_preferences_clear(&preferences->validate);
     dipp_captions_clear(&preferences->captions);
@@ -267,11 +281,12 @@ static dipp_status draw_pairs(void *context, uint64_t seed, int64_t step, uint32
 
 bool dipp_run_preferences_pairs(dipp_run_preferences *preferences, dipp_pair_source *source)
 {
-    *source = (dipp_pair_source){.context = preferences,
-                                 .captions_differ = preferences->train.captions_differ,
-                                 .label = label_pairs,
-                                 .draw = draw_pairs};
-    return preferences->usable_count > 0;
+    *source = preferences->scene_pairs ? dipp_scene_pairs_of(preferences->scene_pairs)
+                                       : (dipp_pair_source){.context = preferences,
+                                                            .captions_differ = preferences->train.captions_differ,
+                                                            .label = label_pairs,
+                                                            .draw = draw_pairs};
+    return preferences->scene_pairs || preferences->usable_count;
 }
 
 static dipp_status draw_captions(void *context, uint64_t seed, uint64_t first, uint32_t count, float *pictures,
@@ -351,4 +366,17 @@ dipp_status dipp_run_preferences_validate(dipp_run_preferences *preferences, dip
         return DIPP_OK;
     return dipp_run_preferences_judge(&preferences->validate, preferences->validation_shelf, scorer, stop, take,
                                       context, error);
+}
+
+dipp_status dipp_run_preferences_sharpness(dipp_run_preferences *preferences, dipp_trainee_scorer *scorer,
+                                           const volatile sig_atomic_t *stop, double *factor, dipp_error *error)
+{
+    const dipp_preferences *set = &preferences->validate;
+    double *scores = dipp_allocate_zeroed(set->item_count, sizeof *scores);
+    dipp_status status = scores ? score_items(set, preferences->validation_shelf, scorer, stop, scores, error)
+                                : dipp_fail(error, DIPP_E_MEMORY, "no memory for %zu scores", set->item_count);
+    if (status == DIPP_OK)
+        status = dipp_preference_sharpness(set, scores, factor, error);
+    dipp_release(scores);
+    return status;
 }

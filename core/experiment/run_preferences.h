@@ -48,9 +48,12 @@ typedef void (*dipp_take_preference_metrics)(void *context, const char *kind, co
 dipp_status dipp_run_preferences_judge(const dipp_preferences *set, dipp_run_shelf *shelf, dipp_trainee_scorer *scorer,
                                        const volatile sig_atomic_t *stop, dipp_take_preference_metrics take,
                                        void *context, dipp_error *error);
-/* The same of the pairs to validate with; nothing is taken where there are none. */
+/* The same of the pairs to validate with, less the lines that are held for calibration (learn.calibrate.share); nothing is taken where there are none. */
 dipp_status dipp_run_preferences_validate(dipp_run_preferences *preferences, dipp_trainee_scorer *scorer,
                                           const volatile sig_atomic_t *stop, dipp_take_preference_metrics take,
                                           void *context, dipp_error *error);
+/* The factor of dipp_preference_sharpness by the lines that are held. */
+dipp_status dipp_run_preferences_sharpness(dipp_run_preferences *preferences, dipp_trainee_scorer *scorer,
+                                           const volatile sig_atomic_t *stop, double *factor, dipp_error *error);
 
 #endif

@@ -83,9 +83,10 @@ static bool read_name(const char *name, long *prompt, long *sample)
     return is_picture(end) && *prompt < MOST_PICTURES && *sample < MOST_PICTURES;
 }
 
-static dipp_status list_folder(file_scoring *scoring, dipp_error *error)
+/* The pictures in folder, whose names count from prompt `first` on; before: what leads there from the scored folder. */
+static dipp_status list_folder(file_scoring *scoring, const char *folder, const char *before, long first,
+                               dipp_error *error)
 {
-    const char *folder = scoring->request->folder;
     DIR *directory = opendir(folder);
     if (!directory)
         return dipp_fail(error, errno == ENOENT ? DIPP_E_NOT_FOUND : DIPP_E_IO, "%s: %s", folder, strerror(errno));
@@ -100,11 +101,38 @@ static dipp_status list_folder(file_scoring *scoring, dipp_error *error)
                                "%s/%s: the name says neither prompt nor sample; expected p003-s1.png, 3-1.png or "
                                "00003.png, or give a manifest",
                                folder, entry->d_name);
-        else
-            status = add_file(scoring, prompt, sample, entry->d_name, error);
+        else {
+            char name[320];
+            snprintf(name, sizeof name, "%s%s", before, entry->d_name);
+            status = add_file(scoring, first + prompt, sample, name, error);
+        }
     }
     closedir(directory);
     return status;
+}
+
+/* The folder itself; or, as HPSv2's benchmark has them, a folder for each style, in which pictures count from 0. */
+static dipp_status list_folders(file_scoring *scoring, dipp_error *error)
+{
+    const char *folder = scoring->request->folder;
+    char *const *categories = scoring->prompts.set.categories;
+    dipp_status status = DIPP_OK;
+    bool any = false;
+    for (uint32_t p = 0; categories && p < scoring->prompts.count && status == DIPP_OK; p++) {
+        char before[64];
+        if (!categories[p] || (p && categories[p - 1] && !strcmp(categories[p], categories[p - 1])))
+            continue;
+        snprintf(before, sizeof before, "%.60s/", categories[p]);
+        char *inner = dipp_path_join(folder, categories[p]);
+        if (!inner)
+            status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the pictures' names");
+        else if (dipp_path_is_directory(inner)) {
+            any = true;
+            status = list_folder(scoring, inner, before, (long)p, error);
+        }
+        dipp_release(inner);
+    }
+    return any || status != DIPP_OK ? status : list_folder(scoring, folder, "", 0, error);
 }
 
 static dipp_status read_manifest(file_scoring *scoring, dipp_error *error)
@@ -209,7 +237,7 @@ static dipp_status read_pictures(file_scoring *scoring, dipp_error *error)
 {
     dipp_evaluation_result *result = &scoring->result;
     dipp_picture_size *sizes = NULL;
-    dipp_status status = scoring->request->manifest ? read_manifest(scoring, error) : list_folder(scoring, error);
+    dipp_status status = scoring->request->manifest ? read_manifest(scoring, error) : list_folders(scoring, error);
     if (status == DIPP_OK)
         status = check_files(scoring, error);
     if (status == DIPP_OK) {
@@ -322,7 +350,11 @@ static dipp_status put_rows(file_scoring *scoring, dipp_store *store, dipp_score
                             dipp_error *error)
 {
     dipp_run_ref run = {0};
-    dipp_run_scores_place place = {.store = store, .texts = scoring->prompts.texts, .samples = scoring->samples};
+    dipp_run_scores_place place = {.store = store,
+                                   .texts = scoring->prompts.texts,
+                                   .categories = scoring->prompts.set.categories,
+                                   .prompt_count = scoring->prompts.count,
+                                   .samples = scoring->samples};
     dipp_evaluation_settings settings = {
         .subject = "files", .weights = "raw", .cfg_omega = 1, .precision = scoring->backend->precision};
     int64_t *artifacts = dipp_allocate_zeroed(scoring->count, sizeof *artifacts);

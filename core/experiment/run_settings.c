@@ -159,7 +159,8 @@ bool dipp_run_needs_world(const dipp_config *config)
     static const char *const sets[] = {"prompts.set", "evaluate.prompts.set", "monitor.prompts.set"};
     static const char *const lists[] = {"evaluate.metrics", "monitor.judges"};
     if (dipp_run_learns_reward(config))
-        return !strcmp(word(config, "learn", "loss"), "contrastive") && !given(config, "preferences", "captions");
+        return !given(config, "preferences",
+                      strcmp(word(config, "learn", "loss"), "contrastive") ? "train" : "captions");
     if (dipp_run_pretrains(config))
         return true;
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {

@@ -11,7 +11,11 @@ enum { DEFAULT_BATCH = 64 };
 
 struct dipp_run_validator {
     dipp_run_preferences *preferences;
+    const dipp_trainee *trainee;
+    dipp_parameter_set *result;  /* what it is judged by, and ends with */
     dipp_trainee_scorer *scorer; /* NULL: nothing to validate with */
+    bool calibrates;
+    const char *layer; /* that takes the temperature; NULL: logit_scale does */
     const volatile sig_atomic_t *stop;
 };
 
@@ -23,13 +27,20 @@ dipp_status dipp_run_validator_create(dipp_run_setup *setup, const volatile sig_
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for validation");
     validator->preferences = setup->preferences;
     validator->stop = stop;
-    bool average = dipp_run_averages(setup->config) && dipp_config_bool(setup->config, "evaluate.use_ema");
+    validator->trainee = setup->trainee;
+    validator->result = dipp_run_averages(setup->config) ? setup->trainee->average : setup->trainee->reward.set;
+    validator->calibrates = dipp_config_has(setup->config, "learn.calibrate.share");
+    validator->layer = dipp_config_string(setup->config, "learn.calibrate.layer");
     uint32_t batch = (uint32_t)dipp_config_int(setup->config, "evaluate.batch");
     dipp_status status = DIPP_OK;
     if (dipp_run_preferences_validation_count(setup->preferences))
-        status =
-            dipp_trainee_scorer_create(setup->trainee, average ? setup->trainee->average : setup->trainee->reward.set,
-                                       batch ? batch : DEFAULT_BATCH, &validator->scorer, error);
+        status = dipp_trainee_scorer_create(setup->trainee, validator->result, batch ? batch : DEFAULT_BATCH,
+                                            &validator->scorer, error);
+    if (status == DIPP_OK && validator->calibrates && !validator->scorer)
+        status = dipp_fail(error, DIPP_E_INVALID,
+                           "learn.calibrate fits a temperature by a part of preferences.validate, which is not given");
+    if (status == DIPP_OK && validator->calibrates)
+        status = dipp_trainee_sharpen(validator->trainee, validator->result, validator->layer, 1, error);
     if (status != DIPP_OK)
         dipp_run_validator_destroy(&validator);
     *out = validator;
@@ -117,4 +128,31 @@ dipp_status dipp_run_validate(dipp_run_validator *validator, dipp_run_record *re
     dipp_status status =
         dipp_run_preferences_validate(validator->preferences, validator->scorer, validator->stop, take, &to, error);
     return status == DIPP_OK ? to.status : status;
+}
+
+bool dipp_run_calibrates(const dipp_run_validator *validator)
+{
+    return validator->calibrates;
+}
+
+dipp_status dipp_run_calibrate(dipp_run_validator *validator, dipp_run_record *record, int64_t step,
+                               void (*say)(void *context, const char *line), void *context, dipp_error *error)
+{
+    double factor = 1;
+    char line[96];
+    dipp_status status =
+        dipp_run_preferences_sharpness(validator->preferences, validator->scorer, validator->stop, &factor, error);
+    if (status == DIPP_E_INVALID) { /* what was learnt is kept as it is */
+        say(context, error->message);
+        return dipp_run_record_event(record, step, "warning", "calibrate.none", error->message, error);
+    }
+    if (status == DIPP_OK)
+        status = dipp_trainee_sharpen(validator->trainee, validator->result, validator->layer, factor, error);
+    if (status == DIPP_OK)
+        status = dipp_run_record_point(record, step, "pairs/temperature", 1 / factor, error);
+    snprintf(line, sizeof line, "temperature %.4f fits the pairs that were held for it; it is in the weights now",
+             1 / factor);
+    if (status == DIPP_OK)
+        say(context, line);
+    return status;
 }

@@ -109,7 +109,8 @@ static dipp_status evaluate(run_worker *worker, int64_t step, dipp_error *error)
 {
     dipp_status status = dipp_run_record_flush(&worker->record, step, images_seen(worker), true, error);
     if (status == DIPP_OK && worker->validator)
-        return dipp_run_validate(worker->validator, &worker->record, step, step == worker->steps, note_validation,
+        return dipp_run_validate(worker->validator, &worker->record, step,
+                                 step == worker->steps && !dipp_run_calibrates(worker->validator), note_validation,
                                  worker, error);
     if (status == DIPP_OK)
         status = dipp_run_evaluate(worker->evaluator, step, images_seen(worker), error);
@@ -413,10 +414,24 @@ static dipp_status train(run_worker *worker, dipp_error *error)
     return status;
 }
 
+/* A reward that is trained gets its temperature when no checkpoint can come after it, so that it gets it once. */
+static dipp_status calibrate(run_worker *worker, dipp_error *error)
+{
+    if (!worker->validator || !dipp_run_calibrates(worker->validator))
+        return DIPP_OK;
+    dipp_status status =
+        dipp_run_calibrate(worker->validator, &worker->record, worker->steps, note_validation, worker, error);
+    return status == DIPP_OK ? dipp_run_validate(worker->validator, &worker->record, worker->steps, true,
+                                                 note_validation, worker, error)
+                             : status;
+}
+
 static dipp_status complete(run_worker *worker, dipp_error *error)
 {
     const char *reason = dipp_run_watch_reason(worker->watch), *alarm = dipp_run_watch_alarm(worker->watch);
-    dipp_status status = dipp_run_record_flush(&worker->record, worker->steps, images_seen(worker), true, error);
+    dipp_status status = calibrate(worker, error);
+    if (status == DIPP_OK)
+        status = dipp_run_record_flush(&worker->record, worker->steps, images_seen(worker), true, error);
     if (status == DIPP_OK)
         status = dipp_run_result_write(worker->setup, &worker->record, worker->facts.seed, worker->steps,
                                        images_seen(worker), error);

@@ -3,7 +3,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "data/preference_import.h"
+#include "data/json_lines.h"
+#include "data/preferences.h"
 
 #include <stdlib.h>
 #include <string.h>

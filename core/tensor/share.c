@@ -15,8 +15,7 @@ void dipp_graph_share_equal(dipp_graph *g, bool share)
 /* Whether doing it twice is doing it once: operations that change what they read or write in place are not. */
 static bool is_pure(const dipp_graph *g, const dipp_node *node)
 {
-    if (node->op == DIPP_OP_LEAF || node->op == DIPP_OP_ACCUMULATE || node->op == DIPP_OP_GRAD_NORM ||
-        node->op == DIPP_OP_OPTIMIZER_STEP || node->attributes.accumulate)
+    if (node->op == DIPP_OP_GRAD_NORM || node->op == DIPP_OP_OPTIMIZER_STEP || node->attributes.accumulate)
         return false;
     for (uint32_t i = 0; i < node->input_count; i++)
         if (g->values[node->inputs[i]].kind == DIPP_VALUE_GRADIENT ||
@@ -28,6 +27,7 @@ static bool is_pure(const dipp_graph *g, const dipp_node *node)
 /* By bits: 0 is not -0. */
 static bool same_number(double a, double b)
 {
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are meant */
     return !memcmp(&a, &b, sizeof a);
 }
 

@@ -331,14 +331,16 @@ static dipp_status backward(dipp_reward_training *training, const dipp_reward_ob
 /* Keeps logit_scale of a set in [0, ln max]. */
 static dipp_status bound_scale(const dipp_reward_training *training, dipp_parameter_set *set, dipp_error *error)
 {
-    size_t at = (size_t)dipp_layout_entry_at(set->layout, training->scale)->offset;
+    const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, training->scale);
+    size_t at = (size_t)entry->offset;
     double value, most = log(training->settings.logit_scale_max);
     dipp_parameter_set_read_part(set, DIPP_BLOCK_MASTER, at, 1, &value, DIPP_HOST_F64);
     if (!(value < 0 || value > most))
         return DIPP_OK;
     value = value < 0 ? 0 : most;
     dipp_parameter_set_write_part(set, DIPP_BLOCK_MASTER, at, 1, &value, DIPP_HOST_F64);
-    return dipp_parameter_set_refresh(set, error);
+    return entry->flags & DIPP_PARAM_WIDE ? DIPP_OK
+                                          : dipp_parameter_set_refresh(set, error); /* wide: read as written */
 }
 
 static dipp_status iterate(dipp_reward_training *training, const dipp_reward_observer *observer, double *values,

@@ -18,6 +18,7 @@ struct dipp_scorer {
     dipp_text_cache *texts; /* NULL: it takes no text, or looks at text and sample together */
     dipp_plan *text_plan;   /* of texts alone: it outlives the recordings for samples */
     dipp_plan_report text_report;
+    uint32_t n;
     /* For samples of this shape. */
     dipp_shape sample;
     size_t floats;
@@ -25,10 +26,7 @@ struct dipp_scorer {
     dipp_executable *run;
     dipp_plan *plan;
     dipp_plan_report report;
-    float *padded; /* [n, sample] */
-
-    uint32_t n;
-    float *mask;
+    float *padded, *mask;
     int32_t *tokens;
     double *scores;
 };

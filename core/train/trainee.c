@@ -6,6 +6,7 @@
 #include "train/program_io.h"
 #include "train/scores.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -175,6 +176,43 @@ void dipp_trainee_destroy(dipp_trainee **pointer)
         trainee->reward.vtable->destroy(trainee->reward.self);
     dipp_release(trainee);
     *pointer = NULL;
+}
+
+/* ---- Calibration ---- */
+
+/* Every number of an entry times factor, plus shift. */
+static void change_entry(dipp_parameter_set *set, uint32_t index, double factor, double shift)
+{
+    const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, index);
+    for (size_t at = (size_t)entry->offset, end = at + (size_t)entry->elements; at < end; at++) {
+        double value;
+        dipp_parameter_set_read_part(set, DIPP_BLOCK_MASTER, at, 1, &value, DIPP_HOST_F64);
+        value = factor * value + shift;
+        dipp_parameter_set_write_part(set, DIPP_BLOCK_MASTER, at, 1, &value, DIPP_HOST_F64);
+    }
+}
+
+dipp_status dipp_trainee_sharpen(const dipp_trainee *trainee, dipp_parameter_set *set, const char *layer, double factor,
+                                 dipp_error *error)
+{
+    const char *plugin = trainee->reward.plugin->name;
+    char weight[256], bias[256];
+    uint32_t first = 0, second = 0;
+    snprintf(weight, sizeof weight, "%s.weight", layer ? layer : "");
+    snprintf(bias, sizeof bias, "%s.bias", layer ? layer : "");
+    if (!layer && !dipp_layout_find(set->layout, "logit_scale", &first))
+        return dipp_fail(error, DIPP_E_INVALID,
+                         "the reward %s has no logit_scale that a temperature could be put into; name its last layer",
+                         plugin);
+    if (layer && !(dipp_layout_find(set->layout, weight, &first) && dipp_layout_find(set->layout, bias, &second)))
+        return dipp_fail(error, DIPP_E_INVALID, "the reward %s has no layer %s with a weight and a bias", plugin,
+                         layer);
+    if (factor == 1)
+        return DIPP_OK;
+    change_entry(set, first, layer ? factor : 1, layer ? 0 : log(factor));
+    if (layer)
+        change_entry(set, second, factor, 0);
+    return dipp_parameter_set_refresh(set, error);
 }
 
 /* ---- Scores ---- */

@@ -43,6 +43,12 @@ dipp_tensor dipp_trainee_contrast(const dipp_trainee *trainee, dipp_graph *g, di
 /* Shape [batch, sample...]. */
 dipp_shape dipp_trainee_batch_shape(const dipp_trainee *trainee, int64_t batch);
 
+/* Multiplies differences of scores by factor (above 0) in a set of the trainee: logit_scale grows by its logarithm, or, with a
+ * layer, its weight and bias are multiplied, which must be all that stands between it and the score. DIPP_E_INVALID without
+ * such parameters; factor 1 changes nothing and only looks whether they are there. */
+dipp_status dipp_trainee_sharpen(const dipp_trainee *trainee, dipp_parameter_set *set, const char *layer, double factor,
+                                 dipp_error *error);
+
 /* ---- Scores of any number of samples, outside training ---- */
 
 typedef struct dipp_trainee_scorer dipp_trainee_scorer;

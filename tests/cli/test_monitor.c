@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 /* The generator starts where the judge is best and the reward draws it away: the judge must fall. The arm `along` starts where
  * the reward draws it nearer, and `none` is drawn by nothing. */
@@ -170,6 +171,15 @@ static void pause_ms(long milliseconds)
     nanosleep(&time, NULL);
 }
 
+static void change(const char *database, const char *sql)
+{
+    sqlite3 *connection;
+    assert_int_equal(sqlite3_open(database, &connection), SQLITE_OK);
+    if (sqlite3_exec(connection, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(connection));
+    sqlite3_close(connection);
+}
+
 /* Kills run 1 once it has come so far; false when it was done before. */
 static bool kill_at(const char *line, const char *database, int64_t step)
 {
@@ -196,13 +206,16 @@ static void what_is_resumed_sees_the_same_once(void **state)
         "m.run_id=1 ORDER BY 1,2";
     static const char told[] = "SELECT step, code, severity, message FROM events WHERE run_id=1 AND (code LIKE "
                                "'monitor%' OR code LIKE 'stop%') ORDER BY 1,2";
-    const char *overrides = "~arms ~baseline align.steps=6000 align.checkpoint_every=50 monitor.every=150 "
+    const char *overrides = "~arms ~baseline align.steps=6000 monitor.every=150 "
                             "monitor.margin=0.5 evaluate.every=3000 align.optimizer.lr=0.0007 "
                             "align.ta.optimizer.lr=0.0007 align.log_every=7";
     char line[512];
     write_file("e.yaml", contrived);
-    /* once to its end past the alarm, once ended by a budget */
-    const char *const ends[] = {"", "budget.reward=0.9 budget.window=50 monitor.on_alarm=stop_and_keep_best"};
+    /* Once to its end, from a checkpoint shortly before the alarm of step 2100, which is come upon again; once ended by a
+     * budget near step 1300. */
+    const char *const ends[] = {
+        "align.checkpoint_every=2050",
+        "align.checkpoint_every=50 budget.reward=0.9 budget.window=50 monitor.on_alarm=stop_and_keep_best"};
     for (int i = 0; i < 2; i++) {
         char whole[16], cut[16];
         snprintf(whole, sizeof whole, "whole%d.db", i);
@@ -215,6 +228,9 @@ static void what_is_resumed_sees_the_same_once(void **state)
         for (int k = 1; k <= 3; k++)
             killed += kill_at(line, cut, end * k / 4);
         assert_true(killed > 0);
+        /* as if the last attempt had come further than its checkpoint and spoken there */
+        change(cut, "INSERT INTO events(run_id, attempt, step, ts, severity, code, message) VALUES(1, 1, 5990, 0, "
+                    "'warning', 'monitor.alarm', 'undone'), (1, 1, 5991, 0, 'info', 'stop.ikl', 'undone')");
         assert_int_equal(dipp(line), 0);
         assert_string_equal(ask_text(cut, "SELECT status FROM runs"), "completed");
         assert_int_equal(ask(cut, "SELECT step FROM runs"), end);

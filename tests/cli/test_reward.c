@@ -44,7 +44,8 @@ static double draw_picture(uint32_t number)
     return red;
 }
 
-/* All pairs of the pictures but every fifth to learn from, those to validate with; two kinds. */
+/* All pairs of the pictures but every fifth to learn from, those to validate with, of which an eighth is labelled wrong; two
+ * kinds. */
 static void write_pairs(void)
 {
     double red[PICTURES];
@@ -54,12 +55,12 @@ static void write_pairs(void)
         red[i] = draw_picture(i);
     for (uint32_t i = 0, n = 0; i < PICTURES; i++)
         for (uint32_t j = i + 1; j < PICTURES; j++, n++) {
-            bool first = red[i] > red[j];
+            bool better = red[i] > red[j], first = better != (n % 35 == 0); /* some who judged erred */
             fprintf(n % 5 ? train : validate,
                     "{\"prompt\": \"a red picture\", \"images\": [\"p%u.png\", \"p%u.png\"], \"labels\": [%d, %d], "
                     "\"kind\": "
                     "\"%s\", \"probability\": %g}\n",
-                    i, j, first, !first, n % 2 ? "odd" : "even", first ? 0.9 : 0.1);
+                    i, j, first, !first, n % 2 ? "odd" : "even", better ? 0.9 : 0.1);
         }
     assert_int_equal(fclose(train), 0);
     assert_int_equal(fclose(validate), 0);
@@ -103,7 +104,7 @@ static void a_reward_is_trained_exported_and_judged(void **state)
         ask("r.db", "SELECT count(*) FROM metrics JOIN metric_names USING(metric_id) WHERE name='train/loss'"), 60);
     double accuracy = ask_number("r.db", "SELECT value FROM metrics JOIN metric_names USING(metric_id) WHERE "
                                          "name='pairs/accuracy' AND step=60");
-    assert_true(accuracy > 0.9);
+    assert_true(accuracy > 0.8);
     assert_int_equal(ask("r.db",
                          "SELECT count(*) FROM metrics JOIN metric_names USING(metric_id) WHERE name IN "
                          "('pairs/accuracy/odd','pairs/accuracy/even','pairs/calibration','pairs/bayes_share') AND "
@@ -181,6 +182,21 @@ static void interrupted_it_goes_on_to_the_same_bits(void **state)
     assert_sound("stopped.db");
 }
 
+/* One temperature by two fifths of the validation pairs; the rest is what is measured then. */
+static void a_reward_is_calibrated(void **state)
+{
+    static const char value[] =
+        "SELECT value FROM metrics JOIN metric_names USING(metric_id) WHERE step=60 AND name='%s'";
+    char sql[256];
+    assert_int_equal(dipp("reward train r.yaml --db c.db learn.calibrate.share=0.4 learn.ema.decay=0.5"), 0);
+    assert_true(output_has("fits the pairs that were held for it"));
+    snprintf(sql, sizeof sql, value, "pairs/count");
+    assert_int_equal((int)ask_number("c.db", sql), 34); /* 56 less 22 */
+    snprintf(sql, sizeof sql, value, "pairs/temperature");
+    assert_true(ask_number("c.db", sql) > 1.2); /* it learnt from labels without a mistake, and is too sure for these */
+    assert_sound("c.db");
+}
+
 static void refuse(const char *arguments, int code, const char *words)
 {
     assert_int_equal(dipp(arguments), code);
@@ -202,9 +218,11 @@ static void what_is_wrong_is_refused_in_a_sentence(void **state)
     refuse("check r.yaml learn.micro_batch=5", 3, "learn.micro_batch 5 does not divide learn.batch 16");
     refuse("check r.yaml reward.plugin=border ~reward.params ~learn.freeze", 3, "has no parameters");
     refuse("check r.yaml reward.plugin=compressibility ~reward.params", 3, "is opaque");
-    refuse("check r.yaml ~preferences.train", 3, "`preferences.train` is missing");
+    refuse("check r.yaml ~preferences.train ~preferences.size", 3, "scenes of the emoji world are drawn in any size");
     refuse("check r.yaml learn.loss=bt", 3,
            "expected: one of bt_mean, bt_sum, pair_cross_entropy, kl_tie, contrastive");
+    refuse("check r.yaml learn.calibrate.share=0.5 ~preferences.validate", 3, "which is not given");
+    refuse("check r.yaml learn.calibrate.share=0.5 learn.calibrate.layer=head", 3, "has no layer head");
     refuse("reward import hpdv3 --from x --to y", 2, "the layout is needed");
     refuse("reward import hpdv2 --from none --to y", 3, "there is no file or folder none");
     refuse("reward trian r.yaml", 2, "did you mean `train`?");
@@ -225,6 +243,7 @@ int main(void)
         cmocka_unit_test(a_reward_is_trained_exported_and_judged),
         cmocka_unit_test(a_picture_that_changed_makes_another_cell),
         cmocka_unit_test(interrupted_it_goes_on_to_the_same_bits),
+        cmocka_unit_test(a_reward_is_calibrated),
         cmocka_unit_test(what_is_wrong_is_refused_in_a_sentence),
     };
     return cmocka_run_group_tests(tests, cli_setup, cli_teardown);

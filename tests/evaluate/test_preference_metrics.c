@@ -132,6 +132,30 @@ static void calibration_sees_what_is_too_sure(void **state)
     near(sharp[DIPP_PREFERENCE_ACCURACY], values[DIPP_PREFERENCE_ACCURACY]);
 }
 
+/* Of pairs 2 apart of which three in four are preferred the best factor is ln 3 / 2; held lines are not measured. */
+static void sharpness_is_fitted_by_what_is_held(void **state)
+{
+    dipp_preferences set = {.captions_differ = false};
+    double values[DIPP_PREFERENCE_METRICS], factor = 0;
+    const double scores[] = {2, 0, 2, 0, 0, 2, 2, 0, 0, 5};
+    dipp_error error = {0};
+    for (int i = 0; i < 4; i++) /* the third has the other side preferred by its scores */
+        add(&set, 2, (const double[]){1, 0}, NULL, NAN, NULL);
+    add(&set, 2, (const double[]){1, 0}, NULL, NAN, NULL);
+    for (int i = 0; i < 4; i++)
+        set.lines[i].held = true;
+    assert_int_equal(dipp_preference_sharpness(&set, scores, &factor, &error), DIPP_OK);
+    near(factor, log(3) / 2);
+    measure(&set, scores, -1, values);
+    near(values[DIPP_PREFERENCE_PAIRS], 1);
+    near(values[DIPP_PREFERENCE_ACCURACY], 0);
+    for (int i = 0; i < 3; i++) /* all that is left is ordered as its labels: the sharper the better */
+        set.lines[i].held = i != 2;
+    assert_int_equal(dipp_preference_sharpness(&set, scores, &factor, &error), DIPP_E_INVALID);
+    assert_non_null(strstr(error.message, "no temperature fits"));
+    dipp_preferences_clear(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +163,7 @@ int main(void)
         cmocka_unit_test(lists_count_their_inversions),
         cmocka_unit_test(the_threshold_of_ties_is_found),
         cmocka_unit_test(calibration_sees_what_is_too_sure),
+        cmocka_unit_test(sharpness_is_fitted_by_what_is_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

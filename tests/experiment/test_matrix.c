@@ -277,6 +277,20 @@ static void a_matrix_has_limits(void **state)
     refuse(text, NULL, 0, "the matrix of runs is too large");
 }
 
+static void one_sample_has_no_diversity(void **state)
+{
+    (void)state;
+    static const char *const overrides[] = {"evaluate.samples=1"};
+    refuse(HEAD "evaluate: {samples: 1, metrics: [glyph, diversity]}\n", NULL, 0,
+           "one sample of a prompt has no diversity, which evaluate.metrics asks for");
+    refuse(HEAD "evaluate: {samples: 4, metrics: [diversity]}\n", overrides, 1, "has no diversity");
+    refuse(HEAD "evaluate: {metrics: [diversity]}\narms: {a: {evaluate.samples: 1}}\n", NULL, 0, "has no diversity");
+    struct loaded l = parse(HEAD "evaluate: {samples: 2, metrics: [diversity]}\n", NULL, 0);
+    release(&l);
+    l = parse(HEAD "evaluate: {samples: 1, metrics: [glyph]}\n", NULL, 0);
+    release(&l);
+}
+
 static void what_has_no_effect_is_told(void **state)
 {
     (void)state;
@@ -350,6 +364,7 @@ int main(void)
         cmocka_unit_test(files_extend_files),
         cmocka_unit_test(overrides_win_over_everything),
         cmocka_unit_test(a_matrix_has_limits),
+        cmocka_unit_test(one_sample_has_no_diversity),
         cmocka_unit_test(what_has_no_effect_is_told),
         cmocka_unit_test(other_stages_have_other_keys),
         cmocka_unit_test(every_allocation_may_fail),

@@ -1,4 +1,4 @@
-/* Any bytes as preferences, in each layout that a file may have: refused with a reason, or a set whose numbers hold together,
+/* Any bytes as preferences, in each layout of text that a file may have: refused with a reason, or a set whose numbers hold together,
  * which as JSONL reads back as it is. */
 #include "target.h"
 
@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[FUZZ_PATH_BYTES];
     int descriptor = fuzz_file(data, size, path);
-    for (int format = 0; dipp_preference_formats[format]; format++) {
+    for (int format = 0; format <= DIPP_PREFERENCES_PICKAPIC; format++) {
         dipp_preferences set = {.captions_differ = false};
         dipp_error error = {0};
         if (dipp_preferences_read(path, (dipp_preference_format)format, &set, &error) == DIPP_OK) {

@@ -54,7 +54,8 @@ static void equal_operations_are_one(void **state)
     APART(dipp_reshape(g, x, DIPP_SHAPE(C, N)), dipp_reshape(g, x, DIPP_SHAPE(ELEMENTS)));
     APART(dipp_slice(g, x, 1, 0, 2), dipp_slice(g, x, 1, 0, 3));
     APART(dipp_slice(g, x, 1, 0, 2), dipp_slice(g, x, 1, 1, 2));
-    APART(dipp_reshape(g, x, DIPP_SHAPE(N, C)), dipp_stop_gradient(g, x));
+    APART(x, dipp_stop_gradient(g, x));
+    SAME(dipp_stop_gradient(g, x), dipp_stop_gradient(g, x));
     APART(dipp_clamp(g, x, 0, 1, DIPP_CLAMP_HARD), dipp_clamp(g, x, 0, 1, DIPP_CLAMP_STRAIGHT_THROUGH));
     SAME(dipp_philox_normal(g, key, DIPP_SHAPE(N, C)), dipp_philox_normal(g, key, DIPP_SHAPE(N, C)));
     APART(dipp_philox_normal(g, key, DIPP_SHAPE(N, C)), dipp_philox_normal(g, own, DIPP_SHAPE(N, C)));
@@ -200,6 +201,7 @@ static void a_tower_is_computed_once(void **state)
     assert_memory_equal(again.gradient, once.gradient, sizeof once.gradient);
     assert_true(dipp_program_flops(twice.program, 0) == 2 * 6 * matrix); /* forward, to the operand, to the weight */
     assert_true(dipp_program_flops(once.program, 0) == 6 * matrix);
+    assert_true(dipp_program_flops(again.program, 0) == 6 * matrix);
     assert_true(dipp_program_recomputed_flops(once.program, 0) == 0);
     assert_true(dipp_program_recomputed_flops(again.program, 0) ==
                 matrix); /* tanh is differentiated from what is kept */
@@ -242,6 +244,9 @@ static void effects_are_never_shared(void **state)
     for (size_t n = 0; n < g->node_count; n++)
         sinks += g->nodes[n].op == DIPP_OP_ACCUMULATE;
     assert_int_equal(sinks, 2);
+    const dipp_attributes adds = {.accumulate = true};
+    APART(dipp_append(g, DIPP_OP_ACCUMULATE, &y, 1, &adds, DIPP_WIDE, (dipp_shape){0}),
+          dipp_append(g, DIPP_OP_ACCUMULATE, &y, 1, &adds, DIPP_WIDE, (dipp_shape){0}));
     dipp_layout_seal(layout);
     dipp_tensor block = dipp_state(g, p, DIPP_BLOCK_GRADIENT, 0);
     APART(dipp_scale_add(g, block, 2, 0), dipp_scale_add(g, block, 2, 0)); /* it may have changed between the two */

@@ -1,5 +1,6 @@
 /* Training of a reward on rewards that are so small that optimum, gradient and every update are known. */
 #include "exact.h"
+#include "small_rewards.h"
 
 #include "base/philox.h"
 #include "train/reward.h"
@@ -8,125 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { D = 3, BATCH = 8, WORDS = 4 };
-
-/* ---- Rewards ---- */
-
-static int nothing;
-
-static dipp_status create(const dipp_parameters *parameters, const dipp_host *host, void **self, dipp_error *error)
-{
-    *self = &nothing;
-    return DIPP_OK;
-}
-
-static void destroy(void *self)
-{
-}
-
-static dipp_status plain_info(void *self, dipp_reward_info *out, dipp_error *error)
-{
-    out->direction = 1;
-    return DIPP_OK;
-}
-
-static dipp_status opaque_info(void *self, dipp_reward_info *out, dipp_error *error)
-{
-    out->direction = 1;
-    out->opaque = true;
-    return DIPP_OK;
-}
-
-static dipp_status worded_info(void *self, dipp_reward_info *out, dipp_error *error)
-{
-    out->direction = 1;
-    out->token_length = 1;
-    return DIPP_OK;
-}
-
-/* "a" is 0, "b" is 1, ... */
-static dipp_status tokenize(void *self, const char *const *texts, uint32_t count, int32_t *tokens, float *mask,
-                            dipp_error *error)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        tokens[i] = *texts[i] - 'a';
-        mask[i] = 1;
-    }
-    return DIPP_OK;
-}
-
-static dipp_tensor number(dipp_graph *g, dipp_params p, const char *name, dipp_shape shape, double start)
-{
-    dipp_param_options options = {.init = DIPP_INIT_CONSTANT, .value = start, .flags = DIPP_PARAM_WIDE};
-    return dipp_param(g, p, name, shape, &options);
-}
-
-/* w . x + b, from w = 0: x [N, D] -> [N]. */
-static dipp_tensor linear(void *self, dipp_graph *g, dipp_params p, dipp_tensor x, dipp_prompt text,
-                          dipp_reward_mode mode)
-{
-    dipp_tensor score = dipp_sum(g, dipp_mul(g, x, number(g, p, "weight", DIPP_SHAPE(1, D), 0)), 2, false);
-    return dipp_add(g, score, number(g, p, "bias", DIPP_SHAPE(1), 0.5));
-}
-
-/* -|x|^2, which has nothing to train. */
-static dipp_tensor fixed(void *self, dipp_graph *g, dipp_params p, dipp_tensor x, dipp_prompt text,
-                         dipp_reward_mode mode)
-{
-    return dipp_scale_add(g, dipp_sum_per_sample(g, dipp_mul(g, x, x)), -1, 0);
-}
-
-/* A row of a table for each word: [N, D]. */
-static dipp_condition encode(void *self, dipp_graph *g, dipp_params p, dipp_prompt text)
-{
-    dipp_param_options table = {.init = DIPP_INIT_NORMAL, .value = 1};
-    dipp_tensor rows = dipp_embedding(g, dipp_scope(g, p, "text"), "words", text.tokens, WORDS, D, &table);
-    int64_t n = dipp_dim(g, text.tokens, 0);
-    return (dipp_condition){.count = 1, .parts = {dipp_cast(g, dipp_reshape(g, rows, DIPP_SHAPE(n, D)), DIPP_WIDE)}};
-}
-
-static dipp_tensor features(dipp_graph *g, dipp_params p, dipp_tensor x)
-{
-    dipp_param_options matrix = {.init = DIPP_INIT_XAVIER, .flags = DIPP_PARAM_WIDE};
-    dipp_matmul_options options = {.struct_size = sizeof options, .transpose_b = true};
-    return dipp_matmul(g, x, dipp_param(g, dipp_scope(g, p, "vision"), "weight", DIPP_SHAPE(D, D), &matrix), &options);
-}
-
-/* exp(logit_scale) (V x) . t: x [N, D], text [N, D] -> [N]. */
-static dipp_tensor pairing(void *self, dipp_graph *g, dipp_params p, dipp_tensor x, dipp_condition text,
-                           dipp_reward_mode mode)
-{
-    dipp_tensor product = dipp_sum(g, dipp_mul(g, features(g, p, x), text.parts[0]), 2, false);
-    return dipp_mul(g, product, dipp_exp(g, number(g, p, "logit_scale", DIPP_SHAPE(1), 0.1)));
-}
-
-static dipp_tensor contrast(void *self, dipp_graph *g, dipp_params p, dipp_tensor x, dipp_condition text)
-{
-    dipp_matmul_options options = {.struct_size = sizeof options, .transpose_b = true};
-    dipp_tensor product = dipp_matmul(g, features(g, p, x), text.parts[0], &options);
-    return dipp_mul(g, product, dipp_exp(g, number(g, p, "logit_scale", DIPP_SHAPE(1), 0.1)));
-}
-
-static dipp_status score(void *self, const float *samples, const dipp_shape *shape, const char *const *prompts,
-                         uint32_t count, double *scores, float *gradient, bool *has_gradient, dipp_error *error)
-{
-    return DIPP_OK;
-}
-
-static const dipp_reward linear_reward = {
-    .struct_size = sizeof linear_reward, .create = create, .destroy = destroy, .info = plain_info, .record = linear};
-static const dipp_reward fixed_reward = {
-    .struct_size = sizeof fixed_reward, .create = create, .destroy = destroy, .info = plain_info, .record = fixed};
-static const dipp_reward opaque_reward = {
-    .struct_size = sizeof opaque_reward, .create = create, .destroy = destroy, .info = opaque_info, .score = score};
-static const dipp_reward worded_reward = {.struct_size = sizeof worded_reward,
-                                          .create = create,
-                                          .destroy = destroy,
-                                          .info = worded_info,
-                                          .tokenize = tokenize,
-                                          .encode_text = encode,
-                                          .record_encoded = pairing,
-                                          .contrast = contrast};
+enum { BATCH = 8 };
 
 /* ---- Pairs ---- */
 
@@ -327,7 +210,7 @@ static void optima_are_logits_of_the_labels(void **state)
         settings.optimizer.lr = cases[i].rate;
         settings.steps = 400;
         settings.batch = 9; /* each axis three times */
-        open_reward(&t, &linear_reward, &settings);
+        open_reward(&t, &small_linear, &settings);
         run_to_end(&t);
         for (uint32_t k = 0; k < D; k++) {
             double q = (1 - cases[i].smoothing) * chance[k] + 0.5 * cases[i].smoothing;
@@ -358,8 +241,8 @@ static void exchanged_sides_teach_the_opposite(void **state)
     dipp_reward_settings settings = base_settings;
     trainer t = {.pairs = {.broken_at = -1}}, other = {.pairs = {.broken_at = -1, .swapped = true}};
     settings.steps = 30;
-    open_reward(&t, &linear_reward, &settings);
-    open_reward(&other, &linear_reward, &settings);
+    open_reward(&t, &small_linear, &settings);
+    open_reward(&other, &small_linear, &settings);
     run_to_end(&t);
     run_to_end(&other);
     for (uint32_t k = 0; k < D; k++) {
@@ -377,7 +260,7 @@ static void the_first_update_is_known(void **state)
     dipp_reward_settings settings = base_settings;
     trainer t = {.pairs = {.broken_at = -1}};
     settings.loss = DIPP_LOSS_PAIR_CROSS_ENTROPY;
-    open_reward(&t, &linear_reward, &settings);
+    open_reward(&t, &small_linear, &settings);
     run_to_end(&t);
     float samples[2 * BATCH * D];
     const char *prompts[2 * BATCH];
@@ -405,9 +288,9 @@ static void micro_batches_are_the_batch(void **state)
         settings.steps = 5;
         settings.optimizer = (dipp_optimizer_settings){
             .kind = DIPP_OPTIMIZER_ADAMW, .lr = 0.05, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8};
-        open_reward(&whole, &worded_reward, &settings);
+        open_reward(&whole, &small_worded, &settings);
         settings.micro_batch = 2;
-        open_reward(&parts, &worded_reward, &settings);
+        open_reward(&parts, &small_worded, &settings);
         run_to_end(&whole);
         run_to_end(&parts);
         size_t count;
@@ -431,12 +314,12 @@ static void texts_that_are_shared_are_encoded_once(void **state)
     trainer t = {.pairs = {.broken_at = -1, .words = true}};
     settings.steps = 4;
     settings.optimizer.lr = 0.1;
-    open_reward(&t, &worded_reward, &settings);
+    open_reward(&t, &small_worded, &settings);
     run_to_end(&t);
     size_t count;
     double *once = state_of(&t, &count);
     trainer other = {.pairs = t.pairs};
-    open_reward(&other, &worded_reward, &settings);
+    open_reward(&other, &small_worded, &settings);
     dipp_reward_training_destroy(&other.training);
     dipp_pair_source twice = {&other.pairs, true, label, draw};
     CHECK(dipp_reward_training_create(other.trainee, &twice, NULL, &settings, NULL, &other.training, error));
@@ -459,7 +342,7 @@ static void contrast_finds_each_text(void **state)
     settings.steps = 150;
     settings.optimizer = (dipp_optimizer_settings){
         .kind = DIPP_OPTIMIZER_ADAMW, .lr = 0.05, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8};
-    open_reward(&t, &worded_reward, &settings);
+    open_reward(&t, &small_worded, &settings);
     run_to_end(&t);
     assert_true(t.metrics[1] == 1 && t.metrics[0] < 0.05);
     assert_int_equal(dipp_reward_training_images_seen(t.training), 150 * WORDS);
@@ -497,17 +380,17 @@ static void stopped_anywhere_it_goes_on_to_the_same_bits(void **state)
     dipp_reward_settings settings = rich();
     trainer whole = {.pairs = {.broken_at = 4, .words = true}};
     size_t count;
-    open_reward(&whole, &worded_reward, &settings);
+    open_reward(&whole, &small_worded, &settings);
     run_to_end(&whole);
     double *end = state_of(&whole, &count);
     for (int64_t nth = 1; nth <= 18; nth++) {
         dipp_error why = {0};
         trainer first = {.pairs = whole.pairs, .stop_at = nth}, rest = {.pairs = whole.pairs};
-        open_reward(&first, &worded_reward, &settings);
+        open_reward(&first, &small_worded, &settings);
         assert_int_equal(run(&first, &why), DIPP_E_INTERRUPTED);
         CHECK(dipp_reward_training_save(first.training, path, NULL, error));
         close_reward(&first);
-        open_reward(&rest, &worded_reward, &settings);
+        open_reward(&rest, &small_worded, &settings);
         CHECK(dipp_reward_training_load(rest.training, path, error));
         assert_int_equal(dipp_reward_training_step_count(rest.training), (nth - 1) / 2);
         run_to_end(&rest);
@@ -520,7 +403,7 @@ static void stopped_anywhere_it_goes_on_to_the_same_bits(void **state)
     dipp_error error = {0};
     trainer other = {.pairs = whole.pairs}; /* a checkpoint is of its own seed */
     settings.seed++;
-    open_reward(&other, &worded_reward, &settings);
+    open_reward(&other, &small_worded, &settings);
     assert_int_equal(dipp_reward_training_load(other.training, path, &error), DIPP_E_FORMAT);
     close_reward(&other);
     assert_int_equal(unlink(path), 0);
@@ -537,7 +420,7 @@ static void frozen_parameters_stay_as_they_are(void **state)
     dipp_reward_settings settings = rich();
     dipp_error error = {0};
     trainer t = {.pairs = {.broken_at = -1, .words = true}}, free_one = t;
-    assert_int_equal(try_open(&t, &worded_reward, &settings, patterns, 1, &error), DIPP_OK);
+    assert_int_equal(try_open(&t, &small_worded, &settings, patterns, 1, &error), DIPP_OK);
     double before[WORDS * D];
     for (uint32_t k = 0; k < WORDS * D; k++)
         before[k] = entry(t.trainee->reward.set, "text.words.weight", k);
@@ -548,7 +431,7 @@ static void frozen_parameters_stay_as_they_are(void **state)
         assert_true(entry(t.trainee->average, "text.words.weight", k) == before[k]);
     }
     assert_true(entry(t.trainee->reward.set, "vision.weight", 0) != vision);
-    open_reward(&free_one, &worded_reward, &settings); /* where they are not frozen, they do move */
+    open_reward(&free_one, &small_worded, &settings); /* where they are not frozen, they do move */
     run_to_end(&free_one);
     assert_true(entry(free_one.trainee->reward.set, "text.words.weight", 0) != before[0]);
     close_reward(&t);
@@ -565,9 +448,9 @@ static void the_scale_is_kept_in_bounds(void **state)
     settings.average.decay = 0.5;
     settings.optimizer = (dipp_optimizer_settings){
         .kind = DIPP_OPTIMIZER_ADAMW, .lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8};
-    open_reward(&wild, &worded_reward, &settings);
+    open_reward(&wild, &small_worded, &settings);
     settings.logit_scale_max = 2;
-    open_reward(&t, &worded_reward, &settings);
+    open_reward(&t, &small_worded, &settings);
     run_to_end(&wild);
     run_to_end(&t);
     assert_true(wild.largest_scale > log(2) + 0.1);
@@ -583,11 +466,11 @@ static void an_update_that_is_not_finite_is_skipped(void **state)
     dipp_error error = {0};
     trainer t = {.pairs = {.broken_at = 0}};
     settings.steps = 2;
-    open_reward(&t, &linear_reward, &settings);
+    open_reward(&t, &small_linear, &settings);
     run_to_end(&t);
     trainer good = {.pairs = {.broken_at = -1}};
     settings.steps = 1;
-    open_reward(&good, &linear_reward, &settings);
+    open_reward(&good, &small_linear, &settings);
     run_to_end(&good);
     assert_true(t.metrics[4] == 1 && good.metrics[4] == 0);
     for (uint32_t k = 0; k < D; k++) /* the second step did what the first would have */
@@ -595,10 +478,44 @@ static void an_update_that_is_not_finite_is_skipped(void **state)
     close_reward(&t);
     trainer never = {.pairs = {.broken_at = 0}};
     settings.max_nonfinite = 1;
-    open_reward(&never, &linear_reward, &settings);
+    open_reward(&never, &small_linear, &settings);
     assert_int_equal(run(&never, &error), DIPP_E_NUMERIC);
     close_reward(&never);
     close_reward(&good);
+}
+
+/* Sharpened, scores differ by the factor more: through logit_scale, or a layer that ends in the score. */
+static void a_temperature_goes_into_the_weights(void **state)
+{
+    dipp_error problem = {0};
+    float samples[2 * D] = {1, 0.5f, -0.25f, 0, 0.25f, 0.75f};
+    static const char *const prompts[] = {"b", "b"};
+    static const struct {
+        const dipp_reward *reward;
+        const char *layer;
+    } cases[] = {{&small_worded, NULL}, {&small_ending, "last"}};
+    for (int i = 0; i < 2; i++) {
+        double before[2], after[2];
+        trainer t = {.pairs = {.broken_at = -1}};
+        dipp_trainee_scorer *scorer = NULL;
+        open_reward(&t, cases[i].reward, &base_settings);
+        dipp_parameter_set *set = t.trainee->reward.set;
+        CHECK(dipp_trainee_scorer_create(t.trainee, set, 4, &scorer, error));
+        CHECK(dipp_trainee_scorer_score(scorer, samples, prompts, 2, before, error));
+        CHECK(dipp_trainee_sharpen(t.trainee, set, cases[i].layer, 1, error));
+        CHECK(dipp_trainee_sharpen(t.trainee, set, cases[i].layer, 0.4, error));
+        CHECK(dipp_trainee_scorer_score(scorer, samples, prompts, 2, after, error));
+        assert_true(fabs(before[0] - before[1]) > 0.01);
+        assert_true(fabs(after[0] - after[1] - 0.4 * (before[0] - before[1])) < 1e-12);
+        assert_int_equal(dipp_trainee_sharpen(t.trainee, set, "nowhere", 1, &problem), DIPP_E_INVALID);
+        dipp_trainee_scorer_destroy(&scorer);
+        close_reward(&t);
+    }
+    trainer t = {.pairs = {.broken_at = -1}};
+    open_reward(&t, &small_linear, &base_settings);
+    assert_int_equal(dipp_trainee_sharpen(t.trainee, t.trainee->reward.set, NULL, 1, &problem), DIPP_E_INVALID);
+    assert_non_null(strstr(problem.message, "has no logit_scale"));
+    close_reward(&t);
 }
 
 /* ---- What is refused ---- */
@@ -622,15 +539,15 @@ static void what_cannot_be_trained_is_refused(void **state)
     bounded.logit_scale_max = 100;
     contrastive.loss = apart.loss = DIPP_LOSS_CONTRASTIVE;
     apart.micro_batch = 4;
-    refuse(&opaque_reward, &settings, NULL, "is opaque");
-    refuse(&fixed_reward, &settings, NULL, "has no parameters");
-    refuse(&linear_reward, &uneven, NULL, "micro_batch 3 does not divide batch 8");
-    refuse(&linear_reward, &bounded, NULL, "does not have");
-    refuse(&linear_reward, &contrastive, NULL, "does not offer");
-    refuse(&worded_reward, &apart, NULL, "there is no micro_batch");
-    refuse(&linear_reward, &settings, "wieght", "the nearest is weight");
-    refuse(&linear_reward, &settings, "*", "nothing is left to train");
-    refuse(&linear_reward, &settings, "block.{x}", "a brace is for numbers");
+    refuse(&small_opaque, &settings, NULL, "is opaque");
+    refuse(&small_fixed, &settings, NULL, "has no parameters");
+    refuse(&small_linear, &uneven, NULL, "micro_batch 3 does not divide batch 8");
+    refuse(&small_linear, &bounded, NULL, "does not have");
+    refuse(&small_linear, &contrastive, NULL, "does not offer");
+    refuse(&small_worded, &apart, NULL, "there is no micro_batch");
+    refuse(&small_linear, &settings, "wieght", "the nearest is weight");
+    refuse(&small_linear, &settings, "*", "nothing is left to train");
+    refuse(&small_linear, &settings, "block.{x}", "a brace is for numbers");
 }
 
 int main(void)
@@ -646,6 +563,7 @@ int main(void)
         cmocka_unit_test(frozen_parameters_stay_as_they_are),
         cmocka_unit_test(the_scale_is_kept_in_bounds),
         cmocka_unit_test(an_update_that_is_not_finite_is_skipped),
+        cmocka_unit_test(a_temperature_goes_into_the_weights),
         cmocka_unit_test(what_cannot_be_trained_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* Rewards that load one file: their parameters are held once, and what is the same of them is computed once. */
 #include "runner.h"
 
+#include "base/memory.h"
 #include "train/sampler.h"
 
 #include <stdlib.h>
@@ -390,6 +391,76 @@ static void metrics_of_one_file_hold_it_once(void **state)
     rmdir(folder);
 }
 
+/* ---- No memory ---- */
+
+/* Everything from the models on: two rewards of one file aligned to for a step, and two metrics of it asked. */
+static dipp_status use_all(const exact *e, const dipp_plugin *const plugins[2], dipp_parameters *const parameters[2],
+                           const dipp_align_settings *settings, dipp_error *error)
+{
+    static const dipp_host host = {.struct_size = sizeof host};
+    const dipp_align_observer observer = {.context = NULL};
+    dipp_prompt_table *table = NULL;
+    dipp_align *align = NULL;
+    dipp_scorer *scorers[2] = {NULL, NULL};
+    float samples[3 * D] = {0.5F};
+    double scores[3];
+    dipp_status status = dipp_prompt_table_create(e->models, prompts, 3, &table, error);
+    if (status == DIPP_OK)
+        status = dipp_align_create(e->models, table, settings, NULL, &align, error);
+    if (status == DIPP_OK)
+        status = dipp_align_run(align, &observer, error);
+    for (int i = 0; i < 2 && status == DIPP_OK; i++)
+        status = dipp_scorer_declare(e->backend, plugins[i], parameters[i], &host, NULL, NULL, DIPP_SHAPE(D), 2,
+                                     &scorers[i], error);
+    if (status == DIPP_OK)
+        status = dipp_scorers_build(scorers, 2, e->models, error);
+    for (int i = 0; i < 2 && status == DIPP_OK; i++)
+        status = dipp_scorer_score(scorers[i], samples, prompts, 3, scores, error);
+    for (int i = 0; i < 2; i++)
+        dipp_scorer_destroy(&scorers[i]);
+    dipp_align_destroy(&align);
+    dipp_prompt_table_destroy(&table);
+    return status;
+}
+
+/* One allocation after another fails: each is told, and nothing is left (the sanitizers look). */
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    enum { STRIDE = 5 };
+    exact_choice choice = choice_of(three, true);
+    dipp_align_settings settings = settings_of();
+    settings.steps = 1;
+    exact e;
+    const dipp_plugin *plugins[2];
+    dipp_parameters *parameters[2];
+    for (int i = 0; i < 2; i++) {
+        const dipp_loaded_plugin *loaded = NULL;
+        if (i == 0)
+            exact_open(&e, &choice);
+        CHECK(dipp_plugins_find(e.plugins, DIPP_PLUGIN_REWARD, three[i], &loaded, error));
+        plugins[i] = loaded->descriptor;
+        CHECK(dipp_parameters_create_from_text(plugins[i]->parameters, plugins[i]->parameter_count, NULL, 0,
+                                               &parameters[i], error));
+    }
+    bool failed = true;
+    uint64_t tried = 0;
+    for (uint64_t nth = 1; failed; nth += STRIDE, tried++) {
+        dipp_error why = {0};
+        dipp_memory_fail_nth(nth, tried % 2);
+        dipp_status status = use_all(&e, plugins, parameters, &settings, &why);
+        failed = dipp_memory_has_failed();
+        dipp_memory_fail_nth(0, false);
+        if (status != (failed ? DIPP_E_MEMORY : DIPP_OK))
+            fail_msg("allocation %llu: %d, \"%s\"", (unsigned long long)nth, (int)status, why.message);
+        assert_true(!failed || why.message[0]);
+    }
+    assert_true(tried > 50);
+    for (int i = 0; i < 2; i++)
+        dipp_parameters_destroy(&parameters[i]);
+    exact_close(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +472,7 @@ int main(void)
         cmocka_unit_test(a_reward_twice_counts_twice),
         cmocka_unit_test(blocks_computed_again_change_no_bit),
         cmocka_unit_test(metrics_of_one_file_hold_it_once),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,6 @@
 #include "clip.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { MOST_LAYERS = 5 };
 
@@ -28,14 +27,10 @@ typedef struct aesthetic {
 
 static dipp_status create(const dipp_parameters *parameters, const dipp_host *host, void **self, dipp_error *error)
 {
-    const char *head = dipp_parameters_string(parameters, "head");
-    size_t which = 0;
-    while (strcmp(heads[which], head) != 0)
-        which++;
     aesthetic *r = calloc(1, sizeof *r);
     if (!r)
         return dipp_fail(error, DIPP_E_MEMORY, "aesthetic: no memory for a reward");
-    r->layers = &layers_of[which];
+    r->layers = &layers_of[clip_choice(heads, dipp_parameters_string(parameters, "head"))];
     dipp_status status = clip_create(parameters, &recipe, &r->clip, error);
     if (status == DIPP_OK)
         *self = r;

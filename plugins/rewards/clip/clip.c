@@ -17,10 +17,10 @@ static const dipp_clip_options published[] = {
     {0, 1024, 224, 14, {1408, 40, 16, 6144, false}, 49408, 77, {1024, 24, 16, 4096, false}, 1e-5},
 };
 
-static int index_of(const char *const *choices, const char *text)
+int clip_choice(const char *const *choices, const char *text)
 {
     int i = 0;
-    while (strcmp(choices[i], text) != 0) /* the table has checked that it is one of them */
+    while (strcmp(choices[i], text) != 0)
         i++;
     return i;
 }
@@ -47,7 +47,7 @@ static dipp_status read_network(const dipp_parameters *p, clip_reward *r, dipp_e
     const char *activation = dipp_parameters_string(p, "activation");
     bool own = name && !strcmp(name, "own") && !config;
     dipp_status status = DIPP_OK;
-    r->network = published[index_of(clip_networks, name && strcmp(name, "own") ? name : r->recipe.network)];
+    r->network = published[clip_choice(clip_networks, name && strcmp(name, "own") ? name : r->recipe.network)];
     if (config)
         status = dipp_clip_read_config(config, &r->network, error);
     else if (own)
@@ -71,11 +71,11 @@ static dipp_status read_network(const dipp_parameters *p, clip_reward *r, dipp_e
 dipp_status clip_create(const dipp_parameters *parameters, const clip_recipe *recipe, clip_reward *out,
                         dipp_error *error)
 {
-    *out = (clip_reward){.recipe = *recipe,
-                         .fit = (dipp_fit)index_of(clip_fits, dipp_parameters_string(parameters, "fit")),
-                         .kernel =
-                             (dipp_resize_kernel)index_of(clip_kernels, dipp_parameters_string(parameters, "kernel")),
-                         .official = dipp_parameters_bool(parameters, "official")};
+    *out = (clip_reward){
+        .recipe = *recipe,
+        .fit = (dipp_fit)clip_choice(clip_fits, dipp_parameters_string(parameters, "fit")),
+        .kernel = (dipp_resize_kernel)clip_choice(clip_kernels, dipp_parameters_string(parameters, "kernel")),
+        .official = dipp_parameters_bool(parameters, "official")};
     dipp_status status = read_network(parameters, out, error);
     if (status == DIPP_OK)
         status = dipp_clip_check(&out->network, error);

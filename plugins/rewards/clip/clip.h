@@ -42,7 +42,10 @@ typedef struct clip_reward {
     int32_t spliced[3]; /* of CLIP_PREFIX_SPLICED */
 } clip_reward;
 
-/* Reads the parameters below. *out is the caller's, clip_destroy. */
+/* Which of the choices a text is, that of a parameter whose table has checked that it is one of them. */
+int clip_choice(const char *const *choices, const char *text);
+
+/* Reads the parameters below. *out is the caller's, clip_clear. */
 dipp_status clip_create(const dipp_parameters *parameters, const clip_recipe *recipe, clip_reward *out,
                         dipp_error *error);
 void clip_clear(clip_reward *r);

@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const clip_recipe hps_recipe = {.name = "hps",
                                        .network = "h14",
@@ -45,12 +44,9 @@ static const clip_recipe clipscore_recipes[] = {
 
 static dipp_status create(const dipp_parameters *parameters, clip_recipe recipe, void **self, dipp_error *error)
 {
-    if (recipe.fit == DIPP_FIT_LETTERBOX) { /* of a floating-point picture: torchvision's default, which has changed */
-        const char *kernel = dipp_parameters_string(parameters, "official_kernel");
-        for (int i = 0; clip_kernels[i]; i++)
-            if (!strcmp(kernel, clip_kernels[i]))
-                recipe.kernel = (dipp_resize_kernel)i;
-    }
+    if (recipe.fit == DIPP_FIT_LETTERBOX) /* of a floating-point picture: torchvision's default, which has changed */
+        recipe.kernel =
+            (dipp_resize_kernel)clip_choice(clip_kernels, dipp_parameters_string(parameters, "official_kernel"));
     clip_reward *r = calloc(1, sizeof *r);
     if (!r)
         return dipp_fail(error, DIPP_E_MEMORY, "%s: no memory for a reward", recipe.name);
@@ -76,10 +72,7 @@ static dipp_status pickscore_create(const dipp_parameters *parameters, const dip
 static dipp_status clipscore_create(const dipp_parameters *parameters, const dipp_host *host, void **self,
                                     dipp_error *error)
 {
-    const char *variant = dipp_parameters_string(parameters, "variant");
-    int i = 0;
-    while (strcmp(variants[i], variant) != 0)
-        i++;
+    int i = clip_choice(variants, dipp_parameters_string(parameters, "variant"));
     return create(parameters, clipscore_recipes[i], self, error);
 }
 
