@@ -28,8 +28,12 @@ for what in step iteration; do
 done
 say "step of the UNet by op, one thread"
 "$build/bench/bench-step" --network unet --width 96 --layers 1 --threads 1 --ledger
+say "scores and gradients of eight blocks of L/14 by op, one thread"
+"$build/bench/bench-reward" --network l14 --layers 8 --batch 4 --gradient 1 --threads 1 --warmup 1 --steps 1 --ledger
 for what in "step --config shipped" "step --config demo" "step --config bench" "iteration --config shipped" \
-  "unet --config emoji" "unet --config latent" "unet --config wide"; do
+  "unet --config emoji" "unet --config latent" "unet --config wide" \
+  "reward --config l14_gradient_8 --rounds 2 --steps 2 --warmup 1" \
+  "reward --config h14_gradient_8 --rounds 2 --steps 2 --warmup 1"; do
   say "$what"
   # shellcheck disable=SC2086 # lists of words
   bench/compare.py --build "$build" --what $what $peers "$@"
