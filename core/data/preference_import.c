@@ -200,8 +200,7 @@ static dipp_status import_json(const char *path, const char *root, dipp_preferen
     size_t bytes = 0;
     json_error_t problem;
     importer from = {.set = set, .path = path, .folder = folder, .root = root};
-    dipp_status status =
-        folder ? dipp_file_read(path, FILE_BYTES, &data, &bytes, error) : no_memory(path, error);
+    dipp_status status = folder ? dipp_file_read(path, FILE_BYTES, &data, &bytes, error) : no_memory(path, error);
     json_t *rows = status == DIPP_OK ? json_loadb(data, bytes, JSON_REJECT_DUPLICATES, &problem) : NULL;
     dipp_release(data);
     if (status == DIPP_OK && !rows)

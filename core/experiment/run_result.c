@@ -121,13 +121,15 @@ dipp_status dipp_run_result_write(const dipp_run_setup *setup, dipp_run_record *
     result_file files[3];
     size_t count = 0;
     if (setup->trainee) {
-        files[count++] = (result_file){.name = "model.safetensors",
-                                       .kind = "weights",
-                                       .role = "reward",
-                                       .section = "reward",
-                                       .plugin = setup->reward,
-                                       .sets = {average ? setup->trainee->average : setup->trainee->reward.set},
-                                       .count = 1};
+        dipp_parameter_set *trained = average ? setup->trainee->average : setup->trainee->reward.set;
+        result_file file = {.name = "model.safetensors",
+                            .kind = "weights",
+                            .role = "reward",
+                            .section = "reward",
+                            .plugin = setup->reward,
+                            .sets = {trained},
+                            .count = 1};
+        files[count++] = file;
     } else if (setup->pretrain) {
         dipp_parameter_set *sets[DIPP_MODEL_SETS];
         result_file *file = &files[count++];

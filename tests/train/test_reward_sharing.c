@@ -434,10 +434,9 @@ static void every_allocation_may_fail(void **state)
     exact e;
     const dipp_plugin *plugins[2];
     dipp_parameters *parameters[2];
+    exact_open(&e, &choice);
     for (int i = 0; i < 2; i++) {
         const dipp_loaded_plugin *loaded = NULL;
-        if (i == 0)
-            exact_open(&e, &choice);
         CHECK(dipp_plugins_find(e.plugins, DIPP_PLUGIN_REWARD, three[i], &loaded, error));
         plugins[i] = loaded->descriptor;
         CHECK(dipp_parameters_create_from_text(plugins[i]->parameters, plugins[i]->parameter_count, NULL, 0,
