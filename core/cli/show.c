@@ -74,17 +74,6 @@ static const section sections[] = {
      "SELECT step, path FROM artifacts WHERE run_id=CAST(?1 AS INTEGER) AND kind='image' ORDER BY step, path", true},
 };
 
-static int add(void *user, int columns, const char *const *names, const char *const *values)
-{
-    cli_table *table = user;
-    if (!table->rows) {
-        table->columns = (size_t)columns;
-        cli_table_add(table, names);
-    }
-    cli_table_add(table, values);
-    return 0;
-}
-
 static void print_time(const char *label, int64_t at)
 {
     char text[DIPP_TIME_TEXT_BYTES];
@@ -123,7 +112,7 @@ static dipp_status show(dipp_store *store, const char *selector, const char *exp
         cli_table table = {.columns = 1};
         if (sections[i].only_with_all && !all)
             continue;
-        status = dipp_store_query(store, sections[i].sql, binds, 1, add, &table, error);
+        status = dipp_store_query(store, sections[i].sql, binds, 1, cli_table_add_row, &table, error);
         if (status == DIPP_OK && table.rows) {
             printf("\n%s\n", sections[i].title);
             cli_table_print(&table, stdout, 0);

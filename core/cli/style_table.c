@@ -23,24 +23,13 @@ static const char sql[] =
     "o.settings_id=a.settings_id AND o.group_name LIKE '%: mean of ten')) "
     "ORDER BY a.name, a.scorer_id, a.settings_id, a.prompt_set_id, a.group_name='average', a.group_name";
 
-static int add(void *user, int columns, const char *const *names, const char *const *values)
-{
-    cli_table *table = user;
-    if (!table->rows) {
-        table->columns = (size_t)columns;
-        cli_table_add(table, names);
-    }
-    cli_table_add(table, values);
-    return 0;
-}
-
 dipp_status cli_print_styles(dipp_store *store, int64_t run_id, dipp_error *error)
 {
     char run[24];
     const char *binds[] = {run};
     cli_table table = {.columns = 1};
     snprintf(run, sizeof run, "%lld", (long long)run_id);
-    dipp_status status = dipp_store_query(store, sql, binds, 1, add, &table, error);
+    dipp_status status = dipp_store_query(store, sql, binds, 1, cli_table_add_row, &table, error);
     if (status == DIPP_OK && table.rows) {
         printf("\nBy style, as HPSv2's benchmark prints it (hps times 100)\n");
         cli_table_print(&table, stdout, 0);

@@ -25,6 +25,17 @@ void cli_table_add(cli_table *table, const char *const *cells)
     table->rows++;
 }
 
+int cli_table_add_row(void *user, int columns, const char *const *names, const char *const *values)
+{
+    cli_table *table = user;
+    if (!table->rows) {
+        table->columns = (size_t)columns;
+        cli_table_add(table, names);
+    }
+    cli_table_add(table, values);
+    return 0;
+}
+
 void cli_table_clear(cli_table *table)
 {
     for (size_t i = 0; i < table->rows * table->columns; i++)

@@ -14,6 +14,8 @@ typedef struct cli_table {
 
 /* Starts from {.columns = n}; the first row is the heading. */
 void cli_table_add(cli_table *table, const char *const *cells);
+/* A row of a query (dipp_store_query) into the cli_table that user is; the first brings the heading. Returns 0. */
+int cli_table_add_row(void *user, int columns, const char *const *names, const char *const *values);
 /* Cells that all rows but the first have as numbers stand at the right. Cells are cut at `limit` characters (0: never). */
 void cli_table_print(const cli_table *table, FILE *stream, size_t limit);
 void cli_table_clear(cli_table *table);

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "tensor/graph.h"
+#include "train/program_io.h"
 #include "train/scores.h"
 #include "train/streams.h"
 
@@ -62,12 +63,7 @@ static dipp_tensor record_scores(dipp_align *align, dipp_graph *g, uint32_t i, d
         dipp_condition text = dipp_text_cache_inputs(align->texts[i], g, named(i, "text", name));
         given = reward->vtable->record_encoded(reward->self, g, own, pictures, text, DIPP_REWARD_ALIGN);
     } else {
-        dipp_prompt text = {0};
-        dipp_shape shape = DIPP_SHAPE(align->n, reward->info.token_length);
-        if (reward->info.token_length) {
-            text.tokens = dipp_input(g, named(i, "tokens", name), DIPP_INT32, shape);
-            text.mask = dipp_input(g, named(i, "mask", name), DIPP_WIDE, shape);
-        }
+        dipp_prompt text = dipp_prompt_inputs(g, named(i, "", name), align->n, reward->info.token_length);
         given = dipp_record_scores(reward->vtable, reward->self, g, own, pictures, text, DIPP_REWARD_ALIGN);
     }
     return dipp_cast(g, dipp_expect_shape(g, given, &DIPP_SHAPE(align->n), "the reward"), DIPP_WIDE);

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "train/claims.h"
+#include "train/program_io.h"
 #include "train/scores.h"
 #include "train/streams.h"
 
@@ -41,13 +42,7 @@ dipp_shape dipp_picture_batch_shape(const dipp_models *models, int64_t batch)
 
 dipp_prompt dipp_text_inputs(const dipp_models *models, dipp_graph *g, const char *prefix, int64_t batch)
 {
-    if (!models->space.token_length)
-        return (dipp_prompt){0};
-    char tokens[64], mask[64];
-    snprintf(tokens, sizeof tokens, "%stokens", prefix);
-    snprintf(mask, sizeof mask, "%smask", prefix);
-    dipp_shape shape = DIPP_SHAPE(batch, models->space.token_length);
-    return (dipp_prompt){dipp_input(g, tokens, DIPP_INT32, shape), dipp_input(g, mask, DIPP_WIDE, shape)};
+    return dipp_prompt_inputs(g, prefix, batch, models->space.token_length);
 }
 
 dipp_condition dipp_encode_text(const dipp_models *models, dipp_graph *g, dipp_params p, dipp_prompt text)
@@ -364,16 +359,11 @@ static dipp_status declare(dipp_models *models, bool encodes, dipp_error *error)
     declare_pictures(models, g, decoder, pictures, encodes);
     for (uint32_t i = 0; i < models->reward_count && !dipp_graph_failed(g); i++) {
         dipp_reward_model *reward = &models->rewards[i];
-        dipp_prompt text = {0};
         if (reward->info.opaque) /* nothing to record */
             continue;
-        if (reward->info.token_length) {
-            char name[64];
-            snprintf(name, sizeof name, "reward%u.tokens", i);
-            text.tokens = dipp_input(g, name, DIPP_INT32, DIPP_SHAPE(1, reward->info.token_length));
-            snprintf(name, sizeof name, "reward%u.mask", i);
-            text.mask = dipp_input(g, name, DIPP_WIDE, DIPP_SHAPE(1, reward->info.token_length));
-        }
+        char name[32];
+        snprintf(name, sizeof name, "reward%u.", i);
+        dipp_prompt text = dipp_prompt_inputs(g, name, 1, reward->info.token_length);
         dipp_tensor score =
             dipp_record_scores(reward->vtable, reward->self, g, dipp_graph_slot(g, "reward", reward->layout, false),
                                pictures, text, DIPP_REWARD_ALIGN);

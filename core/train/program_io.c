@@ -24,6 +24,17 @@ dipp_status dipp_write_noise_keys(dipp_executable *run, uint32_t steps, uint64_t
     return status;
 }
 
+dipp_prompt dipp_prompt_inputs(dipp_graph *g, const char *prefix, int64_t rows, uint32_t length)
+{
+    if (!length)
+        return (dipp_prompt){DIPP_NONE, DIPP_NONE};
+    char tokens[32], mask[32];
+    snprintf(tokens, sizeof tokens, "%stokens", prefix);
+    snprintf(mask, sizeof mask, "%smask", prefix);
+    dipp_shape shape = DIPP_SHAPE(rows, length);
+    return (dipp_prompt){dipp_input(g, tokens, DIPP_INT32, shape), dipp_input(g, mask, DIPP_WIDE, shape)};
+}
+
 dipp_status dipp_write_text(dipp_executable *run, const char *prefix, const int32_t *tokens, const float *mask,
                             size_t count, dipp_error *error)
 {

@@ -19,7 +19,10 @@ dipp_status dipp_write_key(dipp_executable *run, const char *name, uint64_t seed
 dipp_status dipp_write_noise_keys(dipp_executable *run, uint32_t steps, uint64_t seed, uint32_t stream, int64_t step,
                                   uint32_t first, dipp_error *error);
 
-/* Inputs PREFIXtokens and PREFIXmask, count elements each (rows times length); nothing when count is 0. */
+/* Text as a recording takes it: inputs PREFIXtokens and PREFIXmask [rows, length]; none when length is 0. */
+dipp_prompt dipp_prompt_inputs(dipp_graph *g, const char *prefix, int64_t rows, uint32_t length);
+
+/* Writes them, count elements each (rows times length); nothing when count is 0. */
 dipp_status dipp_write_text(dipp_executable *run, const char *prefix, const int32_t *tokens, const float *mask,
                             size_t count, dipp_error *error);
 

@@ -47,10 +47,7 @@ static dipp_status record(dipp_scorer *scorer, dipp_error *error)
         dipp_condition text = dipp_text_cache_inputs(scorer->texts, g, "text");
         scores = reward->vtable->record_encoded(reward->self, g, p, samples, text, DIPP_REWARD_EVALUATE);
     } else {
-        dipp_prompt text = {0};
-        dipp_shape tokens = DIPP_SHAPE(scorer->n, reward->info.token_length);
-        if (reward->info.token_length)
-            text = (dipp_prompt){dipp_input(g, "tokens", DIPP_INT32, tokens), dipp_input(g, "mask", DIPP_WIDE, tokens)};
+        dipp_prompt text = dipp_prompt_inputs(g, "", scorer->n, reward->info.token_length);
         scores = dipp_record_scores(reward->vtable, reward->self, g, p, samples, text, DIPP_REWARD_EVALUATE);
     }
     dipp_output(g, "scores", dipp_expect_shape(g, scores, &DIPP_SHAPE(scorer->n), "it"));
@@ -68,10 +65,7 @@ static dipp_status declare(dipp_scorer *scorer, dipp_error *error)
     dipp_params p = dipp_graph_slot(g, "reward", reward->layout, false);
     dipp_shape shape = {.rank = scorer->sample.rank + 1, .dims = {1}};
     memcpy(shape.dims + 1, scorer->sample.dims, scorer->sample.rank * sizeof shape.dims[0]);
-    dipp_prompt text = {0};
-    dipp_shape tokens = DIPP_SHAPE(1, reward->info.token_length);
-    if (reward->info.token_length)
-        text = (dipp_prompt){dipp_input(g, "tokens", DIPP_INT32, tokens), dipp_input(g, "mask", DIPP_WIDE, tokens)};
+    dipp_prompt text = dipp_prompt_inputs(g, "", 1, reward->info.token_length);
     dipp_record_scores(reward->vtable, reward->self, g, p, dipp_input(g, "samples", DIPP_WIDE, shape), text,
                        DIPP_REWARD_EVALUATE);
     status = dipp_graph_status(g, error);

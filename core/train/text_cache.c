@@ -58,8 +58,7 @@ static dipp_status record(dipp_text_cache *cache, dipp_error *error)
     if (status != DIPP_OK)
         return status;
     dipp_params own = dipp_graph_slot(g, "reward", reward->layout, false);
-    dipp_shape shape = DIPP_SHAPE(cache->batch, reward->info.token_length);
-    dipp_prompt text = {dipp_input(g, "tokens", DIPP_INT32, shape), dipp_input(g, "mask", DIPP_WIDE, shape)};
+    dipp_prompt text = dipp_prompt_inputs(g, "", (int64_t)cache->batch, reward->info.token_length);
     dipp_condition c =
         dipp_expect_condition(g, reward->vtable->encode_text(reward->self, g, own, text), (int64_t)cache->batch);
     for (uint32_t i = 0; i < c.count; i++) {

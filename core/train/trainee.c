@@ -34,10 +34,7 @@ dipp_shape dipp_trainee_batch_shape(const dipp_trainee *trainee, int64_t batch)
 
 dipp_prompt dipp_trainee_text(const dipp_trainee *trainee, dipp_graph *g, int64_t rows)
 {
-    if (!trainee->reward.info.token_length)
-        return (dipp_prompt){DIPP_NONE, DIPP_NONE};
-    dipp_shape shape = DIPP_SHAPE(rows, trainee->reward.info.token_length);
-    return (dipp_prompt){dipp_input(g, "tokens", DIPP_INT32, shape), dipp_input(g, "mask", DIPP_WIDE, shape)};
+    return dipp_prompt_inputs(g, "", rows, trainee->reward.info.token_length);
 }
 
 dipp_tensor dipp_trainee_scores(const dipp_trainee *trainee, dipp_graph *g, dipp_params p, dipp_tensor samples,

@@ -5,6 +5,7 @@
 #include "base/philox.h"
 #include "diffusion/denoise.h"
 #include "train/claims.h"
+#include "train/program_io.h"
 #include "train/scores.h"
 
 #include <math.h>
@@ -16,14 +17,6 @@ static const uint64_t SEED = 20241018;
 static const double MOVE = 0.05; /* size of the noise on parameters */
 
 /* ---- Recording ---- */
-
-static dipp_prompt text_inputs(dipp_graph *g, uint32_t length, int64_t n)
-{
-    if (!length)
-        return (dipp_prompt){DIPP_NONE, DIPP_NONE};
-    return (dipp_prompt){dipp_input(g, "tokens", DIPP_INT32, DIPP_SHAPE(n, length)),
-                         dipp_input(g, "mask", DIPP_WIDE, DIPP_SHAPE(n, length))};
-}
 
 static dipp_tensor record_reference(const kit_instance *instance, kit_function function, dipp_graph *g, dipp_params p,
                                     dipp_params text, dipp_tensor x, int64_t n)
@@ -38,7 +31,7 @@ static dipp_tensor record_reference(const kit_instance *instance, kit_function f
         return dipp_graph_fail(g, "space says that it takes %u tokens, but there is no encode_text",
                                instance->space.token_length);
     if (instance->space.token_length)
-        c = reference->encode_text(instance->self, g, text, text_inputs(g, instance->space.token_length, n));
+        c = reference->encode_text(instance->self, g, text, dipp_prompt_inputs(g, "", n, instance->space.token_length));
     return reference->predict(instance->self, g, p, x, dipp_level_inputs(g, "level", n), c);
 }
 
@@ -51,7 +44,7 @@ static dipp_tensor record_function(const kit_instance *instance, kit_function fu
     if (instance->of->plugin->kind == DIPP_PLUGIN_GENERATOR)
         return ((const dipp_generator *)vtable)
             ->generate(instance->self, g, p, x, dipp_level_inputs(g, "level", n), (dipp_condition){0});
-    dipp_prompt prompt = text_inputs(g, instance->info.token_length, n);
+    dipp_prompt prompt = dipp_prompt_inputs(g, "", n, instance->info.token_length);
     if (function == KIT_CONTRAST) {
         const dipp_reward *reward = vtable;
         dipp_condition c = dipp_expect_condition(g, reward->encode_text(instance->self, g, p, prompt), n);
