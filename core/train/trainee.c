@@ -42,7 +42,7 @@ dipp_tensor dipp_trainee_scores(const dipp_trainee *trainee, dipp_graph *g, dipp
 {
     const dipp_reward_model *reward = &trainee->reward;
     int64_t n = dipp_dim(g, samples, 0), rows = text.tokens.id ? dipp_dim(g, text.tokens, 0) : n;
-    dipp_tensor scores = DIPP_NONE;
+    dipp_tensor scores;
     if (rows == n) {
         scores = dipp_record_scores(reward->vtable, reward->self, g, p, samples, text, DIPP_REWARD_TRAIN);
     } else { /* each text is encoded once, for a sample of either half */
