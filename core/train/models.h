@@ -179,7 +179,7 @@ dipp_status dipp_weights_read_sets(const char *path, const char *name, dipp_para
  * `head`, which may be NULL. Neither is a folder. [main] */
 dipp_status dipp_weights_read_with_head(const char *file, const char *head, dipp_parameter_set *set, dipp_error *error);
 
-/* Writes the masters of the sets as one file, bf16 or f32, with the metadata pairs (key, value, ..., NULL). */
+/* Writes the masters of the sets as one file, bf16 or f32, with the metadata pairs (key, value, ..., NULL) and format pt. */
 dipp_status dipp_weights_write_sets(const char *path, const dipp_parameter_set *const *sets, uint32_t count, bool bf16,
                                     const char *const *metadata, dipp_error *error);
 
