@@ -58,17 +58,16 @@ static dipp_status add_rewards(dipp_run_monitor *monitor, dipp_error *error)
     return status;
 }
 
-/* A judge that the run is trained on is recorded and is no judge here: the same plugin with the same weights, as the store
- * flags it. */
-static bool is_trained_on(const dipp_run_monitor *monitor, const dipp_evaluation_metric *judge)
+/* A judge that the run is trained on is recorded and is no judge here: the same plugin with files of the same content, as the
+ * store flags it. */
+static bool is_trained_on(const dipp_run_monitor *monitor, uint32_t judge)
 {
+    const dipp_run_metrics *metrics = &monitor->metrics;
     bool trained = false;
-    for (uint32_t i = 0; i < monitor->reward_count; i++) {
-        const dipp_evaluation_metric *reward = &monitor->metrics.metrics[i];
-        bool alike = judge->weights && reward->weights ? !strcmp(judge->weights, reward->weights)
-                                                       : !judge->weights == !reward->weights;
-        trained |= monitor->tested[i] && judge->plugin == reward->plugin && alike;
-    }
+    for (uint32_t i = 0; i < monitor->reward_count; i++)
+        trained |= monitor->tested[i] && metrics->metrics[judge].plugin == metrics->metrics[i].plugin &&
+                   !strcmp(metrics->files[judge].weights_sha256, metrics->files[i].weights_sha256) &&
+                   !strcmp(metrics->files[judge].head_sha256, metrics->files[i].head_sha256);
     return trained;
 }
 
@@ -84,7 +83,7 @@ static dipp_status add_judges(dipp_run_monitor *monitor, dipp_error *error)
         if (status == DIPP_OK) {
             uint32_t at = monitor->metrics.count - 1;
             monitor->sign[at] = 1;
-            monitor->tested[at] = !is_trained_on(monitor, &monitor->metrics.metrics[at]);
+            monitor->tested[at] = !is_trained_on(monitor, at);
         }
     }
     return status;

@@ -55,8 +55,8 @@ typedef struct dipp_reward_observer {
 } dipp_reward_observer;
 
 /* trainee was created with train. pairs, or captions for contrast; the other is NULL. All are borrowed; report may be NULL.
- * DIPP_E_INVALID: a batch that its micro-batch does not divide (contrast: any micro-batch, for every sample is compared with
- * the whole batch), contrast with a reward that has none, a clamp without logit_scale. */
+ * DIPP_E_INVALID: a batch that its micro-batch does not divide, or, for contrast, that is not the micro-batch (every sample
+ * is compared with the whole batch), contrast with a reward that has none, a clamp without logit_scale. */
 dipp_status dipp_reward_training_create(dipp_trainee *trainee, const dipp_pair_source *pairs,
                                         const dipp_sample_source *captions, const dipp_reward_settings *settings,
                                         dipp_plan_report *report, dipp_reward_training **out, dipp_error *error);
