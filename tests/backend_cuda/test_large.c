@@ -125,7 +125,9 @@ static void attentions(case_builder *b)
         bool causal, biased;
     } rows[] = {{1, 130, 200, 2, 80, false, false}, {1, 200, 200, 1, 160, true, false},
                 {1, 70, 90, 1, 512, false, true},   {2, 129, 129, 2, 48, true, true},
-                {1, 100, 150, 1, 128, false, true}, {1, 64, 128, 3, 32, false, false}};
+                {1, 100, 150, 1, 128, false, true}, {1, 64, 128, 3, 32, false, false},
+                {1, 150, 70, 2, 72, false, true},   {1, 130, 130, 1, 64, true, false},
+                {1, 65, 97, 1, 96, false, false},   {1, 40, 40, 1, 12, true, false}};
     for (size_t k = 0; k < COUNT_OF(rows); k++) {
         int64_t width = rows[k].heads * rows[k].head_dim;
         dipp_shape q = DIPP_SHAPE(rows[k].batch, rows[k].queries, width),

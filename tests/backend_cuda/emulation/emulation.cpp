@@ -2,7 +2,9 @@
 // thread a coroutine that gives way at barriers and shuffles. Work on a stream waits until somebody synchronises, as late
 // as it may; captured work runs when its graph is launched. So the back-end's whole host side and the indices, barriers
 // and arithmetic of every kernel are checked; not the device's own rounding of library functions, its speed, or races
-// between threads, of which only those show that the order of threads brings out (EMULATED_ORDER=reverse turns it round).
+// between threads, of which only those show that the order of threads brings out: usually warps go on together, and copies into
+// shared memory are made as late as they may; with EMULATED_ORDER=reverse a warp goes as far as it can, the last one first,
+// and copies are made at once.
 // EMULATED_FAIL makes launches fail, EMULATED_MEMORY limits a block, EMULATED_LIBRARY=none takes the products away.
 #include "cuda_runtime_api.h"
 
@@ -20,6 +22,11 @@ using work = std::function<void()>;
 enum { MOST_THREADS = 256, WARP = 32, STACK = 128 << 10 };
 enum state { READY, AT_BLOCK, AT_WARP, DONE };
 
+struct copy {
+    uint16_t *to;
+    const uint16_t *from; /* NULL: zeros */
+};
+
 struct coroutine {
     ucontext_t context;
     char *stack;
@@ -27,6 +34,9 @@ struct coroutine {
     int vote;
     unsigned exchanges;
     uint64_t deposited[2];
+    uint32_t operands[2][6];              /* of a product: a, b */
+    std::vector<copy> started;            /* since the last group ended */
+    std::deque<std::vector<copy>> groups; /* the oldest first */
 };
 
 coroutine threads[MOST_THREADS];
@@ -94,25 +104,40 @@ bool reversed()
     return order && !std::strcmp(order, "reverse");
 }
 
+/* Each thread until it gives way; whether the warp goes on from there. */
+bool run_warp(uint32_t first)
+{
+    for (uint32_t i = 0; i < WARP; i++) {
+        uint32_t k = first + (reversed() ? WARP - 1 - i : i);
+        if (threads[k].now == READY)
+            wake(k);
+    }
+    bool together = all_are(first, first + WARP, AT_WARP);
+    if (together)
+        release(first, first + WARP);
+    return together;
+}
+
 void run_block()
 {
     for (uint32_t i = 0; i < thread_count; i++) {
         threads[i].now = READY;
         threads[i].exchanges = 0;
+        if (!threads[i].started.empty() || !threads[i].groups.empty()) {
+            std::fprintf(stderr, "emulated kernel: thread %u ended without waiting for its copies\n", i);
+            std::abort();
+        }
     }
     for (;;) {
-        for (uint32_t i = 0; i < thread_count; i++) {
-            uint32_t k = reversed() ? thread_count - 1 - i : i;
-            if (threads[k].now == READY)
-                wake(k);
+        bool moved = false;
+        for (uint32_t w = 0; w < thread_count / WARP; w++) {
+            uint32_t first = (reversed() ? thread_count / WARP - 1 - w : w) * WARP;
+            bool goes_on = run_warp(first);
+            moved = moved || goes_on;
+            while (goes_on && reversed())
+                goes_on = run_warp(first);
         }
-        bool released = false;
-        for (uint32_t first = 0; first < thread_count; first += WARP)
-            if (all_are(first, first + WARP, AT_WARP)) {
-                release(first, first + WARP);
-                released = true;
-            }
-        if (released)
+        if (moved)
             continue;
         if (all_are(0, thread_count, AT_BLOCK)) {
             votes = 0;
@@ -227,6 +252,89 @@ uint64_t emulated::exchange(uint64_t bits, uint32_t lane_mask)
     self().deposited[turn] = bits;
     give_way(AT_WARP);
     return threads[threadIdx.x ^ lane_mask].deposited[turn];
+}
+
+static float half_of(uint32_t pair, int which)
+{
+    uint32_t bits = which ? pair & 0xffff0000u : pair << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+void emulated::multiply_add(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1)
+{
+    unsigned turn = self().exchanges++ % 2;
+    uint32_t *mine = self().operands[turn];
+    std::memcpy(mine, a, 4 * sizeof *a);
+    mine[4] = b0, mine[5] = b1;
+    give_way(AT_WARP);
+    const coroutine *warp = threads + threadIdx.x / WARP * WARP;
+    int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
+    for (int i = 0; i < 4; i++) {
+        int row = g + 8 * (i / 2), column = 2 * t + i % 2;
+        float sum = d[i];
+        for (int k = 0; k < 16; k++) {
+            const uint32_t *left = warp[row % 8 * 4 + k % 8 / 2].operands[turn];
+            const uint32_t *right = warp[column * 4 + k % 8 / 2].operands[turn];
+            sum += half_of(left[row / 8 + 2 * (k / 8)], k % 2) * half_of(right[4 + k / 8], k % 2);
+        }
+        d[i] = sum;
+    }
+}
+
+void emulated::load_matrices(uint32_t r[4], const uint16_t *row, bool transposed)
+{
+    if ((uintptr_t)row % 16) {
+        std::fprintf(stderr, "emulated kernel: a matrix's row is not at a multiple of 16 bytes\n");
+        std::abort();
+    }
+    unsigned turn = self().exchanges++ % 2;
+    self().deposited[turn] = (uint64_t)(uintptr_t)row;
+    give_way(AT_WARP);
+    const coroutine *warp = threads + threadIdx.x / WARP * WARP;
+    int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
+    for (int m = 0; m < 4; m++) {
+        auto at = [&](int i, int j) { return ((const uint16_t *)(uintptr_t)warp[8 * m + i].deposited[turn])[j]; };
+        uint16_t low = transposed ? at(2 * t, g) : at(g, 2 * t),
+                 high = transposed ? at(2 * t + 1, g) : at(g, 2 * t + 1);
+        r[m] = (uint32_t)high << 16 | low;
+    }
+    give_way(AT_WARP); /* nobody writes there before all have read */
+}
+
+static void make(const copy &c)
+{
+    if (c.from)
+        std::memcpy(c.to, c.from, 16);
+    else
+        std::memset(c.to, 0, 16);
+}
+
+void emulated::start_copy(uint16_t *to, const uint16_t *from, bool there)
+{
+    if ((uintptr_t)to % 16 || (uintptr_t)from % 16) {
+        std::fprintf(stderr, "emulated kernel: a copy is not between multiples of 16 bytes\n");
+        std::abort();
+    }
+    self().started.push_back({to, there ? from : nullptr});
+    if (reversed()) /* as early as it may */
+        make(self().started.back());
+}
+
+void emulated::end_copies()
+{
+    self().groups.push_back(std::move(self().started));
+    self().started.clear();
+}
+
+void emulated::await_copies(unsigned running)
+{
+    std::deque<std::vector<copy>> &groups = self().groups;
+    for (; groups.size() > running; groups.pop_front())
+        for (const copy &c : groups.front())
+            if (!reversed())
+                make(c);
 }
 
 uint16_t emulated::bf16_of(float x)

@@ -1,5 +1,5 @@
 // Attention and its backward by tiles of 64 queries and 64 keys in shared memory, arithmetic in f32, head dims up to 512
-// in chunks. Forward: running maximum and sum (Dao et al. 2022, algorithm 1). Backward: dq, dk and dv each by a pass of
+// in chunks: for f32, and for heads that attention_units.cu does not serve. Forward: running maximum and sum (Dao et al. 2022, algorithm 1). Backward: dq, dk and dv each by a pass of
 // their own that owns the rows it writes, so nothing is added by atomics and the order is fixed.
 //
 // A block has 256 threads: thread (ty, tx) of 16 x 16 holds rows 4 ty .. 4 ty + 3 and columns tx, tx + 16, tx + 32, ...
@@ -327,6 +327,12 @@ struct backward_launch {
     }
 };
 
+// Whether attention_units.cu serves it.
+static bool on_matrix_units(const dipp_cuda_attention *p)
+{
+    return p->type == DIPP_CUDA_BF16 && p->head_dim % 8 == 0 && p->head_dim <= DIPP_CUDA_UNITS_HEAD_DIM;
+}
+
 } // namespace dipp_cuda
 
 using namespace dipp_cuda;
@@ -334,6 +340,8 @@ using namespace dipp_cuda;
 cudaError_t dipp_cuda_launch_attention(cudaStream_t stream, const dipp_cuda_attention *p, const void *q, const void *k,
                                        const void *v, const float *key_bias, void *o, float *logsumexp)
 {
+    if (on_matrix_units(p))
+        return dipp_cuda_launch_attention_units(stream, p, q, k, v, key_bias, o, logsumexp);
     return with_columns(p->head_dim, forward_launch{stream, p, q, k, v, key_bias, o, logsumexp});
 }
 
@@ -350,6 +358,9 @@ cudaError_t dipp_cuda_launch_attention_backward(cudaStream_t stream, const dipp_
         if (result != cudaSuccess)
             return result;
     }
+    if (on_matrix_units(p))
+        return dipp_cuda_launch_attention_backward_units(stream, p, q, k, v, key_bias, logsumexp, d_o, dq, dk, dv,
+                                                         delta);
     return with_columns(p->head_dim,
                         backward_launch{stream, p, {q, k, v, key_bias, o, logsumexp, d_o, dq, dk, dv, delta}});
 }

@@ -49,6 +49,16 @@ cudaError_t dipp_cuda_launch_attention_backward(cudaStream_t stream, const dipp_
                                                 const float *logsumexp, const void *d_o, void *dq, void *dk, void *dv,
                                                 float *delta);
 
+/* The same on the matrix units: bf16, head dims that are multiples of 8 up to 160; backward with delta already there. */
+enum { DIPP_CUDA_UNITS_HEAD_DIM = 160 };
+cudaError_t dipp_cuda_launch_attention_units(cudaStream_t stream, const dipp_cuda_attention *p, const void *q,
+                                             const void *k, const void *v, const float *key_bias, void *o,
+                                             float *logsumexp);
+cudaError_t dipp_cuda_launch_attention_backward_units(cudaStream_t stream, const dipp_cuda_attention *p, const void *q,
+                                                      const void *k, const void *v, const float *key_bias,
+                                                      const float *logsumexp, const void *d_o, void *dq, void *dk,
+                                                      void *dv, const float *delta);
+
 typedef struct dipp_cuda_norm {
     int64_t rows, width, shared; /* shared: rows that use one row of the gain */
     int32_t x_type, gain_type, y_type, plus_one;

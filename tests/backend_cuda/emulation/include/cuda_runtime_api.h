@@ -113,6 +113,12 @@ void meet_block();
 int meet_block_or(int value);
 uint64_t exchange(uint64_t bits, uint32_t lane_mask);
 uint16_t bf16_of(float x); /* to nearest even, one canonical NaN, as the device's cvt.rn */
+/* What a warp does together: mma.m16n8k16, ldmatrix.x4, and cp.async, whose copies are made as late as they may. */
+void multiply_add(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1);
+void load_matrices(uint32_t r[4], const uint16_t *row, bool transposed);
+void start_copy(uint16_t *to, const uint16_t *from, bool there);
+void end_copies();
+void await_copies(unsigned running);
 } // namespace emulated
 
 static inline float __fmul_rn(float a, float b)
