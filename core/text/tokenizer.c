@@ -377,7 +377,7 @@ dipp_status dipp_tokenizer_encode(const dipp_tokenizer *tokenizer, const char *t
     if (bytes > DIPP_TOKENIZER_TEXT_MOST)
         return dipp_fail(error, DIPP_E_INVALID, "tokenizer: a text of %zu bytes; at most %d are taken", bytes,
                          (int)DIPP_TOKENIZER_TEXT_MOST);
-    encoding e = {.tokenizer = tokenizer, .out = {ids, length, 0}};
+    encoding e = {.tokenizer = tokenizer, .out = {.ids = ids, .room = length}};
     dipp_codes codes = {0};
     dipp_codes_append_utf8(&codes, text, bytes);
     if (!tokenizer->t5)
@@ -387,10 +387,11 @@ dipp_status dipp_tokenizer_encode(const dipp_tokenizer *tokenizer, const char *t
     dipp_codes_clear(&codes);
     if (!done)
         return fail_memory(error, "tokenizer");
-    /* T5Tokenizer takes an end that is written where it cuts the text for its own; T5TokenizerFast does not. */
+    /* T5Tokenizer takes an end that is written last, or where it cuts the text, for its own; T5TokenizerFast does not. */
+    bool takes_written = tokenizer->t5 && !tokenizer->t5->from_json;
     size_t kept = e.out.count < length ? e.out.count : length - 1;
-    bool ended = tokenizer->t5 && !tokenizer->t5->from_json && kept && ids[kept - 1] == (int32_t)tokenizer->end;
-    *count = e.out.count + !(ended && kept == e.out.count);
+    bool ended = takes_written && kept && ids[kept - 1] == (int32_t)tokenizer->end;
+    *count = e.out.count + !(takes_written && e.out.count && e.out.last == tokenizer->end);
     if (!ended)
         ids[kept++] = (int32_t)tokenizer->end;
     for (; kept < length; kept++)
