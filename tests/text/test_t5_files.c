@@ -438,6 +438,7 @@ static const struct json_case {
     {"[\"<pad>\",0.0]", "[\"</s>\",0.0]", DIPP_E_FORMAT, "are the same"},
     {"[\"<pad>\",0.0]", "[\"<pod>\",0.0]", DIPP_E_FORMAT, "added_tokens[0]: <pad> is not there"},
     {"[\"<extra_id_0>\",0.0]", "[\"<extra>\",0.0]", DIPP_E_FORMAT, "added_tokens[102]: <extra_id_0> is not there"},
+    {"[\"<extra_id_0>\",0.0]", "[\"<extra_id_0>\",0.0],[\"zz\",0.0]", DIPP_E_FORMAT, "<extra_id_99> is not there"},
     {"\"content\":\"<pad>\"", "\"content\":\"<pod>\"", DIPP_E_UNSUPPORTED, "added_tokens[0]: expected </s>, <unk>"},
     {"\"content\":\"<pad>\"", "\"content\":\"</s>\"", DIPP_E_FORMAT, "added_tokens[0]: </s> is not there"},
     {"\"content\":\"<unk>\"", "\"content\":\"</s>\"", DIPP_E_UNSUPPORTED, "added_tokens[2]: expected </s>, <unk>"},
