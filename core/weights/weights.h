@@ -1,4 +1,4 @@
-/* Reading weights: one interface over a safetensors file, a file of torch.save, a sharded index, or a
+/* Reading weights: one interface over a safetensors file, a file of PyTorch, a sharded index, or a
  * folder that holds any of them.
  *
  * Files are mapped, not read: opening costs the header, and a tensor's pages come in when it is touched.
@@ -29,8 +29,8 @@ typedef struct dipp_weight_tensor {
     const void *data; /* little-endian, row-major, of any alignment; not NULL, also when count is 0 */
 } dipp_weight_tensor;
 
-/* Opens path: a safetensors file, a file that torch.save wrote (.pt, .pth, .bin; PyTorch 1.6 or newer; nothing in it
- * is executed), an index (*.json) with its shards beside it, or a folder. In a folder the first of
+/* Opens path: a safetensors file, a file that torch.save or torch.jit.save wrote (.pt, .pth, .bin; PyTorch 1.6 or newer;
+ * nothing in it is executed), an index (*.json) with its shards beside it, or a folder. In a folder the first of
  * model.safetensors.index.json, diffusion_pytorch_model.safetensors.index.json, model.safetensors,
  * diffusion_pytorch_model.safetensors, pytorch_lora_weights.safetensors, pytorch_model.bin.index.json,
  * pytorch_model.bin counts. Every header is checked in full before it is believed: DIPP_E_FORMAT names file, tensor,

@@ -4,6 +4,7 @@
 #include "tensor/program.h"
 #include "train/models.h"
 #include "weights/clip_names.h"
+#include "weights/weights.h"
 #include "weights/writer.h"
 
 #include <setjmp.h>
@@ -327,6 +328,38 @@ static void both_layouts_load_alike(void **state)
     free(m);
 }
 
+/* What OpenAI publishes: a TorchScript archive with some numbers in half precision and buffers beside them. */
+static void an_archive_of_openai_loads(void **state)
+{
+    (void)state;
+    const clip_size size = {5, 6, 2, 24, 2, 5, 4, 1, 9};
+    manifest *m = make_manifest(&size);
+    dipp_error error = {0};
+    dipp_weights *expected = NULL;
+    clip_model model;
+    uint32_t entry = 0;
+    open_model(&model, m);
+    if (dipp_weights_read_sets(DIPP_FIXTURE_FOLDER "/torch/clip.pt", "model", &model.set, 1, NULL, &error) ||
+        dipp_weights_open(DIPP_FIXTURE_FOLDER "/torch/clip.safetensors", &expected, &error))
+        fail_msg("%s", error.message);
+    assert_int_equal(dipp_weights_count(expected), m->count + 3);
+    for (size_t i = 0; i < m->count; i++)
+        for (uint32_t third = 0; third < thirds_of(m->tensors[i].theirs); third++, entry++) {
+            const dipp_layout_entry *at = dipp_layout_entry_at(model.layout, entry);
+            const dipp_weight_tensor *tensor = dipp_weights_find(expected, m->tensors[i].name);
+            size_t count = (size_t)at->elements, columns = is_transposed(m->tensors[i].name) ? tensor->shape[0] : 1;
+            float numbers[MOST], found[MOST];
+            assert_int_equal(dipp_weight_tensor_to_f32(tensor, numbers, tensor->count, &error), DIPP_OK);
+            dipp_parameter_set_read_part(model.set, DIPP_BLOCK_MASTER, (size_t)at->offset, count, found, DIPP_HOST_F32);
+            for (size_t k = 0; k < count; k++)
+                if (found[k] != numbers[third * count + k % columns * (count / columns) + k / columns])
+                    fail_msg("%s[%zu] is %g", at->name, k, found[k]);
+        }
+    dipp_weights_destroy(&expected);
+    close_model(&model);
+    free(m);
+}
+
 /* What a head's file has, the tower's need not. */
 static void a_second_file_has_the_rest(void **state)
 {
@@ -436,9 +469,10 @@ static void any_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_name_of_h14_is_known),  cmocka_unit_test(other_names_are_none),
-        cmocka_unit_test(both_layouts_load_alike),     cmocka_unit_test(a_second_file_has_the_rest),
-        cmocka_unit_test(what_does_not_fit_is_listed), cmocka_unit_test(any_allocation_may_fail),
+        cmocka_unit_test(every_name_of_h14_is_known), cmocka_unit_test(other_names_are_none),
+        cmocka_unit_test(both_layouts_load_alike),    cmocka_unit_test(a_second_file_has_the_rest),
+        cmocka_unit_test(an_archive_of_openai_loads), cmocka_unit_test(what_does_not_fit_is_listed),
+        cmocka_unit_test(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
