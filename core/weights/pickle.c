@@ -23,7 +23,8 @@ typedef enum known_role {
     MAKE_SIZE,
     MAKE_LIST, /* from a list */
     MAKE_SAME, /* from a value, and its type or a number beside it */
-    STORAGE_TYPE
+    STORAGE_TYPE,
+    ONLY_A_NAME /* a key of what PyTorch Lightning keeps beside the weights */
 } known_role;
 
 enum { PROGRAM_CLASS = -1 }; /* in place of a row of known_names */
@@ -43,6 +44,7 @@ static const struct known_name {
     {"torch.jit._pickle", "build_tensorlist", MAKE_LIST},
     {"torch.jit._pickle", "restore_type_tag", MAKE_SAME},
     {"torch", "device", MAKE_SAME},
+    {"pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint", ONLY_A_NAME},
     {"torch", "DoubleStorage", STORAGE_TYPE},
     {"torch", "FloatStorage", STORAGE_TYPE},
     {"torch", "HalfStorage", STORAGE_TYPE},
@@ -444,9 +446,10 @@ static dipp_status reduce(machine *m)
         if (!arguments->list.count)
             return fail_damaged(m, "a device or a program's value is made of nothing");
         return push(m, arguments->list.items[0]);
-    case STORAGE_TYPE: break;
+    case STORAGE_TYPE:
+    case ONLY_A_NAME: break;
     }
-    return fail_damaged(m, "a type of storage is called");
+    return fail_damaged(m, "a name is called that makes nothing");
 }
 
 /* State of an object: the attributes of a program's, which are kept. torch also keeps versions of modules as attributes of

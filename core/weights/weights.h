@@ -52,8 +52,9 @@ const dipp_weight_tensor *dipp_weights_at(const dipp_weights *weights, size_t in
 /* NULL when there is none of that name. */
 const dipp_weight_tensor *dipp_weights_find(const dipp_weights *weights, const char *name);
 
-/* The same for a name that training code may have put "module.", "model." or "blip." before, or that the file has
- * without one of these. The exact name is preferred. */
+/* The same for a name that training code may have put "module.", "model.", "blip." or what the networks of CompVis's
+ * Stable Diffusion are attributes of before ("model.diffusion_model.", "first_stage_model.",
+ * "cond_stage_model.transformer."), or that the file has without one of these. The exact name is preferred. */
 const dipp_weight_tensor *dipp_weights_find_prefixed(const dipp_weights *weights, const char *name);
 
 /* The value of __metadata__[key]; NULL when there is none. Of several shards the first that has the key counts. */
