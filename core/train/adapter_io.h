@@ -2,7 +2,8 @@
  *
  * Written: COMPONENT.LAYER.lora_A.weight and .lora_B.weight, COMPONENT being unet or transformer, and the rank and alpha in the
  * metadata entry "lora_adapter_metadata", as diffusers writes them. Read: the same with the prefix base_model.model., unet.,
- * transformer. or none, and lora.down/lora.up for lora_A/lora_B. alpha comes from that metadata, from tensors LAYER.alpha, or from
+ * transformer. or none, and lora.down/lora.up for lora_A/lora_B; and kohya's lora_unet_LAYER.lora_down/lora_up, where LAYER has '_' for
+ * its dots. alpha comes from that metadata, from tensors LAYER.alpha, or from
  * PEFT's adapter_config.json beside the file; where none says it, it is the rank. Page: docs/lora.md. */
 #ifndef DIPP_TRAIN_ADAPTER_IO_H
 #define DIPP_TRAIN_ADAPTER_IO_H

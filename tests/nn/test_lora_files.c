@@ -1,4 +1,4 @@
-/* Adapter files: those of diffusers and PEFT (tests/fixtures/make_lora_fixture.py), ours, merging, and files that lie. */
+/* Adapter files: those of diffusers, PEFT and kohya's scripts (tests/fixtures/make_lora_fixture.py), ours, merging, and files that lie. */
 #include "fixture.h"
 #include "lora_network.h"
 #include "train/adapter_io.h"
@@ -50,7 +50,7 @@ static double *master(const dipp_parameter_set *set)
 /* The overlay of rank 2 as a file gives it: noise by name, B times factor. */
 static void expect_overlay(replay *r, const char *path, double factor)
 {
-    dipp_lora_options lora = lora_few_layers(2, 2);
+    const dipp_lora_options lora = {.rank = 2, .alpha = 2};
     char sha256[DIPP_SHA256_HEX_BYTES] = "";
     double *block = master(r->set);
     memset(block, 0, (size_t)dipp_layout_elements(r->layout) * sizeof *block);
@@ -80,6 +80,41 @@ static void published_files_are_read(void **state)
     expect_overlay(&r, FILES "peft/adapter_model.safetensors", 1.5); /* by adapter_config.json */
     expect_overlay(&r, FILES "script.safetensors", 1);               /* says nothing: alpha is the rank */
     replay_end(&r);
+}
+
+/* What kohya's scripts can adapt: layers within transformers and resnets. */
+static dipp_lora_options layers_of_kohya(void)
+{
+    dipp_lora_options lora = lora_every_layer(2, 2);
+    lora.target_count = 0;
+    for (uint32_t i = 0; i < 18; ++i)
+        if (!strstr(lora.targets[i], "conv_in") && !strstr(lora.targets[i], "conv_out") &&
+            strncmp(lora.targets[i], "time_embedding.", 15) != 0)
+            lora.targets[lora.target_count++] = lora.targets[i];
+    return lora;
+}
+
+/* Names have '_' for every dot, and each layer says its alpha, which is 1. */
+static void names_without_dots_are_read(void **state)
+{
+    dipp_lora_options lora = layers_of_kohya();
+    replay r, merged[2];
+    lora_network(&r, &lora, "reference", "f64");
+    assert_int_equal(dipp_layout_count(r.layout), 2 * 79);
+    expect_overlay(&r, FILES "kohya.safetensors", 0.5);
+    MUST(dipp_adapter_write(written, r.set, &lora, r.frozen_layout, NULL, &error_));
+    replay_end(&r);
+    double *weights[2];
+    for (int i = 0; i < 2; ++i) {
+        lora_network(&merged[i], NULL, "reference", "f64");
+        MUST(dipp_adapter_merge(i ? written : FILES "kohya.safetensors", merged[i].set, NULL, &error_));
+        weights[i] = master(merged[i].set);
+    }
+    fixture_compare("merged", weights[0], weights[1], (size_t)dipp_layout_elements(merged[0].layout), 0);
+    for (int i = 0; i < 2; ++i) {
+        free(weights[i]);
+        replay_end(&merged[i]);
+    }
 }
 
 /* Our file has the names of diffusers' and brings the numbers back. */
@@ -144,6 +179,7 @@ typedef struct tensor {
     uint64_t shape[2];
 } tensor;
 
+#define FLAT  "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
 #define LAYER "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 
 static void write_tensors(const tensor *tensors, const char *settings)
@@ -187,6 +223,17 @@ static void files_that_do_not_fit_are_refused(void **state)
     static const tensor elsewhere[] = {{"to_q.lora_A.weight", 2, {2, 4}}, {"to_q.lora_B.weight", 2, {4, 2}}, {NULL}};
     static const tensor twice[] = {
         {"unet." LAYER ".lora_A.weight", 2, {2, 4}}, {LAYER ".lora.down.weight", 2, {2, 4}}, {NULL}};
+    static const tensor flat[] = {{FLAT ".lora_down.weight", 2, {2, 4}},
+                                  {FLAT ".lora_up.weight", 2, {4, 2}},
+                                  {LAYER ".lora_A.weight", 2, {2, 4}},
+                                  {LAYER ".lora_B.weight", 2, {4, 2}},
+                                  {NULL}};
+    static const tensor nowhere[] = {
+        {"lora_unet_to_q.lora_down.weight", 2, {2, 4}}, {"lora_unet_to_q.lora_up.weight", 2, {4, 2}}, {NULL}};
+    static const tensor text[] = {{"lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight", 2, {2, 4}},
+                                  {"lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight", 2, {4, 2}},
+                                  {NULL}};
+    static const tensor middle[] = {{"lora_unet_to_q.lora_mid.weight", 2, {2, 2}}, {NULL}};
     static const tensor other[] = {{"text_encoder.q_proj.lora_linear_layer.up.weight", 2, {2, 4}}, {NULL}};
     expect_refusal(good, NULL, DIPP_E_FORMAT, "down_blocks.0.resnets.0.conv1.lora_A.weight is missing");
     expect_refusal(wide, NULL, DIPP_E_FORMAT, "has shape [3, 4], expected [2, 4]");
@@ -194,6 +241,10 @@ static void files_that_do_not_fit_are_refused(void **state)
     expect_refusal(crossed, NULL, DIPP_E_FORMAT, "has no A [rank, in] and B [out, rank] that fit");
     expect_refusal(elsewhere, NULL, DIPP_E_FORMAT, "to_q: the settings do not adapt this layer");
     expect_refusal(twice, NULL, DIPP_E_FORMAT, "is there under two names");
+    expect_refusal(flat, NULL, DIPP_E_FORMAT, LAYER " is there under two names");
+    expect_refusal(nowhere, NULL, DIPP_E_FORMAT, "\n  to_q: the settings do not adapt this layer");
+    expect_refusal(text, NULL, DIPP_E_FORMAT, "mlp_fc1: the settings do not adapt this layer");
+    expect_refusal(middle, NULL, DIPP_E_FORMAT, "lora_unet_to_q.lora_mid.weight is no part of a low-rank adapter");
     expect_refusal(other, NULL, DIPP_E_FORMAT, "lora_linear_layer.up.weight is no part of a low-rank adapter");
     expect_refusal(good, "{\"alpha_pattern\": {\"to_q\": 4}}", DIPP_E_UNSUPPORTED, "alpha_pattern");
     expect_refusal(good, "{\"unet.use_rslora\" : true}", DIPP_E_UNSUPPORTED, "rsLoRA");
@@ -244,6 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_files_are_read),
+        cmocka_unit_test(names_without_dots_are_read),
         cmocka_unit_test(our_file_is_diffusers_),
         cmocka_unit_test(merged_weights_give_what_adapted_ones_give),
         cmocka_unit_test(files_that_do_not_fit_are_refused),
