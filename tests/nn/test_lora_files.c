@@ -230,6 +230,8 @@ static void files_that_do_not_fit_are_refused(void **state)
                                   {NULL}};
     static const tensor nowhere[] = {
         {"lora_unet_to_q.lora_down.weight", 2, {2, 4}}, {"lora_unet_to_q.lora_up.weight", 2, {4, 2}}, {NULL}};
+    static const tensor longer[] = {
+        {FLAT "_x.lora_down.weight", 2, {2, 4}}, {FLAT "_x.lora_up.weight", 2, {4, 2}}, {NULL}};
     static const tensor text[] = {{"lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight", 2, {2, 4}},
                                   {"lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight", 2, {4, 2}},
                                   {NULL}};
@@ -243,6 +245,7 @@ static void files_that_do_not_fit_are_refused(void **state)
     expect_refusal(twice, NULL, DIPP_E_FORMAT, "is there under two names");
     expect_refusal(flat, NULL, DIPP_E_FORMAT, LAYER " is there under two names");
     expect_refusal(nowhere, NULL, DIPP_E_FORMAT, "\n  to_q: the settings do not adapt this layer");
+    expect_refusal(longer, NULL, DIPP_E_FORMAT, "attn1_to_q_x: the settings do not adapt this layer");
     expect_refusal(text, NULL, DIPP_E_FORMAT, "mlp_fc1: the settings do not adapt this layer");
     expect_refusal(middle, NULL, DIPP_E_FORMAT, "lora_unet_to_q.lora_mid.weight is no part of a low-rank adapter");
     expect_refusal(other, NULL, DIPP_E_FORMAT, "lora_linear_layer.up.weight is no part of a low-rank adapter");

@@ -170,6 +170,7 @@ static void make_archive(archive *a, const void *pickle, size_t size, const twis
 #define NAMED(name, tensor) "X\1\0\0\0" name tensor
 #define ONE                 TENSOR(SIX, "K\0", "K\1\x85", "K\1\x85")
 #define CLASS               "c__torch__.a\nB\n"
+#define INNER               CLASS ")\x81}(X\1\0\0\0a" ONE "ub"
 #define OBJECT(items)       CLASS ")\x81}(" items "ub"
 
 static const struct pickle_case {
@@ -246,7 +247,7 @@ static const struct pickle_case {
     CASE("a program by call", "\x80\2" CLASS ")R}(" NAMED("a", ONE) "ub.", DIPP_OK, ""),
     CASE("a program by stack", "\x80\4\x8c\x9__torch__\x8c\1A\x93)\x81}(" NAMED("a", ONE) "ub.", DIPP_OK, ""),
     CASE("a program's own values",
-         "\x80\2" OBJECT(NAMED("a", OBJECT(NAMED("a", ONE))) NAMED("b", "ctorch.jit._pickle\nbuild_intlist\n]K\1a\x85R")
+         "\x80\2" OBJECT(NAMED("a", INNER) NAMED("b", "ctorch.jit._pickle\nbuild_intlist\n]K\1a\x85R")
                              NAMED("c", "ctorch.jit._pickle\nrestore_type_tag\nK\1X\0\0\0\0\x86R")) ".",
          DIPP_OK, ""),
     CASE("a class of the like", "\x80\2c__torch__x\nA\n)\x81.", DIPP_E_FORMAT, "the Python object \"__torch__x.A\""),
@@ -267,9 +268,9 @@ static const struct pickle_case {
     CASE("a program in itself", "\x80\2" CLASS ")\x81q\0}(" NAMED("a", "h\0") "ub.", DIPP_E_FORMAT,
          "more than 64 deep"),
     CASE("an attribute a number", "\x80\2" OBJECT("K\1" ONE) ".", DIPP_E_FORMAT, "a key that is no text"),
-    CASE("an attribute no UTF-8", "\x80\2" OBJECT(NAMED("\xff", OBJECT(""))) ".", DIPP_E_FORMAT, "not UTF-8"),
-    CASE("two paths of a name", "\x80\2" OBJECT("X\3\0\0\0a.a" ONE NAMED("a", OBJECT(NAMED("a", ONE)))) ".",
-         DIPP_E_FORMAT, "tensor \"a.a\": it is there twice"),
+    CASE("an attribute no UTF-8", "\x80\2" OBJECT(NAMED("\xff", INNER)) ".", DIPP_E_FORMAT, "not UTF-8"),
+    CASE("two paths of a name", "\x80\2" OBJECT("X\3\0\0\0a.a" ONE NAMED("a", INNER)) ".", DIPP_E_FORMAT,
+         "tensor \"a.a\": it is there twice"),
     CASE("a list of a number", "\x80\2ctorch.jit._pickle\nbuild_intlist\nK\1\x85R.", DIPP_E_FORMAT,
          "a program's list is not made of a list"),
     CASE("a value of nothing", "\x80\2ctorch.jit._pickle\nrestore_type_tag\n)R.", DIPP_E_FORMAT, "is made of nothing"),
