@@ -76,8 +76,6 @@ static dipp_status export_file(const char *from, const char *to, bool bf16, dipp
         dipp_weights_metadata_at(weights, i, &key, &value);
         status = dipp_weights_writer_metadata(writer, key, value, error);
     }
-    if (status == DIPP_OK) /* results of older builds do not say so, and transformers opens no file that does not */
-        status = dipp_weights_writer_metadata(writer, "format", "pt", error);
     for (size_t i = 0; i < count && status == DIPP_OK; i++)
         status = add_tensor(writer, dipp_weights_at(weights, i), bf16, &values[i], error);
     if (status == DIPP_OK)

@@ -424,8 +424,6 @@ dipp_status dipp_adapter_write(const char *path, const dipp_parameter_set *overl
     dipp_status status = block && settings ? dipp_weights_writer_create(path, &writer, error)
                                            : dipp_fail(error, DIPP_E_MEMORY, "no memory to write %s", path);
     if (status == DIPP_OK)
-        status = dipp_weights_writer_metadata(writer, "format", "pt", error);
-    if (status == DIPP_OK)
         status = dipp_weights_writer_metadata(writer, metadata_key, settings, error);
     for (; status == DIPP_OK && metadata && *metadata; metadata += 2)
         status = dipp_weights_writer_metadata(writer, metadata[0], metadata[1], error);

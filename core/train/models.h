@@ -105,8 +105,11 @@ void dipp_models_destroy(dipp_models **models);
 /* Initial values of every set as declared, from the seed. */
 dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_error *error);
 
-/* ---- Rewards of one file (reward_sets.c) ---- */
+/* ---- Rewards, and those of one file (reward_sets.c) ---- */
 
+/* Creates the instance, its own home, and checks what it says of itself; dipp_reward_clear ends it, after an error too. [main] */
+dipp_status dipp_reward_open(dipp_reward_model *reward, dipp_model_choice choice, const dipp_host *host,
+                             dipp_error *error);
 /* Gives reward i of a list the layout of one before it, made the union of both, where both load one file, and no two files of
  * heads, and no name means two things. Layouts are declared; i's own is not sealed, and one that is takes what it holds
  * already. [main] */

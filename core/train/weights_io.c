@@ -326,8 +326,6 @@ dipp_status dipp_weights_write_sets(const char *path, const dipp_parameter_set *
     outgoing *entries = dipp_allocate_zeroed(entry_count + 1, sizeof *entries), *at = entries;
     dipp_status status = entries ? dipp_weights_writer_create(path, &writer, error)
                                  : dipp_fail(error, DIPP_E_MEMORY, "no memory to write %s", path);
-    if (status == DIPP_OK) /* transformers opens no file that does not say so */
-        status = dipp_weights_writer_metadata(writer, "format", "pt", error);
     for (; status == DIPP_OK && metadata && *metadata; metadata += 2)
         status = dipp_weights_writer_metadata(writer, metadata[0], metadata[1], error);
     for (uint32_t i = 0; i < count && status == DIPP_OK; i++) {

@@ -4,7 +4,7 @@
 #include "fixture.h"
 #include "replay.h"
 #include "train/models.h"
-#include "train/sampler.h"
+#include "train/scorer.h"
 #include "train/scores.h"
 #include "weights/original_names.h"
 #include "weights/writer.h"
