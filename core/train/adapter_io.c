@@ -446,3 +446,64 @@ dipp_status dipp_adapter_write(const char *path, const dipp_parameter_set *overl
     dipp_release(settings);
     return status;
 }
+
+/* ---- For programs that know kohya's names alone ---- */
+
+/* A tensor of the file under another name, as f32 or bf16; *numbers live until the commit. */
+static dipp_status add_flat(dipp_weights_writer *writer, const adapted_layer *layer, const char *end,
+                            const dipp_weight_tensor *tensor, bool bf16, float **numbers, dipp_error *error)
+{
+    char name[NAME_BYTES + 64];
+    snprintf(name, sizeof name, "%s%s%s", flat_prefix, layer->name, end);
+    for (char *at = name + strlen(flat_prefix); *at && at < name + strlen(flat_prefix) + strlen(layer->name); at++)
+        if (*at == '.')
+            *at = '_';
+    if (!(*numbers = numbers_of(tensor, error)))
+        return error->code;
+    return dipp_weights_writer_add_f32(writer, name, bf16 ? DIPP_WEIGHT_BF16 : DIPP_WEIGHT_F32, tensor->rank,
+                                       tensor->shape, *numbers, error);
+}
+
+/* A, B and alpha of a layer; numbers[3]. */
+static dipp_status add_flat_layer(dipp_weights_writer *writer, const adapted_layer *layer, bool bf16, float **numbers,
+                                  dipp_error *error)
+{
+    const float value = (float)(layer->scale * (double)layer->parts[PART_A]->shape[0]);
+    const dipp_weight_tensor alpha = {
+        .name = "alpha", .dtype = DIPP_WEIGHT_F32, .count = 1, .bytes = sizeof value, .data = &value};
+    dipp_status status =
+        add_flat(writer, layer, ".lora_down.weight", layer->parts[PART_A], bf16, &numbers[PART_A], error);
+    if (status == DIPP_OK)
+        status = add_flat(writer, layer, ".lora_up.weight", layer->parts[PART_B], bf16, &numbers[PART_B], error);
+    return status == DIPP_OK ? add_flat(writer, layer, ".alpha", &alpha, false, &numbers[PART_ALPHA], error) : status;
+}
+
+dipp_status dipp_adapter_write_flat(const char *from, const char *to, bool bf16, dipp_error *error)
+{
+    adapter_file file;
+    dipp_error own = {0};
+    dipp_weights_writer *writer = NULL;
+    dipp_status status = open_file(from, &file, &own);
+    float **numbers = dipp_allocate_zeroed(PARTS * file.count + 1, sizeof *numbers);
+    if (status == DIPP_OK && !file.count)
+        status = dipp_fail(&own, DIPP_E_FORMAT, "%s: no adapter is in it", from);
+    if (status == DIPP_OK && !strncmp(dipp_weights_at(file.weights, 0)->name, "transformer.", 12))
+        status = dipp_fail(&own, DIPP_E_UNSUPPORTED, "%s: kohya's names are those of Stable Diffusion's UNet", from);
+    if (status == DIPP_OK)
+        status = numbers ? dipp_weights_writer_create(to, &writer, &own)
+                         : dipp_fail(&own, DIPP_E_MEMORY, "no memory to write %s", to);
+    if (status == DIPP_OK && dipp_weights_metadata(file.weights, base_key))
+        status = dipp_weights_writer_metadata(writer, base_key, dipp_weights_metadata(file.weights, base_key), &own);
+    for (size_t i = 0; i < file.count && status == DIPP_OK; i++)
+        status = add_flat_layer(writer, &file.layers[i], bf16, numbers + PARTS * i, &own);
+    if (status == DIPP_OK)
+        status = dipp_weights_writer_commit(&writer, &own);
+    dipp_weights_writer_destroy(&writer);
+    for (size_t i = 0; numbers && i < PARTS * file.count; i++)
+        dipp_release(numbers[i]);
+    dipp_release(numbers);
+    close_file(&file);
+    if (status != DIPP_OK && error)
+        *error = own;
+    return status;
+}

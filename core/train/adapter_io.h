@@ -24,6 +24,10 @@ dipp_status dipp_adapter_read(const char *path, dipp_parameter_set *overlay, con
 /* Adds (alpha/rank) B A of every layer in the file to the network's own weights; ranks may be any. */
 dipp_status dipp_adapter_merge(const char *path, dipp_parameter_set *set, char *sha256, dipp_error *error);
 
+/* Writes the adapter in the file `from` as kohya's scripts name it, for programs that know no other names: A, B (bf16, or
+ * f32) and alpha of each layer. DIPP_E_UNSUPPORTED for a transformer's adapter, which has no names of theirs. */
+dipp_status dipp_adapter_write_flat(const char *from, const char *to, bool bf16, dipp_error *error);
+
 /* The hash of the file that holds the frozen weights an adapter was trained over; "" where it does not say. */
 dipp_status dipp_adapter_base(const char *path, char sha256[DIPP_SHA256_HEX_BYTES], dipp_error *error);
 
