@@ -94,22 +94,23 @@ static bool same_arrangement(const dipp_shape *file, const dipp_shape *layout)
     return a.rank && b.rank && a.dims[0] == b.dims[0];
 }
 
-/* Notes what is wrong with what was found for an entry. */
-static void check_entry(const place *at, const dipp_layout_entry *entry, dipp_text *problems)
+/* Whether what was found for an entry is its numbers; otherwise notes what is wrong. */
+static bool check_entry(const place *at, const dipp_layout_entry *entry, dipp_text *problems)
 {
     if (!at->tensor) {
         dipp_text_printf(problems, "\n  %s is missing", entry->name);
-        return;
+        return false;
     }
     dipp_shape shape = shape_at(at);
-    if (at->tensor->rank > DIPP_MAX_RANK || !same_arrangement(&shape, &entry->shape)) {
-        char have[DIPP_SHAPE_TEXT_BYTES], want[128], times[32] = "";
-        if (at->parts > 1)
-            snprintf(times, sizeof times, "%u times ", at->parts);
-        dipp_text_printf(problems, "\n  %s has shape %s, expected %s%s%s", at->tensor->name,
-                         dipp_weight_shape_text(at->tensor->rank, at->tensor->shape, have), times,
-                         at->transposed ? "the transpose of " : "", dipp_shape_text(&entry->shape, want, sizeof want));
-    }
+    if (at->tensor->rank <= DIPP_MAX_RANK && same_arrangement(&shape, &entry->shape))
+        return true;
+    char have[DIPP_SHAPE_TEXT_BYTES], want[128], times[32] = "";
+    if (at->parts > 1)
+        snprintf(times, sizeof times, "%u times ", at->parts);
+    dipp_text_printf(problems, "\n  %s has shape %s, expected %s%s%s", at->tensor->name,
+                     dipp_weight_shape_text(at->tensor->rank, at->tensor->shape, have), times,
+                     at->transposed ? "the transpose of " : "", dipp_shape_text(&entry->shape, want, sizeof want));
+    return false;
 }
 
 /* The numbers of an entry, count of them, in the network's arrangement. */
@@ -132,18 +133,26 @@ static dipp_status read_entry(const place *at, float *numbers, size_t count, dip
     return status;
 }
 
-/* Entry by entry, so that no copy of a set is made; nothing is written when anything is wrong. */
-static dipp_status load_set(const sources *from, dipp_parameter_set *set, dipp_text *problems, dipp_error *error)
+/* Finds every entry of a set: places[entries]. false when some do not fit. */
+static bool find_set(const sources *from, const dipp_layout *layout, place *places, dipp_text *problems)
+{
+    bool fits = true;
+    for (uint32_t i = 0; i < dipp_layout_count(layout); i++) {
+        const dipp_layout_entry *entry = dipp_layout_entry_at(layout, i);
+        places[i] = find_entry(from, entry);
+        fits &= check_entry(&places[i], entry, problems);
+    }
+    return fits;
+}
+
+/* Entry by entry, so that no copy of a set is made. */
+static dipp_status read_set(const place *places, dipp_parameter_set *set, dipp_error *error)
 {
     int64_t largest = 0;
     for (uint32_t i = 0; i < dipp_layout_count(set->layout); i++) {
-        const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, i);
-        place at = find_entry(from, entry);
-        check_entry(&at, entry, problems);
-        largest = entry->elements > largest ? entry->elements : largest;
+        int64_t elements = dipp_layout_entry_at(set->layout, i)->elements;
+        largest = elements > largest ? elements : largest;
     }
-    if (problems->length)
-        return DIPP_OK;
     float *numbers = dipp_allocate((size_t)largest * sizeof *numbers);
     if (!numbers)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory to load %s", set->name);
@@ -151,13 +160,26 @@ static dipp_status load_set(const sources *from, dipp_parameter_set *set, dipp_t
     for (uint32_t i = 0; i < dipp_layout_count(set->layout) && status == DIPP_OK; i++) {
         const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, i);
         size_t count = (size_t)entry->elements;
-        place at = find_entry(from, entry);
-        status = read_entry(&at, numbers, count, error);
+        status = read_entry(&places[i], numbers, count, error);
         if (status == DIPP_OK)
             dipp_parameter_set_write_part(set, DIPP_BLOCK_MASTER, (size_t)entry->offset, count, numbers, DIPP_HOST_F32);
     }
     dipp_release(numbers);
     return status == DIPP_OK ? dipp_parameter_set_refresh(set, error) : status;
+}
+
+/* Nothing is written when anything is wrong, which problems say then. */
+static dipp_status load_set(const sources *from, dipp_parameter_set *set, dipp_text *problems, dipp_error *error)
+{
+    place *places = dipp_allocate((dipp_layout_count(set->layout) + 1) * sizeof *places);
+    dipp_status status = DIPP_OK;
+    bool fits = places && find_set(from, set->layout, places, problems);
+    if (!places || problems->failed)
+        status = dipp_fail(error, DIPP_E_MEMORY, "no memory to load %s", set->name);
+    else if (fits && !problems->length) /* nor when another set was wrong before */
+        status = read_set(places, set, error);
+    dipp_release(places);
+    return status;
 }
 
 /* Buffers that published files hold beside the weights: CLIP's, and the tables of noise of Stable Diffusion's single file. */

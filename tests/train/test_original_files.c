@@ -284,6 +284,23 @@ static void any_allocation_may_fail(void **state)
     check(m, VAE, FIXTURES "sd_expected.safetensors");
 }
 
+/* Also while a file is refused: what is missing is not read for want of memory to say so. */
+static void any_allocation_may_fail_on_refusal(void **state)
+{
+    const models *m = *state;
+    for (uint64_t nth = 1;; nth++) {
+        dipp_error error = {0};
+        dipp_memory_fail_nth(nth, false);
+        dipp_status status = dipp_weights_read_sets(FIXTURES "vae.ckpt", "model", m->sets + UNET, 2, NULL, &error);
+        bool failed = dipp_memory_has_failed();
+        dipp_memory_fail_nth(0, false);
+        if (status != DIPP_E_FORMAT && !(failed && status == DIPP_E_MEMORY))
+            fail_msg("allocation %d: %s", (int)nth, error.message);
+        if (!failed)
+            break;
+    }
+}
+
 static int set_up(void **state)
 {
     static models m;
@@ -307,6 +324,7 @@ int main(void)
         cmocka_unit_test(what_is_missing_is_named_as_the_network_does),
         cmocka_unit_test(layers_are_counted_through_all_blocks),
         cmocka_unit_test(any_allocation_may_fail),
+        cmocka_unit_test(any_allocation_may_fail_on_refusal),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
