@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "experiment/run_merge.h"
+#include "train/adapter_io.h"
 #include "weights/weights.h"
 #include "weights/writer.h"
 
@@ -17,7 +18,7 @@ const char cli_export_details[] =
 
 typedef struct export_options {
     const char *database, *experiment, *to;
-    bool bf16, raw, merge;
+    bool bf16, raw, merge, kohya;
     cli_plugin_options places;
 } export_options;
 
@@ -25,7 +26,8 @@ typedef struct export_options {
 typedef struct export_files {
     char *paths[16];
     size_t count;
-    bool whole; /* adapters are left out: they are merged */
+    bool whole;    /* adapters are left out: they are merged */
+    bool adapters; /* whole weights are left out */
 } export_files;
 
 static const char *file_name(const char *path)
@@ -34,11 +36,16 @@ static const char *file_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+static bool is_adapter(const char *path)
+{
+    return strstr(file_name(path), "-lora") != NULL;
+}
+
 static int add_file(void *user, int columns, const char *const *names, const char *const *values)
 {
     (void)columns, (void)names;
     export_files *files = user;
-    if (files->whole && values[0] && strstr(file_name(values[0]), "-lora"))
+    if (values[0] && ((files->whole && is_adapter(values[0])) || (files->adapters && !is_adapter(values[0]))))
         return 0;
     if (files->count < sizeof files->paths / sizeof *files->paths && values[0])
         files->paths[files->count++] = dipp_string_copy(values[0]);
@@ -76,8 +83,6 @@ static dipp_status export_file(const char *from, const char *to, bool bf16, dipp
         dipp_weights_metadata_at(weights, i, &key, &value);
         status = dipp_weights_writer_metadata(writer, key, value, error);
     }
-    if (status == DIPP_OK) /* results of older builds do not say so, and transformers opens no file that does not */
-        status = dipp_weights_writer_metadata(writer, "format", "pt", error);
     for (size_t i = 0; i < count && status == DIPP_OK; i++)
         status = add_tensor(writer, dipp_weights_at(weights, i), bf16, &values[i], error);
     if (status == DIPP_OK)
@@ -116,8 +121,12 @@ static dipp_status export_files_to(const export_options *options, const export_f
     for (size_t i = 0; i < files->count && status == DIPP_OK; i++) {
         char *from = dipp_path_join(root, files->paths[i]);
         char *to = dipp_path_join(options->to, file_name(files->paths[i]));
-        status = from && to ? export_file(from, to, options->bf16, error)
-                            : dipp_fail(error, DIPP_E_MEMORY, "no memory for a path");
+        if (!from || !to)
+            status = dipp_fail(error, DIPP_E_MEMORY, "no memory for a path");
+        else if (options->kohya)
+            status = dipp_adapter_write_flat(from, to, options->bf16, error);
+        else
+            status = export_file(from, to, options->bf16, error);
         if (status == DIPP_OK)
             printf("%s\n", to);
         dipp_release(from);
@@ -133,7 +142,7 @@ static dipp_status export_run(const export_options *options, const char *selecto
     int64_t run_id = 0;
     char id[24];
     const char *binds[] = {id, options->raw ? "" : "%-raw.safetensors"};
-    export_files files = {.whole = options->merge};
+    export_files files = {.whole = options->merge, .adapters = options->kohya};
     dipp_status status = cli_open_store(database, &store, error);
     if (status == DIPP_OK)
         status = dipp_store_find_run(store, selector, options->experiment, &run_id, error);
@@ -147,8 +156,8 @@ static dipp_status export_run(const export_options *options, const char *selecto
         status = merge_run(options, store, run_id, error);
     dipp_store_close(&store);
     if (status == DIPP_OK && !files.count && !options->merge)
-        status =
-            dipp_fail(error, DIPP_E_INVALID, "run %lld has no weights: only a completed run has", (long long)run_id);
+        status = dipp_fail(error, DIPP_E_INVALID, "run %lld has no %s: only a completed run has", (long long)run_id,
+                           options->kohya ? "adapters" : "weights");
     char *root = dipp_path_folder(database);
     if (status == DIPP_OK)
         status = root ? export_files_to(options, &files, root, error)
@@ -170,6 +179,7 @@ int cli_export(int argc, char **argv)
         {"bf16", 0, CLI_FLAG, NULL, "store as bf16: half the size, 8 bits of precision", &options.bf16},
         {"raw", 0, CLI_FLAG, NULL, "the weights that were not averaged, too", &options.raw},
         {"merge", 0, CLI_FLAG, NULL, "adapters added to the weights below them: whole weights", &options.merge},
+        {"kohya", 0, CLI_FLAG, NULL, "adapters only, with the names of kohya's scripts", &options.kohya},
         CLI_PLUGIN_OPTIONS(options.places),
         {NULL, 0, CLI_FLAG, NULL, NULL, NULL}};
     int code = CLI_OK;
@@ -181,6 +191,8 @@ int cli_export(int argc, char **argv)
         code = cli_usage_error(self, "one run is needed");
     else if (!options.to)
         code = cli_usage_error(self, "--to DIR is needed");
+    else if (options.kohya && options.merge)
+        code = cli_usage_error(self, "--kohya writes adapters, and --merge leaves none");
     else if (export_run(&options, positionals.items[0], &error) != DIPP_OK)
         code = cli_fail(&error);
     cli_list_clear(&positionals);

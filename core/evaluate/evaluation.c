@@ -5,6 +5,7 @@
 #include "evaluate/gold.h"
 #include "evaluate/picture_metrics.h"
 #include "train/reconstruct.h"
+#include "train/scorer.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -70,7 +70,7 @@ dipp_status dipp_run_judge_pairs(const dipp_judge_pairs_request *request, dipp_p
     dipp_run_shelf *shelf = NULL;
     dipp_backend *backend = NULL;
     dipp_trainee *trainee = NULL;
-    dipp_trainee_scorer *scorer = NULL;
+    dipp_scorer *scorer = NULL;
     const dipp_config *config = NULL;
     size_t count = 0;
     dipp_status status = parse(request, plugins, &experiment, error);
@@ -87,11 +87,11 @@ dipp_status dipp_run_judge_pairs(const dipp_judge_pairs_request *request, dipp_p
         status = create_trainee(request, config, plugins, backend, shelf, &trainee, error);
     uint32_t batch = config ? (uint32_t)dipp_config_int(config, "evaluate.batch") : 0;
     if (status == DIPP_OK)
-        status =
-            dipp_trainee_scorer_create(trainee, trainee->reward.set, batch ? batch : DEFAULT_BATCH, &scorer, error);
+        status = dipp_scorer_borrow(backend, &trainee->reward, trainee->reward.set, DIPP_REWARD_TRAIN, trainee->sample,
+                                    batch ? batch : DEFAULT_BATCH, &scorer, error);
     if (status == DIPP_OK)
         status = dipp_run_preferences_judge(&set, shelf, scorer, request->stop, take, context, error);
-    dipp_trainee_scorer_destroy(&scorer);
+    dipp_scorer_destroy(&scorer);
     dipp_trainee_destroy(&trainee);
     dipp_backend_destroy(&backend);
     dipp_run_shelf_destroy(&shelf);

@@ -313,11 +313,11 @@ bool dipp_run_preferences_captions(dipp_run_preferences *preferences, dipp_sampl
 
 /* ---- Judging ---- */
 
-static dipp_status score_items(const dipp_preferences *set, dipp_run_shelf *shelf, dipp_trainee_scorer *scorer,
+static dipp_status score_items(const dipp_preferences *set, dipp_run_shelf *shelf, dipp_scorer *scorer,
                                const volatile sig_atomic_t *stop, double *scores, dipp_error *error)
 {
     int height, width;
-    uint32_t batch = dipp_trainee_scorer_batch(scorer);
+    uint32_t batch = dipp_scorer_batch(scorer);
     dipp_run_shelf_size(shelf, &height, &width);
     size_t floats = (size_t)height * (size_t)width * 3;
     float *samples = dipp_allocate(batch * floats * sizeof *samples);
@@ -333,14 +333,14 @@ static dipp_status score_items(const dipp_preferences *set, dipp_run_shelf *shel
             status = dipp_run_shelf_take(shelf, set->items[first + i].picture, samples + i * floats, error);
         }
         if (status == DIPP_OK)
-            status = dipp_trainee_scorer_score(scorer, samples, prompts, count, scores + first, error);
+            status = dipp_scorer_score(scorer, samples, prompts, count, scores + first, error);
     }
     dipp_release(samples);
     dipp_release(prompts);
     return status;
 }
 
-dipp_status dipp_run_preferences_judge(const dipp_preferences *set, dipp_run_shelf *shelf, dipp_trainee_scorer *scorer,
+dipp_status dipp_run_preferences_judge(const dipp_preferences *set, dipp_run_shelf *shelf, dipp_scorer *scorer,
                                        const volatile sig_atomic_t *stop, dipp_take_preference_metrics take,
                                        void *context, dipp_error *error)
 {
@@ -358,7 +358,7 @@ dipp_status dipp_run_preferences_judge(const dipp_preferences *set, dipp_run_she
     return status;
 }
 
-dipp_status dipp_run_preferences_validate(dipp_run_preferences *preferences, dipp_trainee_scorer *scorer,
+dipp_status dipp_run_preferences_validate(dipp_run_preferences *preferences, dipp_scorer *scorer,
                                           const volatile sig_atomic_t *stop, dipp_take_preference_metrics take,
                                           void *context, dipp_error *error)
 {
@@ -368,7 +368,7 @@ dipp_status dipp_run_preferences_validate(dipp_run_preferences *preferences, dip
                                       context, error);
 }
 
-dipp_status dipp_run_preferences_sharpness(dipp_run_preferences *preferences, dipp_trainee_scorer *scorer,
+dipp_status dipp_run_preferences_sharpness(dipp_run_preferences *preferences, dipp_scorer *scorer,
                                            const volatile sig_atomic_t *stop, double *factor, dipp_error *error)
 {
     const dipp_preferences *set = &preferences->validate;

@@ -9,6 +9,7 @@
 #include "experiment/config.h"
 #include "experiment/run_shelf.h"
 #include "train/reward.h"
+#include "train/scorer.h"
 
 #include <signal.h>
 
@@ -45,15 +46,15 @@ bool dipp_run_preferences_captions(dipp_run_preferences *preferences, dipp_sampl
 /* Scores every item of the set and measures all kinds and each: take(context, kind, values), kind "" for all. stop may be
  * NULL: DIPP_E_INTERRUPTED when it becomes nonzero. */
 typedef void (*dipp_take_preference_metrics)(void *context, const char *kind, const double *values);
-dipp_status dipp_run_preferences_judge(const dipp_preferences *set, dipp_run_shelf *shelf, dipp_trainee_scorer *scorer,
+dipp_status dipp_run_preferences_judge(const dipp_preferences *set, dipp_run_shelf *shelf, dipp_scorer *scorer,
                                        const volatile sig_atomic_t *stop, dipp_take_preference_metrics take,
                                        void *context, dipp_error *error);
 /* The same of the pairs to validate with, less the lines that are held for calibration (learn.calibrate.share); nothing is taken where there are none. */
-dipp_status dipp_run_preferences_validate(dipp_run_preferences *preferences, dipp_trainee_scorer *scorer,
+dipp_status dipp_run_preferences_validate(dipp_run_preferences *preferences, dipp_scorer *scorer,
                                           const volatile sig_atomic_t *stop, dipp_take_preference_metrics take,
                                           void *context, dipp_error *error);
 /* The factor of dipp_preference_sharpness by the lines that are held. */
-dipp_status dipp_run_preferences_sharpness(dipp_run_preferences *preferences, dipp_trainee_scorer *scorer,
+dipp_status dipp_run_preferences_sharpness(dipp_run_preferences *preferences, dipp_scorer *scorer,
                                            const volatile sig_atomic_t *stop, double *factor, dipp_error *error);
 
 #endif

@@ -12,8 +12,8 @@ enum { DEFAULT_BATCH = 64 };
 struct dipp_run_validator {
     dipp_run_preferences *preferences;
     const dipp_trainee *trainee;
-    dipp_parameter_set *result;  /* what it is judged by, and ends with */
-    dipp_trainee_scorer *scorer; /* NULL: nothing to validate with */
+    dipp_parameter_set *result; /* what it is judged by, and ends with */
+    dipp_scorer *scorer;        /* NULL: nothing to validate with */
     bool calibrates;
     const char *layer; /* that takes the temperature; NULL: logit_scale does */
     const volatile sig_atomic_t *stop;
@@ -34,8 +34,8 @@ dipp_status dipp_run_validator_create(dipp_run_setup *setup, const volatile sig_
     uint32_t batch = (uint32_t)dipp_config_int(setup->config, "evaluate.batch");
     dipp_status status = DIPP_OK;
     if (dipp_run_preferences_validation_count(setup->preferences))
-        status = dipp_trainee_scorer_create(setup->trainee, validator->result, batch ? batch : DEFAULT_BATCH,
-                                            &validator->scorer, error);
+        status = dipp_scorer_borrow(setup->backend, &setup->trainee->reward, validator->result, DIPP_REWARD_TRAIN,
+                                    setup->trainee->sample, batch ? batch : DEFAULT_BATCH, &validator->scorer, error);
     if (status == DIPP_OK && validator->calibrates && !validator->scorer)
         status = dipp_fail(error, DIPP_E_INVALID,
                            "learn.calibrate fits a temperature by a part of preferences.validate, which is not given");
@@ -51,14 +51,14 @@ void dipp_run_validator_destroy(dipp_run_validator **validator)
 {
     if (!validator || !*validator)
         return;
-    dipp_trainee_scorer_destroy(&(*validator)->scorer);
+    dipp_scorer_destroy(&(*validator)->scorer);
     dipp_release(*validator);
     *validator = NULL;
 }
 
 size_t dipp_run_validator_bytes(const dipp_run_validator *validator)
 {
-    return validator->scorer ? dipp_trainee_scorer_bytes(validator->scorer) : 0;
+    return validator->scorer ? dipp_scorer_bytes(validator->scorer) : 0;
 }
 
 /* ---- Lines ---- */

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char metadata_key[] = "lora_adapter_metadata", base_key[] = "dipp.base_sha256";
+static const char flat_prefix[] = "lora_unet_", metadata_key[] = "lora_adapter_metadata",
+                  base_key[] = "dipp.base_sha256";
 
 enum { NAME_BYTES = 512, CONFIG_BYTES = 1 << 20 };
 
@@ -21,6 +22,7 @@ typedef struct adapted_layer {
     char name[NAME_BYTES];
     const dipp_weight_tensor *parts[PARTS];
     double scale; /* alpha/rank */
+    bool flat;    /* the name has '_' where it had dots, until it is looked for in a network */
 } adapted_layer;
 
 typedef struct adapter_file {
@@ -38,21 +40,23 @@ static void close_file(adapter_file *file)
     dipp_text_discard(&file->problems);
 }
 
-/* "unet.blocks.0.to_q.lora.down.weight" -> PART_A of "blocks.0.to_q"; false for other tensors. */
-static bool part_of(const char *tensor, part *which, char layer[NAME_BYTES])
+/* "unet.blocks.0.to_q.lora.down.weight" -> PART_A of "blocks.0.to_q", "lora_unet_blocks_0_to_q.lora_down.weight", which
+ * kohya's scripts write, -> PART_A of "blocks_0_to_q", which is flat; false for other tensors. */
+static bool part_of(const char *tensor, part *which, char layer[NAME_BYTES], bool *flat)
 {
     static const struct {
         const char *end;
         part which;
-    } ends[] = {{".lora_A.weight", PART_A},
-                {".lora_B.weight", PART_B},
-                {".lora.down.weight", PART_A},
-                {".lora.up.weight", PART_B},
+    } ends[] = {{".lora_A.weight", PART_A},  {".lora_B.weight", PART_B},    {".lora.down.weight", PART_A},
+                {".lora.up.weight", PART_B}, {".lora_down.weight", PART_A}, {".lora_up.weight", PART_B},
                 {".alpha", PART_ALPHA}};
     static const char *const prefixes[] = {"base_model.model.", "unet.", "transformer."};
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
         if (!strncmp(tensor, prefixes[i], strlen(prefixes[i])))
             tensor += strlen(prefixes[i]);
+    *flat = !strncmp(tensor, flat_prefix, strlen(flat_prefix));
+    if (*flat)
+        tensor += strlen(flat_prefix);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         size_t length = strlen(tensor), tail = strlen(ends[i].end);
         if (length <= tail || strcmp(tensor + length - tail, ends[i].end) || length - tail >= NAME_BYTES)
@@ -69,17 +73,18 @@ static dipp_status add_tensor(adapter_file *file, const dipp_weight_tensor *tens
 {
     char name[NAME_BYTES];
     part which;
+    bool flat;
     size_t at = 0;
-    if (!part_of(tensor->name, &which, name)) {
+    if (!part_of(tensor->name, &which, name, &flat)) {
         dipp_text_printf(&file->problems, "\n  %s is no part of a low-rank adapter", tensor->name);
         return DIPP_OK;
     }
-    while (at < file->count && strcmp(file->layers[at].name, name))
+    while (at < file->count && (file->layers[at].flat != flat || strcmp(file->layers[at].name, name)))
         at++;
     if (at == file->count) {
         if (!dipp_grow((void **)&file->layers, &file->capacity, file->count + 1, sizeof *file->layers))
             return dipp_fail(error, DIPP_E_MEMORY, "no memory to read %s", tensor->file);
-        file->layers[file->count++] = (adapted_layer){.scale = 0};
+        file->layers[file->count++] = (adapted_layer){.flat = flat};
         memcpy(file->layers[at].name, name, sizeof name);
     }
     if (file->layers[at].parts[which])
@@ -194,6 +199,34 @@ static float *numbers_of(const dipp_weight_tensor *tensor, dipp_error *error)
     return numbers;
 }
 
+/* Whether flat is name, of which length bytes count, with '_' for its dots. */
+static bool is_flattened(const char *flat, const char *name, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (flat[i] != (name[i] == '.' ? '_' : name[i]))
+            return false;
+    return !flat[length];
+}
+
+/* Which '_' of a flat name is a dot only the network's own names tell: the layout has them before `end`. */
+static void restore_dots(adapter_file *file, const dipp_layout *layout, const char *end)
+{
+    for (size_t k = 0; k < file->count; k++) {
+        adapted_layer *layer = &file->layers[k];
+        for (uint32_t i = 0; layer->flat && i < dipp_layout_count(layout); i++) {
+            const char *name = dipp_layout_entry_at(layout, i)->name;
+            size_t tail = strlen(end), length = strlen(name) - (strlen(name) < tail ? strlen(name) : tail);
+            if (strcmp(name + length, end) != 0 || !is_flattened(layer->name, name, length))
+                continue;
+            memcpy(layer->name, name, length);
+            layer->flat = false;
+            for (size_t other = 0; other < file->count; other++)
+                if (other != k && !file->layers[other].flat && !strcmp(file->layers[other].name, layer->name))
+                    dipp_text_printf(&file->problems, "\n  %s is there under two names", layer->name);
+        }
+    }
+}
+
 /* ---- Into an overlay ---- */
 
 /* NAME.lora_A.weight or NAME.lora_B.weight of the overlay from the file, times factor. */
@@ -246,6 +279,7 @@ dipp_status dipp_adapter_read(const char *path, dipp_parameter_set *overlay, con
     dipp_error own = {0};
     double *block = NULL, scale = lora->alpha / lora->rank;
     dipp_status status = open_file(path, &file, &own);
+    restore_dots(&file, overlay->layout, ".lora_A.weight");
     if (status == DIPP_OK &&
         !(block = dipp_allocate_zeroed((size_t)dipp_layout_elements(overlay->layout) + 1, sizeof *block)))
         status = dipp_fail(&own, DIPP_E_MEMORY, "no memory to load %s", overlay->name);
@@ -313,6 +347,7 @@ dipp_status dipp_adapter_merge(const char *path, dipp_parameter_set *set, char *
     dipp_error own = {0};
     double *block = NULL;
     dipp_status status = open_file(path, &file, &own);
+    restore_dots(&file, set->layout, ".weight");
     if (status == DIPP_OK && !(block = dipp_allocate((size_t)dipp_layout_elements(set->layout) * sizeof *block + 1)))
         status = dipp_fail(&own, DIPP_E_MEMORY, "no memory to merge %s", path);
     if (status == DIPP_OK)
@@ -389,8 +424,6 @@ dipp_status dipp_adapter_write(const char *path, const dipp_parameter_set *overl
     dipp_status status = block && settings ? dipp_weights_writer_create(path, &writer, error)
                                            : dipp_fail(error, DIPP_E_MEMORY, "no memory to write %s", path);
     if (status == DIPP_OK)
-        status = dipp_weights_writer_metadata(writer, "format", "pt", error);
-    if (status == DIPP_OK)
         status = dipp_weights_writer_metadata(writer, metadata_key, settings, error);
     for (; status == DIPP_OK && metadata && *metadata; metadata += 2)
         status = dipp_weights_writer_metadata(writer, metadata[0], metadata[1], error);
@@ -411,5 +444,66 @@ dipp_status dipp_adapter_write(const char *path, const dipp_parameter_set *overl
     dipp_weights_writer_destroy(&writer);
     dipp_release(block);
     dipp_release(settings);
+    return status;
+}
+
+/* ---- For programs that know kohya's names alone ---- */
+
+/* A tensor of the file under another name, as f32 or bf16; *numbers live until the commit. */
+static dipp_status add_flat(dipp_weights_writer *writer, const adapted_layer *layer, const char *end,
+                            const dipp_weight_tensor *tensor, bool bf16, float **numbers, dipp_error *error)
+{
+    char name[NAME_BYTES + 64];
+    snprintf(name, sizeof name, "%s%s%s", flat_prefix, layer->name, end);
+    for (char *at = name + strlen(flat_prefix); *at && at < name + strlen(flat_prefix) + strlen(layer->name); at++)
+        if (*at == '.')
+            *at = '_';
+    if (!(*numbers = numbers_of(tensor, error)))
+        return error->code;
+    return dipp_weights_writer_add_f32(writer, name, bf16 ? DIPP_WEIGHT_BF16 : DIPP_WEIGHT_F32, tensor->rank,
+                                       tensor->shape, *numbers, error);
+}
+
+/* A, B and alpha of a layer; numbers[3]. */
+static dipp_status add_flat_layer(dipp_weights_writer *writer, const adapted_layer *layer, bool bf16, float **numbers,
+                                  dipp_error *error)
+{
+    const float value = (float)(layer->scale * (double)layer->parts[PART_A]->shape[0]);
+    const dipp_weight_tensor alpha = {
+        .name = "alpha", .dtype = DIPP_WEIGHT_F32, .count = 1, .bytes = sizeof value, .data = &value};
+    dipp_status status =
+        add_flat(writer, layer, ".lora_down.weight", layer->parts[PART_A], bf16, &numbers[PART_A], error);
+    if (status == DIPP_OK)
+        status = add_flat(writer, layer, ".lora_up.weight", layer->parts[PART_B], bf16, &numbers[PART_B], error);
+    return status == DIPP_OK ? add_flat(writer, layer, ".alpha", &alpha, false, &numbers[PART_ALPHA], error) : status;
+}
+
+dipp_status dipp_adapter_write_flat(const char *from, const char *to, bool bf16, dipp_error *error)
+{
+    adapter_file file;
+    dipp_error own = {0};
+    dipp_weights_writer *writer = NULL;
+    dipp_status status = open_file(from, &file, &own);
+    float **numbers = dipp_allocate_zeroed(PARTS * file.count + 1, sizeof *numbers);
+    if (status == DIPP_OK && !file.count)
+        status = dipp_fail(&own, DIPP_E_FORMAT, "%s: no adapter is in it", from);
+    if (status == DIPP_OK && !strncmp(dipp_weights_at(file.weights, 0)->name, "transformer.", 12))
+        status = dipp_fail(&own, DIPP_E_UNSUPPORTED, "%s: kohya's names are those of Stable Diffusion's UNet", from);
+    if (status == DIPP_OK)
+        status = numbers ? dipp_weights_writer_create(to, &writer, &own)
+                         : dipp_fail(&own, DIPP_E_MEMORY, "no memory to write %s", to);
+    if (status == DIPP_OK && dipp_weights_metadata(file.weights, base_key))
+        status = dipp_weights_writer_metadata(writer, base_key, dipp_weights_metadata(file.weights, base_key), &own);
+    for (size_t i = 0; i < file.count && status == DIPP_OK; i++)
+        status = add_flat_layer(writer, &file.layers[i], bf16, numbers + PARTS * i, &own);
+    if (status == DIPP_OK)
+        status = dipp_weights_writer_commit(&writer, &own);
+    dipp_weights_writer_destroy(&writer);
+    for (size_t i = 0; numbers && i < PARTS * file.count; i++)
+        dipp_release(numbers[i]);
+    dipp_release(numbers);
+    close_file(&file);
+    if (status != DIPP_OK && error)
+        *error = own;
     return status;
 }

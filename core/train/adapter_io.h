@@ -2,7 +2,8 @@
  *
  * Written: COMPONENT.LAYER.lora_A.weight and .lora_B.weight, COMPONENT being unet or transformer, and the rank and alpha in the
  * metadata entry "lora_adapter_metadata", as diffusers writes them. Read: the same with the prefix base_model.model., unet.,
- * transformer. or none, and lora.down/lora.up for lora_A/lora_B. alpha comes from that metadata, from tensors LAYER.alpha, or from
+ * transformer. or none, and lora.down/lora.up for lora_A/lora_B; and kohya's lora_unet_LAYER.lora_down/lora_up, where LAYER has '_' for
+ * its dots. alpha comes from that metadata, from tensors LAYER.alpha, or from
  * PEFT's adapter_config.json beside the file; where none says it, it is the rank. Page: docs/lora.md. */
 #ifndef DIPP_TRAIN_ADAPTER_IO_H
 #define DIPP_TRAIN_ADAPTER_IO_H
@@ -22,6 +23,10 @@ dipp_status dipp_adapter_read(const char *path, dipp_parameter_set *overlay, con
 
 /* Adds (alpha/rank) B A of every layer in the file to the network's own weights; ranks may be any. */
 dipp_status dipp_adapter_merge(const char *path, dipp_parameter_set *set, char *sha256, dipp_error *error);
+
+/* Writes the adapter in the file `from` as kohya's scripts name it, for programs that know no other names: A, B (bf16, or
+ * f32) and alpha of each layer. DIPP_E_UNSUPPORTED for a transformer's adapter, which has no names of theirs. */
+dipp_status dipp_adapter_write_flat(const char *from, const char *to, bool bf16, dipp_error *error);
 
 /* The hash of the file that holds the frozen weights an adapter was trained over; "" where it does not say. */
 dipp_status dipp_adapter_base(const char *path, char sha256[DIPP_SHA256_HEX_BYTES], dipp_error *error);

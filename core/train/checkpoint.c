@@ -45,7 +45,7 @@ dipp_status dipp_checkpoint_write(const char *path, const char *kind, const char
                                   dipp_error *error)
 {
     dipp_weights_writer *writer = NULL;
-    dipp_status status = dipp_weights_writer_create(path, &writer, error);
+    dipp_status status = dipp_weights_writer_create_state(path, &writer, error);
     if (status == DIPP_OK)
         status = dipp_weights_writer_metadata(writer, "dipp.kind", kind, error);
     if (status == DIPP_OK)

@@ -178,18 +178,8 @@ static dipp_status create_reward(dipp_models *models, const dipp_models_options 
 {
     const dipp_model_choice *choice = &options->rewards[models->reward_count];
     dipp_reward_model *reward = &models->rewards[models->reward_count];
-    *reward = (dipp_reward_model){.plugin = choice->plugin,
-                                  .vtable = choice->plugin->vtable,
-                                  .files = options->reward_files[models->reward_count],
-                                  .home = reward};
-    dipp_status status = reward->vtable->create(choice->parameters, options->host, &reward->self, error);
-    if (status == DIPP_OK) {
-        models->reward_count++; /* from here on destroy knows it */
-        reward->info.struct_size = sizeof reward->info;
-        status = reward->vtable->info(reward->self, &reward->info, error);
-    }
-    if (status == DIPP_OK)
-        status = dipp_check_reward_info(reward->vtable, &reward->info, error);
+    dipp_status status = dipp_reward_open(reward, *choice, options->host, error);
+    reward->files = options->reward_files[models->reward_count++]; /* from here on destroy knows it */
     if (status == DIPP_OK && reward->info.images != models->space.images)
         return dipp_fail(error, DIPP_E_INVALID, "reward %s scores %s, but the reference gives %s", choice->plugin->name,
                          reward->info.images ? "pictures" : "vectors", models->space.images ? "pictures" : "vectors");

@@ -105,8 +105,11 @@ void dipp_models_destroy(dipp_models **models);
 /* Initial values of every set as declared, from the seed. */
 dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_error *error);
 
-/* ---- Rewards of one file (reward_sets.c) ---- */
+/* ---- Rewards, and those of one file (reward_sets.c) ---- */
 
+/* Creates the instance, its own home, and checks what it says of itself; dipp_reward_clear ends it, after an error too. [main] */
+dipp_status dipp_reward_open(dipp_reward_model *reward, dipp_model_choice choice, const dipp_host *host,
+                             dipp_error *error);
 /* Gives reward i of a list the layout of one before it, made the union of both, where both load one file, and no two files of
  * heads, and no name means two things. Layouts are declared; i's own is not sealed, and one that is takes what it holds
  * already. [main] */
@@ -169,9 +172,9 @@ dipp_tensor dipp_record_pictures(const dipp_models *models, dipp_graph *g, dipp_
 /* ---- Weight files: what dipp_weights_open opens; a folder stands for the file NAME.safetensors in it ---- */
 
 /* Reads all tensors of the layouts (count of them; sets NULL are skipped) from path, by their names, with or without the
- * prefixes of dipp_weights_find_prefixed, and those of a CLIP also where open_clip's layout has them. Missing tensors and
- * wrong shapes are errors (DIPP_E_FORMAT) that list them, with the first tensors that nobody wants; by themselves such are
- * ignored. sha256 may be NULL. [main] */
+ * prefixes of dipp_weights_find_prefixed, or as their first authors named and arranged them (weights/original_names.h).
+ * Missing tensors and wrong shapes are errors (DIPP_E_FORMAT) that list them, with the first tensors that nobody wants; by
+ * themselves such are ignored. sha256 may be NULL. [main] */
 dipp_status dipp_weights_read_sets(const char *path, const char *name, dipp_parameter_set *const *sets, uint32_t count,
                                    char *sha256, dipp_error *error);
 

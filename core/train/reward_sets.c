@@ -1,7 +1,21 @@
-/* Rewards whose weights come from one file hold them once: one layout, the union of theirs, and one set. */
+/* Instances of rewards. Those whose weights come from one file hold them once: one layout, the union of theirs, one set. */
+#include "train/claims.h"
 #include "train/models.h"
 
 #include <string.h>
+
+dipp_status dipp_reward_open(dipp_reward_model *reward, dipp_model_choice choice, const dipp_host *host,
+                             dipp_error *error)
+{
+    *reward = (dipp_reward_model){.plugin = choice.plugin, .vtable = choice.plugin->vtable, .home = reward};
+    dipp_status status = reward->vtable->create(choice.parameters, host, &reward->self, error);
+    if (status != DIPP_OK)
+        reward->self = NULL; /* whatever it left there was never made */
+    reward->info.struct_size = sizeof reward->info;
+    if (status == DIPP_OK)
+        status = reward->vtable->info(reward->self, &reward->info, error);
+    return status == DIPP_OK ? dipp_check_reward_info(reward->vtable, &reward->info, error) : status;
+}
 
 static bool same_file(const char *a, const char *b)
 {

@@ -1,9 +1,9 @@
-/* A reward plugin as a metric: an instance of its own, recorded in evaluation mode. Those of one file have one parameter set. */
+#include "train/scorer.h"
+
 #include "base/file.h"
 #include "base/memory.h"
 #include "train/claims.h"
 #include "train/program_io.h"
-#include "train/sampler.h"
 #include "train/scores.h"
 #include "train/streams.h"
 #include "train/text_cache.h"
@@ -13,9 +13,11 @@
 
 struct dipp_scorer {
     dipp_reward_model reward;
+    bool borrowed; /* its instance, layout and set are another's */
+    dipp_reward_mode mode;
     dipp_backend *backend;
     char *file, *head;      /* of weights, resolved, or NULL */
-    dipp_text_cache *texts; /* NULL: it takes no text, or looks at text and sample together */
+    dipp_text_cache *texts; /* NULL: it takes no text, looks at text and sample together, or may change */
     dipp_plan *text_plan;   /* of texts alone: it outlives the recordings for samples */
     dipp_plan_report text_report;
     uint32_t n;
@@ -45,10 +47,10 @@ static dipp_status record(dipp_scorer *scorer, dipp_error *error)
     dipp_tensor samples = dipp_input(g, "samples", DIPP_WIDE, shape), scores;
     if (scorer->texts) {
         dipp_condition text = dipp_text_cache_inputs(scorer->texts, g, "text");
-        scores = reward->vtable->record_encoded(reward->self, g, p, samples, text, DIPP_REWARD_EVALUATE);
+        scores = reward->vtable->record_encoded(reward->self, g, p, samples, text, scorer->mode);
     } else {
         dipp_prompt text = dipp_prompt_inputs(g, "", scorer->n, reward->info.token_length);
-        scores = dipp_record_scores(reward->vtable, reward->self, g, p, samples, text, DIPP_REWARD_EVALUATE);
+        scores = dipp_record_scores(reward->vtable, reward->self, g, p, samples, text, scorer->mode);
     }
     dipp_output(g, "scores", dipp_expect_shape(g, scores, &DIPP_SHAPE(scorer->n), "it"));
     return dipp_program_create(&g, scorer->backend, &scorer->program, error);
@@ -67,7 +69,7 @@ static dipp_status declare(dipp_scorer *scorer, dipp_error *error)
     memcpy(shape.dims + 1, scorer->sample.dims, scorer->sample.rank * sizeof shape.dims[0]);
     dipp_prompt text = dipp_prompt_inputs(g, "", 1, reward->info.token_length);
     dipp_record_scores(reward->vtable, reward->self, g, p, dipp_input(g, "samples", DIPP_WIDE, shape), text,
-                       DIPP_REWARD_EVALUATE);
+                       scorer->mode);
     status = dipp_graph_status(g, error);
     dipp_graph_destroy(&g);
     return status;
@@ -106,7 +108,7 @@ static dipp_status build(dipp_scorer *scorer, dipp_error *error)
 {
     dipp_reward_model *reward = &scorer->reward;
     dipp_status status = DIPP_OK;
-    if (dipp_reward_caches_text(reward))
+    if (!scorer->borrowed && dipp_reward_caches_text(reward))
         status =
             dipp_text_cache_create(reward, scorer->backend, scorer->n, DIPP_TEXT_CACHE_BYTES, &scorer->texts, error);
     if (status == DIPP_OK && scorer->texts)
@@ -116,15 +118,28 @@ static dipp_status build(dipp_scorer *scorer, dipp_error *error)
     return status == DIPP_OK ? place(scorer, error) : status;
 }
 
+static dipp_status no_memory(const dipp_scorer *scorer, dipp_error *error)
+{
+    return dipp_fail(error, DIPP_E_MEMORY, "no memory for %u samples of %s", scorer->n, scorer->reward.plugin->name);
+}
+
 static dipp_status take_shape(dipp_scorer *scorer, dipp_shape sample, dipp_error *error)
 {
     dipp_release(scorer->padded);
     scorer->sample = sample;
     scorer->floats = (size_t)dipp_shape_elements(&sample);
     scorer->padded = dipp_allocate_zeroed(scorer->n * scorer->floats, sizeof(float));
-    return scorer->padded ? DIPP_OK
-                          : dipp_fail(error, DIPP_E_MEMORY, "no memory for %u samples of the metric %s", scorer->n,
-                                      scorer->reward.plugin->name);
+    return scorer->padded ? DIPP_OK : no_memory(scorer, error);
+}
+
+/* Buffers of a batch, once the reward has said how many tokens it takes. */
+static dipp_status take_rows(dipp_scorer *scorer, dipp_error *error)
+{
+    size_t tokens = (size_t)scorer->n * scorer->reward.info.token_length + 1;
+    scorer->scores = dipp_allocate_zeroed(scorer->n, sizeof(double));
+    scorer->tokens = dipp_allocate_zeroed(tokens, sizeof *scorer->tokens);
+    scorer->mask = dipp_allocate_zeroed(tokens, sizeof *scorer->mask);
+    return scorer->scores && scorer->tokens && scorer->mask ? DIPP_OK : no_memory(scorer, error);
 }
 
 dipp_status dipp_scorer_declare(dipp_backend *backend, const dipp_plugin *plugin, const dipp_parameters *parameters,
@@ -134,25 +149,14 @@ dipp_status dipp_scorer_declare(dipp_backend *backend, const dipp_plugin *plugin
     dipp_scorer *scorer = dipp_allocate_zeroed(1, sizeof *scorer);
     if (!scorer)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", plugin->name);
-    scorer->reward = (dipp_reward_model){.plugin = plugin, .vtable = plugin->vtable, .home = &scorer->reward};
+    scorer->mode = DIPP_REWARD_EVALUATE;
     scorer->backend = backend;
     scorer->n = batch ? batch : 1;
-    dipp_status status = take_shape(scorer, sample, error);
+    dipp_status status = dipp_reward_open(&scorer->reward, (dipp_model_choice){plugin, parameters}, host, error);
     if (status == DIPP_OK)
-        status = scorer->reward.vtable->create(parameters, host, &scorer->reward.self, error);
-    scorer->reward.info.struct_size = sizeof scorer->reward.info;
+        status = take_shape(scorer, sample, error);
     if (status == DIPP_OK)
-        status = scorer->reward.vtable->info(scorer->reward.self, &scorer->reward.info, error);
-    if (status == DIPP_OK)
-        status = dipp_check_reward_info(scorer->reward.vtable, &scorer->reward.info, error);
-    if (status == DIPP_OK) {
-        size_t tokens = (size_t)scorer->n * scorer->reward.info.token_length + 1;
-        scorer->scores = dipp_allocate_zeroed(scorer->n, sizeof(double));
-        scorer->tokens = dipp_allocate_zeroed(tokens, sizeof *scorer->tokens);
-        scorer->mask = dipp_allocate_zeroed(tokens, sizeof *scorer->mask);
-        if (!scorer->scores || !scorer->tokens || !scorer->mask)
-            status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", plugin->name);
-    }
+        status = take_rows(scorer, error);
     if (status == DIPP_OK && scorer->reward.info.opaque && weights)
         status = dipp_fail(error, DIPP_E_INVALID, "an opaque reward takes no weights; leave them out");
     scorer->file = weights ? dipp_path_resolved(weights) : NULL;
@@ -226,6 +230,33 @@ dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin,
     return status;
 }
 
+dipp_status dipp_scorer_borrow(dipp_backend *backend, const dipp_reward_model *reward, dipp_parameter_set *set,
+                               dipp_reward_mode mode, dipp_shape sample, uint32_t batch, dipp_scorer **out,
+                               dipp_error *error)
+{
+    dipp_scorer *scorer = dipp_allocate_zeroed(1, sizeof *scorer);
+    if (!scorer)
+        return dipp_fail(error, DIPP_E_MEMORY, "no memory for the scores of %s", reward->plugin->name);
+    scorer->reward = *reward;
+    scorer->reward.set = set;
+    scorer->reward.home = NULL;
+    scorer->borrowed = true;
+    scorer->mode = mode;
+    scorer->backend = backend;
+    scorer->n = batch ? batch : 1;
+    dipp_status status = take_shape(scorer, sample, error);
+    if (status == DIPP_OK)
+        status = take_rows(scorer, error);
+    if (status == DIPP_OK)
+        status = build(scorer, error);
+    if (status != DIPP_OK) {
+        dipp_error_context(error, "scores of %s", reward->plugin->name);
+        dipp_scorer_destroy(&scorer);
+    }
+    *out = scorer;
+    return status;
+}
+
 static void forget_recording(dipp_scorer *scorer)
 {
     dipp_executable_destroy(&scorer->run);
@@ -255,7 +286,8 @@ void dipp_scorer_destroy(dipp_scorer **pointer)
     dipp_text_cache_destroy(&scorer->texts);
     dipp_plan_destroy(&scorer->text_plan);
     forget_recording(scorer);
-    dipp_reward_clear(&scorer->reward);
+    if (!scorer->borrowed)
+        dipp_reward_clear(&scorer->reward);
     dipp_release(scorer->file);
     dipp_release(scorer->head);
     dipp_release(scorer->padded);
@@ -272,6 +304,11 @@ size_t dipp_scorer_bytes(const dipp_scorer *scorer)
     size_t set = own && scorer->reward.set ? dipp_parameter_set_bytes(scorer->reward.set) : 0;
     size_t texts = scorer->text_plan ? dipp_plan_bytes(&scorer->text_report) : 0;
     return scorer->run ? dipp_plan_bytes(&scorer->report) + texts + set : 0;
+}
+
+uint32_t dipp_scorer_batch(const dipp_scorer *scorer)
+{
+    return scorer->n;
 }
 
 size_t dipp_scorer_text_bytes(const dipp_scorer *scorer, size_t prompts)

@@ -70,21 +70,13 @@ static dipp_status instantiate(dipp_trainee *trainee, const dipp_trainee_options
 {
     dipp_reward_model *reward = &trainee->reward;
     const char *name = options->reward.plugin->name;
-    *reward = (dipp_reward_model){.plugin = options->reward.plugin, .vtable = options->reward.plugin->vtable};
-    dipp_status status = reward->vtable->create(options->reward.parameters, options->host, &reward->self, error);
-    reward->info.struct_size = sizeof reward->info;
-    if (status == DIPP_OK)
-        status = reward->vtable->info(reward->self, &reward->info, error);
-    if (status == DIPP_OK)
-        status = dipp_check_reward_info(reward->vtable, &reward->info, error);
+    dipp_status status = dipp_reward_open(reward, options->reward, options->host, error);
     if (status != DIPP_OK)
         return status;
     if (reward->info.opaque)
         return dipp_fail(error, DIPP_E_INVALID,
                          "%s is opaque: its scores come from outside, and there is nothing here that could be trained",
                          name);
-    if (reward->info.token_length && !reward->vtable->tokenize)
-        return dipp_fail(error, DIPP_E_PLUGIN, "it takes %u tokens but has no tokenize", reward->info.token_length);
     bool picture = options->sample.rank == 3 && options->sample.dims[0] == 3;
     if (reward->info.images != picture)
         return dipp_fail(error, DIPP_E_INVALID, "%s scores %s, and the samples are %s", name,
@@ -167,10 +159,7 @@ void dipp_trainee_destroy(dipp_trainee **pointer)
         return;
     dipp_trainee *trainee = *pointer;
     dipp_parameter_set_destroy(&trainee->average);
-    dipp_parameter_set_destroy(&trainee->reward.set);
-    dipp_layout_destroy(&trainee->reward.layout);
-    if (trainee->reward.self)
-        trainee->reward.vtable->destroy(trainee->reward.self);
+    dipp_reward_clear(&trainee->reward);
     dipp_release(trainee);
     *pointer = NULL;
 }
@@ -210,119 +199,4 @@ dipp_status dipp_trainee_sharpen(const dipp_trainee *trainee, dipp_parameter_set
     if (layer)
         change_entry(set, second, factor, 0);
     return dipp_parameter_set_refresh(set, error);
-}
-
-/* ---- Scores ---- */
-
-struct dipp_trainee_scorer {
-    dipp_trainee *trainee;
-    dipp_program *program;
-    dipp_plan *plan;
-    dipp_executable *run;
-    dipp_plan_report report;
-    uint32_t n;
-    size_t floats;
-    float *padded, *mask;
-    int32_t *tokens;
-    double *scores;
-};
-
-static dipp_status build(dipp_trainee_scorer *scorer, dipp_parameter_set *set, dipp_error *error)
-{
-    dipp_trainee *trainee = scorer->trainee;
-    dipp_graph *g;
-    dipp_status status = dipp_graph_create("scores of preferences", &g, error);
-    if (status != DIPP_OK)
-        return status;
-    dipp_params p = dipp_graph_slot(g, "reward", trainee->reward.layout, false);
-    dipp_tensor samples = dipp_input(g, "samples", DIPP_WIDE, dipp_trainee_batch_shape(trainee, scorer->n));
-    dipp_prompt text = dipp_trainee_text(trainee, g, scorer->n);
-    dipp_output(g, "scores", dipp_trainee_scores(trainee, g, p, samples, text));
-    status = dipp_program_create(&g, trainee->backend, &scorer->program, error);
-    if (status == DIPP_OK)
-        status = dipp_plan_create(trainee->backend, &scorer->plan, error);
-    if (status == DIPP_OK)
-        status = dipp_plan_step(scorer->plan, scorer->program, 0, error);
-    if (status == DIPP_OK)
-        status = dipp_plan_solve(scorer->plan, 0, &scorer->report, error);
-    if (status == DIPP_OK)
-        status = dipp_plan_allocate(scorer->plan, error);
-    if (status == DIPP_OK)
-        status =
-            dipp_executable_create(scorer->plan, scorer->program, &(dipp_binding){set, NULL}, 1, &scorer->run, error);
-    return status;
-}
-
-dipp_status dipp_trainee_scorer_create(dipp_trainee *trainee, dipp_parameter_set *set, uint32_t batch,
-                                       dipp_trainee_scorer **out, dipp_error *error)
-{
-    dipp_trainee_scorer *scorer = dipp_allocate_zeroed(1, sizeof *scorer);
-    if (!scorer)
-        return dipp_fail(error, DIPP_E_MEMORY, "no memory for scores");
-    scorer->trainee = trainee;
-    scorer->n = batch ? batch : 1;
-    scorer->floats = (size_t)dipp_shape_elements(&trainee->sample);
-    size_t tokens = (size_t)scorer->n * trainee->reward.info.token_length + 1;
-    scorer->padded = dipp_allocate_zeroed(scorer->n * scorer->floats, sizeof(float));
-    scorer->scores = dipp_allocate_zeroed(scorer->n, sizeof(double));
-    scorer->tokens = dipp_allocate_zeroed(tokens, sizeof *scorer->tokens);
-    scorer->mask = dipp_allocate_zeroed(tokens, sizeof *scorer->mask);
-    dipp_status status = scorer->padded && scorer->scores && scorer->tokens && scorer->mask
-                             ? build(scorer, set, error)
-                             : dipp_fail(error, DIPP_E_MEMORY, "no memory for scores");
-    if (status != DIPP_OK)
-        dipp_trainee_scorer_destroy(&scorer);
-    *out = scorer;
-    return status;
-}
-
-void dipp_trainee_scorer_destroy(dipp_trainee_scorer **pointer)
-{
-    if (!pointer || !*pointer)
-        return;
-    dipp_trainee_scorer *scorer = *pointer;
-    dipp_executable_destroy(&scorer->run);
-    dipp_program_destroy(&scorer->program);
-    dipp_plan_destroy(&scorer->plan);
-    dipp_release(scorer->padded);
-    dipp_release(scorer->scores);
-    dipp_release(scorer->tokens);
-    dipp_release(scorer->mask);
-    dipp_release(scorer);
-    *pointer = NULL;
-}
-
-size_t dipp_trainee_scorer_bytes(const dipp_trainee_scorer *scorer)
-{
-    return dipp_plan_bytes(&scorer->report);
-}
-
-uint32_t dipp_trainee_scorer_batch(const dipp_trainee_scorer *scorer)
-{
-    return scorer->n;
-}
-
-dipp_status dipp_trainee_scorer_score(dipp_trainee_scorer *scorer, const float *samples, const char *const *prompts,
-                                      uint32_t count, double *scores, dipp_error *error)
-{
-    const dipp_reward_model *reward = &scorer->trainee->reward;
-    size_t length = reward->info.token_length;
-    dipp_status status = DIPP_OK;
-    for (uint32_t i = 0; i < scorer->n; i++) /* rows beyond the last repeat the first */
-        memcpy(scorer->padded + i * scorer->floats, samples + (i < count ? i : 0) * scorer->floats,
-               scorer->floats * sizeof(float));
-    if (length) {
-        status = reward->vtable->tokenize(reward->self, prompts, count, scorer->tokens, scorer->mask, error);
-        if (status == DIPP_OK)
-            status = dipp_write_text(scorer->run, "", scorer->tokens, scorer->mask, scorer->n * length, error);
-    }
-    if (status == DIPP_OK)
-        status = dipp_executable_write(scorer->run, "samples", scorer->padded, DIPP_HOST_F32,
-                                       scorer->n * scorer->floats, error);
-    if (status != DIPP_OK)
-        return status;
-    dipp_execute(scorer->run, 0);
-    status = dipp_executable_read(scorer->run, "scores", scorer->scores, DIPP_HOST_F64, scorer->n, error);
-    memcpy(scores, scorer->scores, count * sizeof *scores);
-    return status;
 }

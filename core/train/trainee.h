@@ -49,19 +49,4 @@ dipp_shape dipp_trainee_batch_shape(const dipp_trainee *trainee, int64_t batch);
 dipp_status dipp_trainee_sharpen(const dipp_trainee *trainee, dipp_parameter_set *set, const char *layer, double factor,
                                  dipp_error *error);
 
-/* ---- Scores of any number of samples, outside training ---- */
-
-typedef struct dipp_trainee_scorer dipp_trainee_scorer;
-
-/* Scores by this set (the trained one or its average), read at every call; batch samples at a time. */
-dipp_status dipp_trainee_scorer_create(dipp_trainee *trainee, dipp_parameter_set *set, uint32_t batch,
-                                       dipp_trainee_scorer **out, dipp_error *error);
-void dipp_trainee_scorer_destroy(dipp_trainee_scorer **scorer);
-size_t dipp_trainee_scorer_bytes(const dipp_trainee_scorer *scorer); /* of its plan, on the back-end */
-uint32_t dipp_trainee_scorer_batch(const dipp_trainee_scorer *scorer);
-
-/* samples [count, ...], count at most the batch, with their prompts -> scores[count]. */
-dipp_status dipp_trainee_scorer_score(dipp_trainee_scorer *scorer, const float *samples, const char *const *prompts,
-                                      uint32_t count, double *scores, dipp_error *error);
-
 #endif

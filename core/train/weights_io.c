@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "weights/clip_names.h"
+#include "weights/original_names.h"
 #include "weights/weights.h"
 #include "weights/writer.h"
 
@@ -21,38 +21,40 @@ static char *file_of(const char *path, const char *name)
     return dipp_path_join(path, file);
 }
 
-/* Where the numbers of an entry are: a tensor of the file, or what of it they are where the file's layout is another. */
+/* Where the numbers of an entry are: a tensor of the file, and where its layout is another, how they lie in it. */
 typedef struct place {
     const dipp_weight_tensor *tensor; /* NULL: nowhere */
-    dipp_clip_change change;
-    uint32_t third; /* of a stacked tensor */
+    bool transposed;
+    uint32_t part, parts; /* rows of a stacked tensor; 0 of 1: it is the entry's alone */
 } place;
 
 /* Files that are read together: what the first lacks, the second has. */
 typedef struct sources {
     dipp_weights *files[2];
     uint32_t count;
+    dipp_block_counts blocks; /* of all networks that are read */
 } sources;
 
-/* By its name, its other names, with or without what training code puts before names, or as open_clip names it. */
-static place find_in_file(const dipp_weights *weights, const dipp_layout_entry *entry)
+/* By its name, its other names, with or without what training code puts before names, or as its first authors named it. */
+static place find_in_file(const dipp_weights *weights, const dipp_block_counts *blocks, const dipp_layout_entry *entry)
 {
-    place found = {.tensor = dipp_weights_find(weights, entry->name)};
+    place found = {.tensor = dipp_weights_find(weights, entry->name), .parts = 1};
     for (const char *const *alias = entry->aliases; !found.tensor && alias && *alias; alias++)
         found.tensor = dipp_weights_find(weights, *alias);
     if (!found.tensor)
         found.tensor = dipp_weights_find_prefixed(weights, entry->name);
-    char name[DIPP_CLIP_NAME_BYTES];
-    if (!found.tensor && dipp_clip_from_hugging_face(entry->name, name, &found.change, &found.third))
-        found.tensor = dipp_weights_find_prefixed(weights, name);
+    dipp_original_name original;
+    for (uint32_t i = 0; !found.tensor && dipp_original_name_of(entry->name, blocks, i, &original); i++)
+        found = (place){dipp_weights_find_prefixed(weights, original.name), original.transposed, original.part,
+                        original.parts};
     return found;
 }
 
 static place find_entry(const sources *from, const dipp_layout_entry *entry)
 {
-    place found = {.tensor = NULL};
+    place found = {.tensor = NULL, .parts = 1};
     for (uint32_t i = 0; i < from->count && !found.tensor; i++)
-        found = find_in_file(from->files[i], entry);
+        found = find_in_file(from->files[i], &from->blocks, entry);
     return found;
 }
 
@@ -63,9 +65,9 @@ static dipp_shape shape_at(const place *at)
     dipp_shape shape = {.rank = tensor->rank <= DIPP_MAX_RANK ? tensor->rank : 0};
     for (uint32_t k = 0; k < shape.rank; k++)
         shape.dims[k] = (int64_t)tensor->shape[k];
-    if (at->change == DIPP_CLIP_STACKED && shape.rank && shape.dims[0] % 3 == 0)
-        shape.dims[0] /= 3;
-    if (at->change == DIPP_CLIP_TRANSPOSED && shape.rank == 2)
+    if (shape.rank && shape.dims[0] % at->parts == 0)
+        shape.dims[0] /= at->parts;
+    if (at->transposed && shape.rank == 2)
         shape = DIPP_SHAPE(shape.dims[1], shape.dims[0]);
     return shape;
 }
@@ -92,35 +94,33 @@ static bool same_arrangement(const dipp_shape *file, const dipp_shape *layout)
     return a.rank && b.rank && a.dims[0] == b.dims[0];
 }
 
-/* Notes what is wrong with what was found for an entry. */
-static void check_entry(const place *at, const dipp_layout_entry *entry, dipp_text *problems)
+/* Whether what was found for an entry is its numbers; otherwise notes what is wrong. */
+static bool check_entry(const place *at, const dipp_layout_entry *entry, dipp_text *problems)
 {
     if (!at->tensor) {
         dipp_text_printf(problems, "\n  %s is missing", entry->name);
-        return;
+        return false;
     }
     dipp_shape shape = shape_at(at);
-    if (at->tensor->rank > DIPP_MAX_RANK || !same_arrangement(&shape, &entry->shape)) {
-        char have[DIPP_SHAPE_TEXT_BYTES], want[128];
-        dipp_text_printf(problems, "\n  %s has shape %s, expected %s%s", at->tensor->name,
-                         dipp_weight_shape_text(at->tensor->rank, at->tensor->shape, have),
-                         at->change == DIPP_CLIP_STACKED      ? "three times "
-                         : at->change == DIPP_CLIP_TRANSPOSED ? "the transpose of "
-                                                              : "",
-                         dipp_shape_text(&entry->shape, want, sizeof want));
-    }
+    if (at->tensor->rank <= DIPP_MAX_RANK && same_arrangement(&shape, &entry->shape))
+        return true;
+    char have[DIPP_SHAPE_TEXT_BYTES], want[128], times[32] = "";
+    if (at->parts > 1)
+        snprintf(times, sizeof times, "%u times ", at->parts);
+    dipp_text_printf(problems, "\n  %s has shape %s, expected %s%s%s", at->tensor->name,
+                     dipp_weight_shape_text(at->tensor->rank, at->tensor->shape, have), times,
+                     at->transposed ? "the transpose of " : "", dipp_shape_text(&entry->shape, want, sizeof want));
+    return false;
 }
 
 /* The numbers of an entry, count of them, in the network's arrangement. */
 static dipp_status read_entry(const place *at, float *numbers, size_t count, dipp_error *error)
 {
     dipp_weight_tensor part = *at->tensor;
-    if (at->change == DIPP_CLIP_STACKED) {
-        part.count /= 3;
-        part.bytes /= 3;
-        part.data = (const char *)part.data + at->third * part.bytes;
-    }
-    if (at->change != DIPP_CLIP_TRANSPOSED)
+    part.count /= at->parts;
+    part.bytes /= at->parts;
+    part.data = (const char *)part.data + at->part * part.bytes;
+    if (!at->transposed)
         return dipp_weight_tensor_to_f32(&part, numbers, count, error);
     float *turned = dipp_allocate(count * sizeof *turned);
     if (!turned)
@@ -133,18 +133,26 @@ static dipp_status read_entry(const place *at, float *numbers, size_t count, dip
     return status;
 }
 
-/* Entry by entry, so that no copy of a set is made; nothing is written when anything is wrong. */
-static dipp_status load_set(const sources *from, dipp_parameter_set *set, dipp_text *problems, dipp_error *error)
+/* Finds every entry of a set: places[entries]. false when some do not fit. */
+static bool find_set(const sources *from, const dipp_layout *layout, place *places, dipp_text *problems)
+{
+    bool fits = true;
+    for (uint32_t i = 0; i < dipp_layout_count(layout); i++) {
+        const dipp_layout_entry *entry = dipp_layout_entry_at(layout, i);
+        places[i] = find_entry(from, entry);
+        fits &= check_entry(&places[i], entry, problems);
+    }
+    return fits;
+}
+
+/* Entry by entry, so that no copy of a set is made. */
+static dipp_status read_set(const place *places, dipp_parameter_set *set, dipp_error *error)
 {
     int64_t largest = 0;
     for (uint32_t i = 0; i < dipp_layout_count(set->layout); i++) {
-        const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, i);
-        place at = find_entry(from, entry);
-        check_entry(&at, entry, problems);
-        largest = entry->elements > largest ? entry->elements : largest;
+        int64_t elements = dipp_layout_entry_at(set->layout, i)->elements;
+        largest = elements > largest ? elements : largest;
     }
-    if (problems->length)
-        return DIPP_OK;
     float *numbers = dipp_allocate((size_t)largest * sizeof *numbers);
     if (!numbers)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory to load %s", set->name);
@@ -152,8 +160,7 @@ static dipp_status load_set(const sources *from, dipp_parameter_set *set, dipp_t
     for (uint32_t i = 0; i < dipp_layout_count(set->layout) && status == DIPP_OK; i++) {
         const dipp_layout_entry *entry = dipp_layout_entry_at(set->layout, i);
         size_t count = (size_t)entry->elements;
-        place at = find_entry(from, entry);
-        status = read_entry(&at, numbers, count, error);
+        status = read_entry(&places[i], numbers, count, error);
         if (status == DIPP_OK)
             dipp_parameter_set_write_part(set, DIPP_BLOCK_MASTER, (size_t)entry->offset, count, numbers, DIPP_HOST_F32);
     }
@@ -161,11 +168,41 @@ static dipp_status load_set(const sources *from, dipp_parameter_set *set, dipp_t
     return status == DIPP_OK ? dipp_parameter_set_refresh(set, error) : status;
 }
 
-/* Buffers that published files hold beside the weights. */
+/* Nothing is written when anything is wrong, which problems say then. */
+static dipp_status load_set(const sources *from, dipp_parameter_set *set, dipp_text *problems, dipp_error *error)
+{
+    place *places = dipp_allocate((dipp_layout_count(set->layout) + 1) * sizeof *places);
+    dipp_status status = DIPP_OK;
+    bool fits = places && find_set(from, set->layout, places, problems);
+    if (!places || problems->failed)
+        status = dipp_fail(error, DIPP_E_MEMORY, "no memory to load %s", set->name);
+    else if (fits && !problems->length) /* nor when another set was wrong before */
+        status = read_set(places, set, error);
+    dipp_release(places);
+    return status;
+}
+
+/* Buffers that published files hold beside the weights: CLIP's, and the tables of noise of Stable Diffusion's single file. */
 static bool is_buffer(const char *name)
 {
-    static const char *const buffers[] = {"position_ids", "attn_mask", "input_resolution", "context_length",
-                                          "vocab_size"};
+    static const char *const buffers[] = {"position_ids",
+                                          "attn_mask",
+                                          "input_resolution",
+                                          "context_length",
+                                          "vocab_size",
+                                          "y_embedding",
+                                          "betas",
+                                          "alphas_cumprod",
+                                          "alphas_cumprod_prev",
+                                          "sqrt_alphas_cumprod",
+                                          "sqrt_one_minus_alphas_cumprod",
+                                          "log_one_minus_alphas_cumprod",
+                                          "sqrt_recip_alphas_cumprod",
+                                          "sqrt_recipm1_alphas_cumprod",
+                                          "posterior_variance",
+                                          "posterior_log_variance_clipped",
+                                          "posterior_mean_coef1",
+                                          "posterior_mean_coef2"};
     const char *dot = strrchr(name, '.');
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         if (!strcmp(dot ? dot + 1 : name, buffers[i]))
@@ -173,14 +210,18 @@ static bool is_buffer(const char *name)
     return false;
 }
 
-static bool is_wanted(const sources *from, const dipp_weight_tensor *tensor, dipp_parameter_set *const *sets,
-                      uint32_t count)
+/* Marks the tensors of one file that the sets have been read from. */
+static bool *mark_wanted(const sources *from, const dipp_weights *file, dipp_parameter_set *const *sets, uint32_t count)
 {
-    for (uint32_t s = 0; s < count; s++)
-        for (uint32_t i = 0; sets[s] && i < dipp_layout_count(sets[s]->layout); i++)
-            if (find_entry(from, dipp_layout_entry_at(sets[s]->layout, i)).tensor == tensor)
-                return true;
-    return false;
+    bool *wanted = dipp_allocate_zeroed(dipp_weights_count(file) + 1, sizeof *wanted);
+    const dipp_weight_tensor *first = dipp_weights_at(file, 0);
+    for (uint32_t s = 0; wanted && s < count; s++)
+        for (uint32_t i = 0; sets[s] && i < dipp_layout_count(sets[s]->layout); i++) {
+            place at = find_in_file(file, &from->blocks, dipp_layout_entry_at(sets[s]->layout, i));
+            if (at.tensor)
+                wanted[at.tensor - first] = true;
+        }
+    return wanted;
 }
 
 /* The first tensors of the files that nobody asked for: what is missing may be there under another name. */
@@ -188,12 +229,22 @@ static void note_unexpected(const sources *from, dipp_parameter_set *const *sets
 {
     enum { MOST = 6 };
     uint32_t found = 0;
-    for (uint32_t f = 0; f < from->count; f++)
-        for (size_t i = 0; i < dipp_weights_count(from->files[f]) && found < MOST; i++) {
+    for (uint32_t f = 0; f < from->count; f++) {
+        bool *wanted = mark_wanted(from, from->files[f], sets, count);
+        for (size_t i = 0; wanted && i < dipp_weights_count(from->files[f]) && found < MOST; i++) {
             const dipp_weight_tensor *tensor = dipp_weights_at(from->files[f], i);
-            if (!is_buffer(tensor->name) && !is_wanted(from, tensor, sets, count))
+            if (!is_buffer(tensor->name) && !wanted[i])
                 dipp_text_printf(text, "%s %.100s", found++ ? "," : "\n  unexpected, the first of them:", tensor->name);
         }
+        dipp_release(wanted);
+    }
+}
+
+static void count_blocks(sources *from, dipp_parameter_set *const *sets, uint32_t count)
+{
+    for (uint32_t s = 0; s < count; s++)
+        for (uint32_t i = 0; sets[s] && i < dipp_layout_count(sets[s]->layout); i++)
+            dipp_block_counts_note(&from->blocks, dipp_layout_entry_at(sets[s]->layout, i)->name);
 }
 
 static dipp_status open_sources(const char *file, const char *head, sources *out, dipp_error *error)
@@ -214,6 +265,7 @@ static dipp_status read_files(const char *file, const char *head, dipp_parameter
     sources from;
     dipp_text problems = {0}, unexpected = {0};
     dipp_status status = open_sources(file, head, &from, error);
+    count_blocks(&from, sets, count);
     for (uint32_t i = 0; i < count && status == DIPP_OK; i++)
         if (sets[i])
             status = load_set(&from, sets[i], &problems, error);
@@ -296,8 +348,6 @@ dipp_status dipp_weights_write_sets(const char *path, const dipp_parameter_set *
     outgoing *entries = dipp_allocate_zeroed(entry_count + 1, sizeof *entries), *at = entries;
     dipp_status status = entries ? dipp_weights_writer_create(path, &writer, error)
                                  : dipp_fail(error, DIPP_E_MEMORY, "no memory to write %s", path);
-    if (status == DIPP_OK) /* transformers opens no file that does not say so */
-        status = dipp_weights_writer_metadata(writer, "format", "pt", error);
     for (; status == DIPP_OK && metadata && *metadata; metadata += 2)
         status = dipp_weights_writer_metadata(writer, metadata[0], metadata[1], error);
     for (uint32_t i = 0; i < count && status == DIPP_OK; i++) {

@@ -16,9 +16,20 @@ typedef struct machine {
     dipp_error *error;
 } machine;
 
-typedef enum known_role { MAKE_DICT, MAKE_TENSOR, MAKE_PARAMETER, MAKE_SIZE, STORAGE_TYPE } known_role;
+typedef enum known_role {
+    MAKE_DICT,
+    MAKE_TENSOR,
+    MAKE_PARAMETER,
+    MAKE_SIZE,
+    MAKE_LIST, /* from a list */
+    MAKE_SAME, /* from a value, and its type or a number beside it */
+    STORAGE_TYPE,
+    ONLY_A_NAME /* a key of what PyTorch Lightning keeps beside the weights */
+} known_role;
 
-/* The only names that a file may say. None of them is looked up anywhere: the machine does what they stand for. */
+enum { PROGRAM_CLASS = -1 }; /* in place of a row of known_names */
+
+/* The only names that a file may say, beside a program's own classes. None of them is looked up anywhere: the machine does what they stand for. */
 static const struct known_name {
     const char *module, *name;
     known_role role;
@@ -27,6 +38,13 @@ static const struct known_name {
     {"torch._utils", "_rebuild_tensor_v2", MAKE_TENSOR},
     {"torch._utils", "_rebuild_parameter", MAKE_PARAMETER},
     {"torch", "Size", MAKE_SIZE},
+    {"torch.jit._pickle", "build_intlist", MAKE_LIST},
+    {"torch.jit._pickle", "build_doublelist", MAKE_LIST},
+    {"torch.jit._pickle", "build_boollist", MAKE_LIST},
+    {"torch.jit._pickle", "build_tensorlist", MAKE_LIST},
+    {"torch.jit._pickle", "restore_type_tag", MAKE_SAME},
+    {"torch", "device", MAKE_SAME},
+    {"pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint", ONLY_A_NAME},
     {"torch", "DoubleStorage", STORAGE_TYPE},
     {"torch", "FloatStorage", STORAGE_TYPE},
     {"torch", "HalfStorage", STORAGE_TYPE},
@@ -261,8 +279,18 @@ static bool text_is(const char *bytes, size_t length, const char *expected)
     return length == strlen(expected) && !memcmp(bytes, expected, length);
 }
 
+/* Classes of a TorchScript program are compiled from the archive's code/, which is never read: __torch__ and below. */
+static bool is_program(const char *module, size_t length)
+{
+    static const char root[] = "__torch__";
+    size_t start = sizeof root - 1;
+    return length >= start && !memcmp(module, root, start) && (length == start || module[start] == '.');
+}
+
 static dipp_status push_global(machine *m, const char *module, size_t module_length, const char *name, size_t length)
 {
+    if (is_program(module, module_length))
+        return push_int(m, DIPP_PICKLE_GLOBAL, PROGRAM_CLASS);
     for (size_t i = 0; i < sizeof known_names / sizeof *known_names; i++)
         if (text_is(module, module_length, known_names[i].module) && text_is(name, length, known_names[i].name))
             return push_int(m, DIPP_PICKLE_GLOBAL, (int64_t)i);
@@ -306,7 +334,8 @@ static dipp_status push_stack_global(machine *m)
 
 static bool is_global(const dipp_pickle_value *value, known_role role)
 {
-    return value->kind == DIPP_PICKLE_GLOBAL && known_names[value->integer].role == role;
+    return value->kind == DIPP_PICKLE_GLOBAL && value->integer != PROGRAM_CLASS &&
+           known_names[value->integer].role == role;
 }
 
 /* ("storage", torch.FloatStorage, key, device, count): the device says where the tensor was and means nothing here. */
@@ -360,16 +389,41 @@ static dipp_status push_tensor(machine *m, const dipp_pickle_value *arguments)
     return status;
 }
 
+/* What is called and a tuple of arguments, from the stack. */
+static dipp_status pop_call(machine *m, dipp_pickle_value **function, dipp_pickle_value **arguments)
+{
+    dipp_status status = pop(m, arguments);
+    if (!status)
+        status = pop(m, function);
+    if (!status && ((*function)->kind != DIPP_PICKLE_GLOBAL || (*arguments)->kind != DIPP_PICKLE_TUPLE))
+        return fail_damaged(m, "a call is not a known name and a tuple");
+    return status;
+}
+
+/* An object without attributes yet; BUILD brings them. */
+static dipp_status push_object(machine *m, const dipp_pickle_value *type, const dipp_pickle_value *arguments)
+{
+    dipp_pickle_value *made;
+    if (type->integer != PROGRAM_CLASS || arguments->list.count)
+        return fail_damaged(m, "an object is not made of a program's class and no arguments");
+    return push_new(m, DIPP_PICKLE_OBJECT, &made);
+}
+
+static dipp_status new_object(machine *m)
+{
+    dipp_pickle_value *arguments = NULL, *type = NULL;
+    dipp_status status = pop_call(m, &type, &arguments);
+    return status ? status : push_object(m, type, arguments);
+}
+
 static dipp_status reduce(machine *m)
 {
     dipp_pickle_value *arguments = NULL, *function = NULL, *made;
-    dipp_status status = pop(m, &arguments);
-    if (!status)
-        status = pop(m, &function);
+    dipp_status status = pop_call(m, &function, &arguments);
     if (status)
         return status;
-    if (function->kind != DIPP_PICKLE_GLOBAL || arguments->kind != DIPP_PICKLE_TUPLE)
-        return fail_damaged(m, "a call is not a known name and a tuple");
+    if (function->integer == PROGRAM_CLASS)
+        return push_object(m, function, arguments);
     switch (known_names[function->integer].role) {
     case MAKE_DICT:
         if (arguments->list.count)
@@ -384,19 +438,37 @@ static dipp_status reduce(machine *m)
         if (arguments->list.count != 1 || !is_int_tuple(arguments->list.items[0]))
             return fail_damaged(m, "torch.Size is not made of a tuple of numbers");
         return push(m, arguments->list.items[0]);
-    case STORAGE_TYPE: break;
+    case MAKE_LIST:
+        if (arguments->list.count != 1 || arguments->list.items[0]->kind != DIPP_PICKLE_LIST)
+            return fail_damaged(m, "a program's list is not made of a list");
+        return push(m, arguments->list.items[0]);
+    case MAKE_SAME:
+        if (!arguments->list.count)
+            return fail_damaged(m, "a device or a program's value is made of nothing");
+        return push(m, arguments->list.items[0]);
+    case STORAGE_TYPE:
+    case ONLY_A_NAME: break;
     }
-    return fail_damaged(m, "a type of storage is called");
+    return fail_damaged(m, "a name is called that makes nothing");
 }
 
-/* State of an object: torch keeps versions of modules as attributes of its OrderedDict. They are not needed. */
-static dipp_status drop_state(machine *m)
+/* State of an object: the attributes of a program's, which are kept. torch also keeps versions of modules as attributes of
+ * its OrderedDict; they are not needed. */
+static dipp_status take_state(machine *m)
 {
     dipp_pickle_value *state = NULL;
     dipp_status status = pop(m, &state);
-    if (!status && (!m->count || m->stack[m->count - 1]->kind != DIPP_PICKLE_DICT))
-        return fail_damaged(m, "attributes are given to what is no OrderedDict");
-    return status;
+    if (status)
+        return status;
+    dipp_pickle_value *object = m->count ? m->stack[m->count - 1] : NULL;
+    if (!object || (object->kind != DIPP_PICKLE_DICT && object->kind != DIPP_PICKLE_OBJECT))
+        return fail_damaged(m, "attributes are given to what is no OrderedDict and no object of a program");
+    if (object->kind == DIPP_PICKLE_DICT)
+        return DIPP_OK;
+    if (state->kind != DIPP_PICKLE_DICT || object->list.count)
+        return fail_damaged(m, "the attributes of an object are no dict, or given twice");
+    object->list = state->list;
+    return DIPP_OK;
 }
 
 static dipp_status memo_put(machine *m, uint64_t place)
@@ -474,7 +546,8 @@ static dipp_status step(machine *m, uint8_t opcode)
     case 0x93: return push_stack_global(m);
     case 'Q': return push_storage(m);
     case 'R': return reduce(m);
-    case 'b': return drop_state(m);
+    case 'b': return take_state(m);
+    case 0x81: return new_object(m);
     case 'a': return fill_one(m, 1);
     case 's': return fill_one(m, 2);
     case 'e': return fill_marked(m, 1);
@@ -486,7 +559,7 @@ static dipp_status step(machine *m, uint8_t opcode)
     case 'j': return memo_get(m, 4);
     case 0x95: return skip_frame(m);
     default:
-        return fail_at(m, DIPP_E_FORMAT, "opcode 0x%02x is not among those that torch.save writes for weights", opcode);
+        return fail_at(m, DIPP_E_FORMAT, "opcode 0x%02x is not among those that PyTorch writes for weights", opcode);
     }
 }
 

@@ -17,7 +17,8 @@ typedef enum dipp_pickle_kind {
     DIPP_PICKLE_TEXT,
     DIPP_PICKLE_TUPLE,
     DIPP_PICKLE_LIST,
-    DIPP_PICKLE_DICT, /* dict or collections.OrderedDict */
+    DIPP_PICKLE_DICT,   /* dict or collections.OrderedDict */
+    DIPP_PICKLE_OBJECT, /* of a TorchScript program: its attributes, as a dict's items; what class it is of is lost */
     DIPP_PICKLE_STORAGE,
     DIPP_PICKLE_TENSOR,
     DIPP_PICKLE_GLOBAL, /* one of the names that the machine knows, not called yet */
@@ -28,14 +29,14 @@ typedef struct dipp_pickle_value dipp_pickle_value;
 struct dipp_pickle_value {
     dipp_pickle_kind kind;
     union {
-        int64_t integer; /* bool, int; a global's row in the table of known names */
+        int64_t integer; /* bool, int; a global's row in the table of known names, -1: a class of a program */
         double number;
         struct {
             const char *bytes; /* in the pickle; not zero terminated, not checked to be UTF-8 */
             size_t length;
         } text;
         struct {
-            dipp_pickle_value **items; /* a dict: key, value, key, value */
+            dipp_pickle_value **items; /* a dict, an object: key, value, key, value */
             size_t count, capacity;
         } list;
         struct {
@@ -53,7 +54,7 @@ struct dipp_pickle_value {
 /* A pickle of more bytes is refused: a value may take 64 times its bytes here. */
 enum { DIPP_PICKLE_LIMIT = 32 << 20 };
 
-/* Runs bytes[size], protocol 2 to 5 with the opcodes that torch.save writes. Values are in the arena, texts point into
+/* Runs bytes[size], protocol 2 to 5 with the opcodes that torch.save and torch.jit.save write. Values are in the arena, texts point into
  * bytes; values may be shared and, in a hostile file, contain themselves. DIPP_E_FORMAT names the Python object or the
  * opcode that is not allowed and the place; DIPP_E_MEMORY. [one thread at a time for the arena] */
 dipp_status dipp_pickle_load(const uint8_t *bytes, size_t size, const char *file, dipp_arena *arena,

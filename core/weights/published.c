@@ -3,7 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Hashes as the repositories' Git LFS pointers give them, the head's computed from its bytes. */
+/* Hashes as the repositories' Git LFS pointers give them, OpenAI's as clip/clip.py of openai/CLIP does, the head's computed
+ * from its bytes. */
 static const dipp_published_file files[] = {
     {"07cb0d20626232204ca3a6ec53ff5984e7e53212a8a7b0e0ec2bac1bdaf125a1", "xswu/HPSv2: HPS_v2_compressed.pt", "HPS v2.0",
      "hps", NULL},
@@ -22,6 +23,10 @@ static const dipp_published_file files[] = {
      "openai/clip-vit-large-patch14: model.safetensors", "OpenAI's CLIP L/14", NULL, "l14"},
     {"f1a17cdbe0f36fec524f5cafb1c261ea3bbbc13e346e0f74fc9eb0460dedd0d3",
      "openai/clip-vit-large-patch14: pytorch_model.bin", "OpenAI's CLIP L/14", NULL, "l14"},
+    {"b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
+     "openaipublic.azureedge.net/clip/models: ViT-L-14.pt", "OpenAI's CLIP L/14", NULL, "l14"},
+    {"40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+     "openaipublic.azureedge.net/clip/models: ViT-B-32.pt", "OpenAI's CLIP B/32", NULL, "b32"},
     {"9a78ef8e8c73fd0df621682e7a8e8eb36c6916cb3c16b291a082ecd52ab79cc4",
      "laion/CLIP-ViT-H-14-laion2B-s32B-b79K: open_clip_pytorch_model.bin", "LAION's CLIP H/14", NULL, "h14"},
     {"d6d1e3e93c27d6e430db9d20c151d1baa4dc98b503b136b7d85a63f4b02c9749",

@@ -1,17 +1,10 @@
 #include "weights/torch_file.h"
-#include "base/memory.h"
-#include "base/text.h"
-#include "base/utf8.h"
-#include "weights/pickle.h"
+#include "weights/torch_state.h"
 #include "weights/zip.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What a training script may have put around the state dict, the first that is there counts. */
-static const char *const wrappers[] = {"state_dict", "model_state_dict", "model", "module"};
-enum { WRAPPERS = sizeof wrappers / sizeof *wrappers, WRAPPERS_DEEP = 8 };
 
 /* The types whose bytes dipp understands. A bool is a byte that is 0 or 1. */
 static const struct {
@@ -56,18 +49,20 @@ static dipp_status fail_memory(const torch_file *f)
     return dipp_fail(f->error, DIPP_E_MEMORY, "%s: out of memory for its tensors", f->path);
 }
 
-/* PREFIX/NAME in the archive; NULL when there is none, or no memory. */
-static const dipp_zip_entry *find_entry(const torch_file *f, const char *folder, const char *name, size_t length)
+/* PREFIX/NAME in the archive; *entry is NULL when there is none. */
+static dipp_status find_entry(const torch_file *f, const char *folder, const char *name, size_t length,
+                              const dipp_zip_entry **entry)
 {
     size_t prefix = strlen(f->prefix), middle = strlen(folder);
     char *full = dipp_arena_allocate(f->scratch, prefix + middle + length + 1);
     if (!full)
-        return NULL;
+        return fail_memory(f);
     memcpy(full, f->prefix, prefix);
     memcpy(full + prefix, folder, middle);
     memcpy(full + prefix + middle, name, length);
     full[prefix + middle + length] = 0;
-    return dipp_zip_find(&f->zip, full);
+    *entry = dipp_zip_find(&f->zip, full);
+    return DIPP_OK;
 }
 
 static dipp_status check_stored(const torch_file *f, const dipp_zip_entry *entry)
@@ -93,103 +88,15 @@ static dipp_status find_pickle(torch_file *f, const dipp_zip_entry **pickle)
                      "%s: a ZIP archive without data.pkl in its folder; expected what torch.save writes", f->path);
 }
 
-static dipp_status check_flavour(const torch_file *f)
+static dipp_status check_byte_order(const torch_file *f)
 {
-    if (find_entry(f, "/", "constants.pkl", 13))
-        return dipp_fail(f->error, DIPP_E_UNSUPPORTED,
-                         "%s: a TorchScript archive (a program with its weights); in PyTorch, save "
-                         "torch.jit.load(FILE).state_dict() with torch.save or as safetensors",
-                         f->path);
-    const dipp_zip_entry *order = find_entry(f, "/", "byteorder", 9);
+    const dipp_zip_entry *order = NULL;
+    dipp_status status = find_entry(f, "/", "byteorder", 9, &order);
+    if (status)
+        return status;
     if (order && order->data && !starts_with(order->data, order->bytes, "little", 6))
         return dipp_fail(f->error, DIPP_E_UNSUPPORTED, "%s: its numbers are not little-endian", f->path);
     return DIPP_OK;
-}
-
-static bool text_equals(const dipp_pickle_value *value, const char *expected)
-{
-    return value->kind == DIPP_PICKLE_TEXT && value->text.length == strlen(expected) &&
-           !memcmp(value->text.bytes, expected, value->text.length);
-}
-
-static bool has_tensors(const dipp_pickle_value *dict)
-{
-    for (size_t i = 1; i < dict->list.count; i += 2)
-        if (dict->list.items[i]->kind == DIPP_PICKLE_TENSOR)
-            return true;
-    return false;
-}
-
-/* The dict in dict that it is a wrapper of: under a known key, or the only dict there is. NULL when it wraps none. */
-static const dipp_pickle_value *unwrap(const dipp_pickle_value *dict)
-{
-    for (size_t w = 0; w < WRAPPERS; w++)
-        for (size_t i = 0; i + 1 < dict->list.count; i += 2)
-            if (text_equals(dict->list.items[i], wrappers[w]) && dict->list.items[i + 1]->kind == DIPP_PICKLE_DICT)
-                return dict->list.items[i + 1];
-    const dipp_pickle_value *only = NULL;
-    if (has_tensors(dict))
-        return NULL;
-    for (size_t i = 1; i < dict->list.count; i += 2)
-        if (dict->list.items[i]->kind == DIPP_PICKLE_DICT) {
-            if (only)
-                return NULL;
-            only = dict->list.items[i];
-        }
-    return only;
-}
-
-static dipp_status fail_no_state(const torch_file *f, const dipp_pickle_value *dict)
-{
-    dipp_text keys = {0};
-    for (size_t i = 0; i < dict->list.count && keys.length < 300; i += 2) {
-        const dipp_pickle_value *key = dict->list.items[i];
-        char name[41], quoted[DIPP_QUOTED_BYTES];
-        if (key->kind != DIPP_PICKLE_TEXT)
-            continue;
-        snprintf(name, sizeof name, "%.*s", (int)(key->text.length < 40 ? key->text.length : 40), key->text.bytes);
-        for (char *at = name; *at; at++)
-            if (*at & 0x80)
-                *at = '?'; /* not checked to be UTF-8 */
-        dipp_text_printf(&keys, "%s%s", keys.length ? ", " : "", dipp_weight_quote(name, quoted));
-    }
-    char *list = dipp_text_finish(&keys);
-    dipp_status status =
-        list ? dipp_fail(f->error, DIPP_E_FORMAT,
-                         "%s: expected a dict of tensors, or one under state_dict, model_state_dict, model or module; "
-                         "found a dict with the keys: %s",
-                         f->path, *list ? list : "(none)")
-             : fail_memory(f);
-    dipp_release(list);
-    return status;
-}
-
-static dipp_status find_state(const torch_file *f, const dipp_pickle_value *root, const dipp_pickle_value **state)
-{
-    if (root->kind != DIPP_PICKLE_DICT)
-        return dipp_fail(f->error, DIPP_E_FORMAT, "%s: expected a dict of tensors, found another Python value",
-                         f->path);
-    for (int depth = 0; depth < WRAPPERS_DEEP; depth++) {
-        const dipp_pickle_value *inside = unwrap(root);
-        if (!inside)
-            break;
-        root = inside;
-    }
-    if (!has_tensors(root))
-        return fail_no_state(f, root);
-    *state = root;
-    return DIPP_OK;
-}
-
-/* A key of the state dict as a name: UTF-8 without zero bytes, copied. */
-static dipp_status take_name(const torch_file *f, const dipp_pickle_value *key, const char **name)
-{
-    if (key->kind != DIPP_PICKLE_TEXT)
-        return dipp_fail(f->error, DIPP_E_FORMAT, "%s: a tensor of the state dict has a key that is no text", f->path);
-    if (!dipp_utf8_valid(key->text.bytes, key->text.length) || memchr(key->text.bytes, 0, key->text.length))
-        return dipp_fail(f->error, DIPP_E_FORMAT, "%s: the name of a tensor is not UTF-8 or has a zero byte", f->path);
-    *name = dipp_arena_string_n(f->arena, key->text.bytes, key->text.length);
-    return *name ? DIPP_OK : fail_memory(f);
 }
 
 static dipp_status take_storage(const torch_file *f, const dipp_pickle_value *storage, dipp_weight_tensor *tensor,
@@ -205,7 +112,9 @@ static dipp_status take_storage(const torch_file *f, const dipp_pickle_value *st
                                 storage->storage.type);
     tensor->dtype = types[type].dtype;
     const dipp_pickle_value *key = storage->storage.key;
-    *entry = find_entry(f, "/data/", key->text.bytes, key->text.length);
+    dipp_status status = find_entry(f, "/data/", key->text.bytes, key->text.length, entry);
+    if (status)
+        return status;
     if (!*entry)
         return dipp_weight_fail(f->error, DIPP_E_FORMAT, f->path, tensor->name,
                                 "its numbers are missing from the archive; the file is damaged");
@@ -280,16 +189,12 @@ static dipp_status copy_strided(torch_file *f, dipp_weight_tensor *tensor, const
     return DIPP_OK;
 }
 
-static dipp_status take_tensor(torch_file *f, const dipp_pickle_value *key, const dipp_pickle_value *value,
-                               dipp_weight_tensor *tensor)
+static dipp_status take_tensor(torch_file *f, const dipp_pickle_value *value, dipp_weight_tensor *tensor)
 {
     const dipp_zip_entry *entry = NULL;
     uint64_t strides[DIPP_WEIGHT_MAX_RANK] = {0}, extent = 0, offset = (uint64_t)value->tensor.offset;
     bool contiguous = false;
-    tensor->file = f->path;
-    dipp_status status = take_name(f, key, &tensor->name);
-    if (!status)
-        status = take_storage(f, value->tensor.storage, tensor, &entry);
+    dipp_status status = take_storage(f, value->tensor.storage, tensor, &entry);
     if (!status)
         status = take_shape(f, value, tensor, strides, &contiguous, &extent);
     if (status)
@@ -309,20 +214,19 @@ static int compare_names(const void *a, const void *b)
     return strcmp(((const dipp_weight_tensor *)a)->name, ((const dipp_weight_tensor *)b)->name);
 }
 
-static dipp_status take_state(torch_file *f, const dipp_pickle_value *state, dipp_weight_content *out)
+static dipp_status take_state(torch_file *f, const dipp_torch_state *state, dipp_weight_content *out)
 {
-    out->tensors = dipp_arena_allocate_zeroed(f->arena, state->list.count / 2, sizeof *out->tensors);
+    out->tensors = dipp_arena_allocate_zeroed(f->arena, state->count, sizeof *out->tensors);
     if (!out->tensors)
         return fail_memory(f);
-    for (size_t i = 0; i + 1 < state->list.count; i += 2) {
-        const dipp_pickle_value *value = state->list.items[i + 1];
-        if (value->kind != DIPP_PICKLE_TENSOR)
-            continue; /* a number or a text beside the tensors */
-        dipp_status status = take_tensor(f, state->list.items[i], value, &out->tensors[out->tensor_count]);
+    for (size_t i = 0; i < state->count; i++) {
+        out->tensors[i].name = state->items[i].name;
+        out->tensors[i].file = f->path;
+        dipp_status status = take_tensor(f, state->items[i].tensor, &out->tensors[i]);
         if (status)
             return status;
-        out->tensor_count++;
     }
+    out->tensor_count = state->count;
     qsort(out->tensors, out->tensor_count, sizeof *out->tensors, compare_names);
     for (size_t i = 1; i < out->tensor_count; i++)
         if (!strcmp(out->tensors[i - 1].name, out->tensors[i].name))
@@ -344,19 +248,20 @@ dipp_status dipp_torch_file_parse(const uint8_t *bytes, size_t size, const char 
     if (!f.scratch)
         return fail_memory(&f);
     const dipp_zip_entry *pickle = NULL;
-    const dipp_pickle_value *root = NULL, *state = NULL;
+    const dipp_pickle_value *root = NULL;
+    dipp_torch_state state = {0};
     dipp_weight_content parsed = {0};
     dipp_status status = dipp_zip_parse(bytes, size, file, f.scratch, &f.zip, error);
     if (!status)
         status = find_pickle(&f, &pickle);
     if (!status)
-        status = check_flavour(&f);
+        status = check_byte_order(&f);
     if (!status)
         status = dipp_pickle_load(pickle->data, (size_t)pickle->bytes, file, f.scratch, &root, error);
     if (!status)
-        status = find_state(&f, root, &state);
+        status = dipp_torch_state_find(root, (size_t)pickle->bytes, file, arena, f.scratch, &state, error);
     if (!status)
-        status = take_state(&f, state, &parsed);
+        status = take_state(&f, &state, &parsed);
     dipp_arena_destroy(&f.scratch);
     if (!status)
         *out = parsed;

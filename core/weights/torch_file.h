@@ -1,5 +1,5 @@
-/* The layout of a file of torch.save (PyTorch 1.6 or newer): a ZIP archive with a pickle, data.pkl, that describes
- * tensors, and their bytes in entries of their own. Inside libdipp; others read through weights/weights.h. */
+/* The layout of a file of torch.save (PyTorch 1.6 or newer) or torch.jit.save: a ZIP archive with a pickle, data.pkl, that
+ * describes tensors, and their bytes in entries of their own; torch.jit.save adds the program, which is not looked at. Inside libdipp; others read through weights/weights.h. */
 #ifndef DIPP_WEIGHTS_TORCH_FILE_H
 #define DIPP_WEIGHTS_TORCH_FILE_H
 

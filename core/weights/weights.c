@@ -338,7 +338,8 @@ void dipp_weights_metadata_at(const dipp_weights *weights, size_t index, const c
 
 const dipp_weight_tensor *dipp_weights_find_prefixed(const dipp_weights *weights, const char *name)
 {
-    static const char *const prefixes[] = {"module.", "model.", "blip."};
+    static const char *const prefixes[] = {
+        "module.", "model.", "blip.", "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."};
     enum { PREFIXES = sizeof prefixes / sizeof *prefixes };
     const dipp_weight_tensor *found = dipp_weights_find(weights, name);
     for (size_t i = 0; i < PREFIXES && !found; i++) {

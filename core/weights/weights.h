@@ -1,4 +1,4 @@
-/* Reading weights: one interface over a safetensors file, a file of torch.save, a sharded index, or a
+/* Reading weights: one interface over a safetensors file, a file of PyTorch, a sharded index, or a
  * folder that holds any of them.
  *
  * Files are mapped, not read: opening costs the header, and a tensor's pages come in when it is touched.
@@ -29,8 +29,8 @@ typedef struct dipp_weight_tensor {
     const void *data; /* little-endian, row-major, of any alignment; not NULL, also when count is 0 */
 } dipp_weight_tensor;
 
-/* Opens path: a safetensors file, a file that torch.save wrote (.pt, .pth, .bin; PyTorch 1.6 or newer; nothing in it
- * is executed), an index (*.json) with its shards beside it, or a folder. In a folder the first of
+/* Opens path: a safetensors file, a file that torch.save or torch.jit.save wrote (.pt, .pth, .bin; PyTorch 1.6 or newer;
+ * nothing in it is executed), an index (*.json) with its shards beside it, or a folder. In a folder the first of
  * model.safetensors.index.json, diffusion_pytorch_model.safetensors.index.json, model.safetensors,
  * diffusion_pytorch_model.safetensors, pytorch_lora_weights.safetensors, pytorch_model.bin.index.json,
  * pytorch_model.bin counts. Every header is checked in full before it is believed: DIPP_E_FORMAT names file, tensor,
@@ -52,8 +52,9 @@ const dipp_weight_tensor *dipp_weights_at(const dipp_weights *weights, size_t in
 /* NULL when there is none of that name. */
 const dipp_weight_tensor *dipp_weights_find(const dipp_weights *weights, const char *name);
 
-/* The same for a name that training code may have put "module.", "model." or "blip." before, or that the file has
- * without one of these. The exact name is preferred. */
+/* The same for a name that training code may have put "module.", "model.", "blip." or what the networks of CompVis's
+ * Stable Diffusion are attributes of before ("model.diffusion_model.", "first_stage_model.",
+ * "cond_stage_model.transformer."), or that the file has without one of these. The exact name is preferred. */
 const dipp_weight_tensor *dipp_weights_find_prefixed(const dipp_weights *weights, const char *name);
 
 /* The value of __metadata__[key]; NULL when there is none. Of several shards the first that has the key counts. */

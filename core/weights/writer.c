@@ -27,6 +27,7 @@ typedef struct pending_tensor {
 struct dipp_weights_writer {
     dipp_arena *arena;
     const char *path;
+    const char *format; /* what the file says that it is; NULL: nothing */
     pending_tensor *tensors;
     size_t tensor_count, tensor_capacity;
     dipp_weight_note *notes;
@@ -49,15 +50,26 @@ void dipp_weights_writer_destroy(dipp_weights_writer **writer)
     *writer = NULL;
 }
 
-dipp_status dipp_weights_writer_create(const char *path, dipp_weights_writer **writer, dipp_error *error)
+static dipp_status create(const char *path, const char *format, dipp_weights_writer **writer, dipp_error *error)
 {
     dipp_weights_writer *made = dipp_allocate_zeroed(1, sizeof *made);
     if (made && (!(made->arena = dipp_arena_create(0)) || !(made->path = dipp_arena_string(made->arena, path))))
         dipp_weights_writer_destroy(&made);
     if (!made)
         return fail_memory(error, path);
+    made->format = format;
     *writer = made;
     return DIPP_OK;
+}
+
+dipp_status dipp_weights_writer_create(const char *path, dipp_weights_writer **writer, dipp_error *error)
+{
+    return create(path, "pt", writer, error); /* transformers opens no file that does not say so */
+}
+
+dipp_status dipp_weights_writer_create_state(const char *path, dipp_weights_writer **writer, dipp_error *error)
+{
+    return create(path, NULL, writer, error);
 }
 
 static bool valid_utf8(const char *text)
@@ -242,7 +254,7 @@ static dipp_status write_file(dipp_weights_writer *writer, const char *header, u
 dipp_status dipp_weights_writer_commit(dipp_weights_writer **writer, dipp_error *error)
 {
     dipp_weights_writer *own = *writer;
-    dipp_status status = DIPP_OK;
+    dipp_status status = own->format ? dipp_weights_writer_metadata(own, "format", own->format, error) : DIPP_OK;
     char quoted[DIPP_QUOTED_BYTES];
     if (own->tensor_count)
         qsort(own->tensors, own->tensor_count, sizeof *own->tensors, compare_names);

@@ -180,6 +180,9 @@ static void what_does_not_fit_is_said(void **state)
     expect("check a.yaml generator.lora.rank=0", 3, "a whole number in [1, 4096]");
     expect("check a.yaml ~generator.lora.rank", 3, "generator.lora.alpha is given without generator.lora.rank");
     expect("export scenes/default/0 --db scenes.db --to y --merge", 3, "there is no adapter to merge");
+    expect("export scenes/default/0 --db scenes.db --to y --kohya", 3, "has no adapters");
+    expect("export @latest --db r.db --to y --kohya", 3, "kohya's names are those of Stable Diffusion's UNet");
+    expect("export @latest --db r.db --to y --kohya --merge", 2, "--merge leaves none");
     /* Another reference: the adapter is not laid over it. */
     assert_int_equal(dipp("run scenes.yaml --db scenes.db --quiet pretrain.steps=3 name=other"), 0);
     assert_int_equal(dipp("export other/default/0 --db scenes.db --to ref"), 0);

@@ -16,6 +16,8 @@ static const char image_reward[] = "d71dc8d4912bc633c06ab8ef1ef6a81e8199d4369f14
 static const char pick_score[] = "ef31ef6fc5ff4d9bb90dd232df4e145887ba62c5a03aa2841415f8c25f18d52e";
 static const char head_2[] = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0";
 static const char l14[] = "a2bf730a0c7debf160f7a6b50b3aaf3703e7e88ac73de7a314903141db026dcb";
+static const char l14_openai[] = "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836";
+static const char b32_openai[] = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af";
 static const char g14[] = "6aac683f899159946bc4ca15228bb7016f3cbb1a2c51f365cba0b23923f344da";
 static const char other[] = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -50,6 +52,9 @@ static void names_follow_the_content(void **state)
         {"imagereward", "ImageReward.pt", image_reward, NULL, "", NULL, "imagereward"},
         {"imagereward", "judge.safetensors", other, NULL, "", NULL, "imagereward:judge"},
         {"aesthetic", "clip", l14, "head.pth", head_2, NULL, "aesthetic"},
+        {"aesthetic", "ViT-L-14.pt", l14_openai, "head.pth", head_2, NULL, "aesthetic"},
+        {"clipscore", "ViT-B-32.pt", b32_openai, NULL, "", "variant=hessel", "clipscore:hessel"},
+        {"clipscore", "ViT-B-32.pt", b32_openai, NULL, "", "variant=torchmetrics", "clipscore:torchmetrics:ViT-B-32"},
         {"aesthetic", "clip", other, "head.pth", head_2, NULL,
          "aesthetic:head"}, /* a head measures through its tower */
         {"aesthetic", "clip", l14, "ava.pth", other, NULL, "aesthetic:ava"},

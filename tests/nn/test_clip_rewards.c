@@ -4,9 +4,9 @@
 #include "fixture.h"
 #include "replay.h"
 #include "train/models.h"
-#include "train/sampler.h"
+#include "train/scorer.h"
 #include "train/scores.h"
-#include "weights/clip_names.h"
+#include "weights/original_names.h"
 #include "weights/writer.h"
 
 #include <dlfcn.h>
@@ -412,11 +412,10 @@ static void check_manifest(const char *plugin, const char *const *parameters, co
     if (network && !strcmp(network, "h14")) { /* open_clip's file has 686, three of its matrices in one */
         uint32_t names = 0;
         for (uint32_t i = 0; i < dipp_layout_count(r.layout); i++) {
-            char ours[DIPP_CLIP_NAME_BYTES];
-            dipp_clip_change change;
-            uint32_t third;
-            assert_true(dipp_clip_from_hugging_face(dipp_layout_entry_at(r.layout, i)->name, ours, &change, &third));
-            names += third == 0;
+            const dipp_block_counts none = {.decoder = 0};
+            dipp_original_name original;
+            assert_true(dipp_original_name_of(dipp_layout_entry_at(r.layout, i)->name, &none, 0, &original));
+            names += original.part == 0;
         }
         assert_int_equal(names, 686);
     }

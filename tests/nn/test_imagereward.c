@@ -8,7 +8,7 @@
 
 #include "data/image.h"
 #include "train/models.h"
-#include "train/sampler.h"
+#include "train/scorer.h"
 #include "weights/writer.h"
 
 #include <dlfcn.h>

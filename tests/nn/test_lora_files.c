@@ -1,4 +1,5 @@
-/* Adapter files: those of diffusers and PEFT (tests/fixtures/make_lora_fixture.py), ours, merging, and files that lie. */
+/* Adapter files: those of diffusers, PEFT and kohya's scripts (tests/fixtures/make_lora_fixture.py), ours, merging, and files that lie. */
+#include "base/memory.h"
 #include "fixture.h"
 #include "lora_network.h"
 #include "train/adapter_io.h"
@@ -22,12 +23,13 @@
 #define FILES DIPP_FIXTURE_FOLDER "/lora/"
 
 static char folder[] = "/tmp/dipp-test-lora-XXXXXX";
-static char written[64], config[64];
+static char written[64], config[64], flat[64];
 
 static int make_folder(void **state)
 {
     assert_non_null(mkdtemp(folder));
     snprintf(written, sizeof written, "%s/a.safetensors", folder);
+    snprintf(flat, sizeof flat, "%s/flat.safetensors", folder);
     snprintf(config, sizeof config, "%s/adapter_config.json", folder);
     return 0;
 }
@@ -36,6 +38,7 @@ static int remove_folder(void **state)
 {
     unlink(written);
     unlink(config);
+    unlink(flat);
     return rmdir(folder);
 }
 
@@ -50,7 +53,7 @@ static double *master(const dipp_parameter_set *set)
 /* The overlay of rank 2 as a file gives it: noise by name, B times factor. */
 static void expect_overlay(replay *r, const char *path, double factor)
 {
-    dipp_lora_options lora = lora_few_layers(2, 2);
+    const dipp_lora_options lora = {.rank = 2, .alpha = 2};
     char sha256[DIPP_SHA256_HEX_BYTES] = "";
     double *block = master(r->set);
     memset(block, 0, (size_t)dipp_layout_elements(r->layout) * sizeof *block);
@@ -80,6 +83,113 @@ static void published_files_are_read(void **state)
     expect_overlay(&r, FILES "peft/adapter_model.safetensors", 1.5); /* by adapter_config.json */
     expect_overlay(&r, FILES "script.safetensors", 1);               /* says nothing: alpha is the rank */
     replay_end(&r);
+}
+
+typedef struct tensor {
+    const char *name;
+    uint32_t rank;
+    uint64_t shape[2];
+} tensor;
+
+static void write_tensors(const tensor *tensors, const char *settings)
+{
+    static const float numbers[64];
+    dipp_weights_writer *writer = NULL;
+    MUST(dipp_weights_writer_create(written, &writer, &error_));
+    if (settings)
+        MUST(dipp_weights_writer_metadata(writer, "lora_adapter_metadata", settings, &error_));
+    for (; tensors->name; ++tensors)
+        MUST(dipp_weights_writer_add_f32(writer, tensors->name, DIPP_WEIGHT_F32, tensors->rank, tensors->shape, numbers,
+                                         &error_));
+    MUST(dipp_weights_writer_commit(&writer, &error_));
+}
+
+/* What kohya's scripts can adapt: layers within transformers and resnets. */
+static dipp_lora_options layers_of_kohya(void)
+{
+    dipp_lora_options lora = lora_every_layer(2, 2);
+    lora.target_count = 0;
+    for (uint32_t i = 0; i < 18; ++i)
+        if (!strstr(lora.targets[i], "conv_in") && !strstr(lora.targets[i], "conv_out") &&
+            strncmp(lora.targets[i], "time_embedding.", 15) != 0)
+            lora.targets[lora.target_count++] = lora.targets[i];
+    return lora;
+}
+
+/* Names have '_' for every dot, and each layer says its alpha, which is 1. */
+static void names_without_dots_are_read(void **state)
+{
+    dipp_lora_options lora = layers_of_kohya();
+    replay r, merged[2];
+    lora_network(&r, &lora, "reference", "f64");
+    assert_int_equal(dipp_layout_count(r.layout), 2 * 79);
+    expect_overlay(&r, FILES "kohya.safetensors", 0.5);
+    MUST(dipp_adapter_write(written, r.set, &lora, r.frozen_layout, NULL, &error_));
+    replay_end(&r);
+    double *weights[2];
+    for (int i = 0; i < 2; ++i) {
+        lora_network(&merged[i], NULL, "reference", "f64");
+        MUST(dipp_adapter_merge(i ? written : FILES "kohya.safetensors", merged[i].set, NULL, &error_));
+        weights[i] = master(merged[i].set);
+    }
+    fixture_compare("merged", weights[0], weights[1], (size_t)dipp_layout_elements(merged[0].layout), 0);
+    for (int i = 0; i < 2; ++i) {
+        free(weights[i]);
+        replay_end(&merged[i]);
+    }
+}
+
+/* And written: what kohya's own scripts made of the same numbers, but for what is no tensor. */
+static void names_without_dots_are_written(void **state)
+{
+    dipp_lora_options lora = layers_of_kohya();
+    static const char *const metadata[] = {"dipp.base_sha256", "abc", NULL};
+    dipp_error error = {0};
+    replay r;
+    lora.alpha = 1;
+    lora_network(&r, &lora, "reference", "f64");
+    MUST(dipp_adapter_write(written, r.set, &lora, r.frozen_layout, metadata, &error_));
+    MUST(dipp_adapter_write_flat(written, flat, false, &error_));
+    dipp_weights *ours = fixture_open(flat), *theirs = fixture_open(FILES "kohya.safetensors");
+    assert_int_equal(dipp_weights_count(ours), 3 * 79);
+    assert_int_equal(dipp_weights_count(theirs), 3 * 79);
+    for (size_t i = 0; i < dipp_weights_count(ours); ++i) {
+        const dipp_weight_tensor *a = dipp_weights_at(ours, i), *b = dipp_weights_at(theirs, i);
+        assert_string_equal(a->name, b->name);
+        assert_true(a->rank == b->rank && !memcmp(a->shape, b->shape, sizeof a->shape) && a->dtype == b->dtype);
+        assert_memory_equal(a->data, b->data, a->bytes);
+    }
+    assert_string_equal(dipp_weights_metadata(ours, "dipp.base_sha256"), "abc");
+    assert_null(dipp_weights_metadata(ours, "lora_adapter_metadata"));
+    dipp_weights_destroy(&ours);
+    MUST(dipp_adapter_write_flat(written, flat, true, &error_));
+    ours = fixture_open(flat);
+    for (size_t i = 0; i < dipp_weights_count(ours); ++i) {
+        const dipp_weight_tensor *a = dipp_weights_at(ours, i);
+        assert_int_equal(a->dtype, strstr(a->name, ".alpha") ? DIPP_WEIGHT_F32 : DIPP_WEIGHT_BF16);
+    }
+    dipp_weights_destroy(&ours);
+    dipp_weights_destroy(&theirs);
+    replay_end(&r);
+    bool failed = true;
+    for (uint64_t nth = 1; failed; ++nth) {
+        dipp_memory_fail_nth(nth, false);
+        dipp_status status = dipp_adapter_write_flat(written, flat, false, &error);
+        failed = dipp_memory_has_failed();
+        dipp_memory_fail_nth(0, false);
+        assert_int_equal(status == DIPP_OK, !failed); /* a folder that cannot be synced is DIPP_E_IO */
+    }
+    write_tensors((const tensor[]){{"transformer.a.lora_A.weight", 2, {2, 4}},
+                                   {"transformer.a.lora_B.weight", 2, {4, 2}},
+                                   {NULL}},
+                  NULL);
+    assert_int_equal(dipp_adapter_write_flat(written, flat, false, &error), DIPP_E_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "Stable Diffusion's UNet"));
+    write_tensors((const tensor[]){{NULL}}, NULL);
+    assert_int_equal(dipp_adapter_write_flat(written, flat, false, &error), DIPP_E_FORMAT);
+    assert_non_null(strstr(error.message, "no adapter is in it"));
+    write_tensors((const tensor[]){{"a.lora_A.weight", 2, {2, 4}}, {NULL}}, NULL);
+    assert_int_equal(dipp_adapter_write_flat(written, flat, false, &error), DIPP_E_FORMAT);
 }
 
 /* Our file has the names of diffusers' and brings the numbers back. */
@@ -138,26 +248,8 @@ static void merged_weights_give_what_adapted_ones_give(void **state)
 
 /* ---- Files that do not fit ------------------------------------------------------------------------------------------ */
 
-typedef struct tensor {
-    const char *name;
-    uint32_t rank;
-    uint64_t shape[2];
-} tensor;
-
+#define FLAT  "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
 #define LAYER "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
-
-static void write_tensors(const tensor *tensors, const char *settings)
-{
-    static const float numbers[64];
-    dipp_weights_writer *writer = NULL;
-    MUST(dipp_weights_writer_create(written, &writer, &error_));
-    if (settings)
-        MUST(dipp_weights_writer_metadata(writer, "lora_adapter_metadata", settings, &error_));
-    for (; tensors->name; ++tensors)
-        MUST(dipp_weights_writer_add_f32(writer, tensors->name, DIPP_WEIGHT_F32, tensors->rank, tensors->shape, numbers,
-                                         &error_));
-    MUST(dipp_weights_writer_commit(&writer, &error_));
-}
 
 static void expect_refusal(const tensor *tensors, const char *settings, dipp_status status, const char *part)
 {
@@ -187,6 +279,19 @@ static void files_that_do_not_fit_are_refused(void **state)
     static const tensor elsewhere[] = {{"to_q.lora_A.weight", 2, {2, 4}}, {"to_q.lora_B.weight", 2, {4, 2}}, {NULL}};
     static const tensor twice[] = {
         {"unet." LAYER ".lora_A.weight", 2, {2, 4}}, {LAYER ".lora.down.weight", 2, {2, 4}}, {NULL}};
+    static const tensor both[] = {{FLAT ".lora_down.weight", 2, {2, 4}},
+                                  {FLAT ".lora_up.weight", 2, {4, 2}},
+                                  {LAYER ".lora_A.weight", 2, {2, 4}},
+                                  {LAYER ".lora_B.weight", 2, {4, 2}},
+                                  {NULL}};
+    static const tensor nowhere[] = {
+        {"lora_unet_to_q.lora_down.weight", 2, {2, 4}}, {"lora_unet_to_q.lora_up.weight", 2, {4, 2}}, {NULL}};
+    static const tensor longer[] = {
+        {FLAT "_x.lora_down.weight", 2, {2, 4}}, {FLAT "_x.lora_up.weight", 2, {4, 2}}, {NULL}};
+    static const tensor text[] = {{"lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight", 2, {2, 4}},
+                                  {"lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight", 2, {4, 2}},
+                                  {NULL}};
+    static const tensor middle[] = {{"lora_unet_to_q.lora_mid.weight", 2, {2, 2}}, {NULL}};
     static const tensor other[] = {{"text_encoder.q_proj.lora_linear_layer.up.weight", 2, {2, 4}}, {NULL}};
     expect_refusal(good, NULL, DIPP_E_FORMAT, "down_blocks.0.resnets.0.conv1.lora_A.weight is missing");
     expect_refusal(wide, NULL, DIPP_E_FORMAT, "has shape [3, 4], expected [2, 4]");
@@ -194,6 +299,11 @@ static void files_that_do_not_fit_are_refused(void **state)
     expect_refusal(crossed, NULL, DIPP_E_FORMAT, "has no A [rank, in] and B [out, rank] that fit");
     expect_refusal(elsewhere, NULL, DIPP_E_FORMAT, "to_q: the settings do not adapt this layer");
     expect_refusal(twice, NULL, DIPP_E_FORMAT, "is there under two names");
+    expect_refusal(both, NULL, DIPP_E_FORMAT, LAYER " is there under two names");
+    expect_refusal(nowhere, NULL, DIPP_E_FORMAT, "\n  to_q: the settings do not adapt this layer");
+    expect_refusal(longer, NULL, DIPP_E_FORMAT, "attn1_to_q_x: the settings do not adapt this layer");
+    expect_refusal(text, NULL, DIPP_E_FORMAT, "mlp_fc1: the settings do not adapt this layer");
+    expect_refusal(middle, NULL, DIPP_E_FORMAT, "lora_unet_to_q.lora_mid.weight is no part of a low-rank adapter");
     expect_refusal(other, NULL, DIPP_E_FORMAT, "lora_linear_layer.up.weight is no part of a low-rank adapter");
     expect_refusal(good, "{\"alpha_pattern\": {\"to_q\": 4}}", DIPP_E_UNSUPPORTED, "alpha_pattern");
     expect_refusal(good, "{\"unet.use_rslora\" : true}", DIPP_E_UNSUPPORTED, "rsLoRA");
@@ -244,6 +354,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_files_are_read),
+        cmocka_unit_test(names_without_dots_are_read),
+        cmocka_unit_test(names_without_dots_are_written),
         cmocka_unit_test(our_file_is_diffusers_),
         cmocka_unit_test(merged_weights_give_what_adapted_ones_give),
         cmocka_unit_test(files_that_do_not_fit_are_refused),

@@ -2,7 +2,7 @@
  * (DIPP_REAL_WEIGHTS, docs/reward-plugins.md). ImageReward's are in test_imagereward.c. */
 #include "../shared_data.h"
 #include "data/image.h"
-#include "train/sampler.h"
+#include "train/scorer.h"
 
 #include <dipp/plugin.h>
 

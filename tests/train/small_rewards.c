@@ -57,6 +57,13 @@ static dipp_tensor linear(void *self, dipp_graph *g, dipp_params p, dipp_tensor 
     return dipp_add(g, score, number(g, p, "bias", DIPP_SHAPE(1), 0.5));
 }
 
+/* The same and what it is asked for: 0 in training, 1 elsewhere. */
+static dipp_tensor modal(void *self, dipp_graph *g, dipp_params p, dipp_tensor x, dipp_prompt text,
+                         dipp_reward_mode mode)
+{
+    return dipp_scale_add(g, linear(self, g, p, x, text, mode), 1, mode == DIPP_REWARD_TRAIN ? 0 : 1);
+}
+
 /* A layer: [N, D] -> [N]. */
 static dipp_tensor ending(void *self, dipp_graph *g, dipp_params p, dipp_tensor x, dipp_prompt text,
                           dipp_reward_mode mode)
@@ -111,6 +118,8 @@ static dipp_status score(void *self, const float *samples, const dipp_shape *sha
 
 const dipp_reward small_linear = {
     .struct_size = sizeof small_linear, .create = create, .destroy = destroy, .info = plain_info, .record = linear};
+const dipp_reward small_modal = {
+    .struct_size = sizeof small_modal, .create = create, .destroy = destroy, .info = plain_info, .record = modal};
 const dipp_reward small_fixed = {
     .struct_size = sizeof small_fixed, .create = create, .destroy = destroy, .info = plain_info, .record = fixed};
 const dipp_reward small_ending = {

@@ -7,6 +7,7 @@
 enum { D = 3, WORDS = 4 };
 
 extern const dipp_reward small_linear; /* weight . x + bias, from weight 0 */
+extern const dipp_reward small_modal;  /* the same, and 1 more outside training */
 extern const dipp_reward small_ending; /* a layer `last`, from random numbers */
 extern const dipp_reward small_fixed;  /* -|x|^2: nothing to train */
 extern const dipp_reward small_opaque;

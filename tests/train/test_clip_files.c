@@ -3,7 +3,8 @@
 #include "base/memory.h"
 #include "tensor/program.h"
 #include "train/models.h"
-#include "weights/clip_names.h"
+#include "weights/original_names.h"
+#include "weights/weights.h"
 #include "weights/writer.h"
 
 #include <setjmp.h>
@@ -16,14 +17,16 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+static const dipp_block_counts no_blocks = {.decoder = 0};
+
 typedef struct clip_size {
     uint64_t joint, width, layers, hidden, patch, positions, text_width, text_layers, vocabulary;
 } clip_size;
 
 typedef struct manifest {
     struct {
-        char name[DIPP_CLIP_NAME_BYTES];   /* open_clip's */
-        char theirs[DIPP_CLIP_NAME_BYTES]; /* Hugging Face's, '?' for q, k and v in turn */
+        char name[DIPP_ORIGINAL_NAME_BYTES];   /* open_clip's */
+        char theirs[DIPP_ORIGINAL_NAME_BYTES]; /* Hugging Face's, '?' for q, k and v in turn */
         uint32_t rank;
         uint64_t shape[4]; /* open_clip's */
     } tensors[800];
@@ -33,8 +36,8 @@ typedef struct manifest {
 
 static void add(manifest *m, const char *name, const char *theirs, uint32_t rank, uint64_t a, uint64_t b)
 {
-    snprintf(m->tensors[m->count].name, DIPP_CLIP_NAME_BYTES, "%s", name);
-    snprintf(m->tensors[m->count].theirs, DIPP_CLIP_NAME_BYTES, "%s", theirs);
+    snprintf(m->tensors[m->count].name, DIPP_ORIGINAL_NAME_BYTES, "%s", name);
+    snprintf(m->tensors[m->count].theirs, DIPP_ORIGINAL_NAME_BYTES, "%s", theirs);
     m->tensors[m->count].rank = rank;
     m->tensors[m->count].shape[0] = a;
     m->tensors[m->count++].shape[1] = b;
@@ -62,7 +65,7 @@ static void add_blocks(manifest *m, const char *start, const char *their_start, 
                  {"mlp.c_proj.bias", "mlp.fc2.bias", 1, width, 0}};
     for (unsigned i = 0; i < layers; i++)
         for (size_t j = 0; j < sizeof parts / sizeof *parts; j++) {
-            char name[DIPP_CLIP_NAME_BYTES], theirs[DIPP_CLIP_NAME_BYTES];
+            char name[DIPP_ORIGINAL_NAME_BYTES], theirs[DIPP_ORIGINAL_NAME_BYTES];
             snprintf(name, sizeof name, "%stransformer.resblocks.%u.%s", start, i, parts[j].end);
             snprintf(theirs, sizeof theirs, "%s.encoder.layers.%u.%s", their_start, i, parts[j].theirs);
             add(m, name, theirs, parts[j].rank, parts[j].a, parts[j].b);
@@ -104,9 +107,9 @@ static uint32_t thirds_of(const char *theirs)
     return strchr(theirs, '?') ? 3 : 1;
 }
 
-static const char *third_name(const char *theirs, uint32_t third, char out[DIPP_CLIP_NAME_BYTES])
+static const char *third_name(const char *theirs, uint32_t third, char out[DIPP_ORIGINAL_NAME_BYTES])
 {
-    snprintf(out, DIPP_CLIP_NAME_BYTES, "%s", theirs);
+    snprintf(out, DIPP_ORIGINAL_NAME_BYTES, "%s", theirs);
     char *place = strchr(out, '?');
     if (place)
         *place = "qkv"[third];
@@ -125,15 +128,15 @@ static void every_name_of_h14_is_known(void **state)
         uint32_t thirds = thirds_of(m->tensors[i].theirs);
         there += thirds;
         for (uint32_t k = 0; k < thirds; k++) {
-            char theirs[DIPP_CLIP_NAME_BYTES], ours[DIPP_CLIP_NAME_BYTES];
-            dipp_clip_change change;
-            uint32_t third;
-            assert_true(
-                dipp_clip_from_hugging_face(third_name(m->tensors[i].theirs, k, theirs), ours, &change, &third));
-            assert_string_equal(ours, m->tensors[i].name);
-            assert_int_equal(third, k);
-            stacked += change == DIPP_CLIP_STACKED;
-            transposed += change == DIPP_CLIP_TRANSPOSED;
+            char theirs[DIPP_ORIGINAL_NAME_BYTES];
+            dipp_original_name original, second;
+            assert_true(dipp_original_name_of(third_name(m->tensors[i].theirs, k, theirs), &no_blocks, 0, &original));
+            assert_string_equal(original.name, m->tensors[i].name);
+            assert_false(dipp_original_name_of(theirs, &no_blocks, 1, &second));
+            assert_int_equal(original.part, k);
+            assert_int_equal(original.parts, thirds);
+            stacked += original.parts == 3;
+            transposed += original.transposed;
         }
     }
     assert_int_equal(stacked, 3 * 2 * (24 + 32));
@@ -154,11 +157,9 @@ static void other_names_are_none(void **state)
                                        "visual_projection.weightx",
                                        "attn_mask",
                                        ""};
-    char ours[DIPP_CLIP_NAME_BYTES];
-    dipp_clip_change change;
-    uint32_t third;
+    dipp_original_name original;
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
-        assert_false(dipp_clip_from_hugging_face(none[i], ours, &change, &third));
+        assert_false(dipp_original_name_of(none[i], &no_blocks, 0, &original));
 }
 
 static void write_tensor(dipp_weights_writer *writer, const char *prefix, const char *name, uint32_t rank,
@@ -229,7 +230,7 @@ static void write_file(const char *path, const manifest *m, bool theirs, const c
                 numbers[i][k] = their_number(m, i, 0, k);
         }
         for (uint32_t k = 0; k < thirds; k++) {
-            char name[DIPP_CLIP_NAME_BYTES];
+            char name[DIPP_ORIGINAL_NAME_BYTES];
             write_tensor(writer, prefix, theirs ? third_name(m->tensors[i].theirs, k, name) : m->tensors[i].name, rank,
                          part, numbers[i] + k * (count / thirds));
         }
@@ -266,7 +267,7 @@ static void open_model(clip_model *out, const manifest *m)
         if (is_transposed(m->tensors[i].name))
             shape = DIPP_SHAPE(shape.dims[1], shape.dims[0]);
         for (uint32_t k = 0; k < thirds; k++) {
-            char name[DIPP_CLIP_NAME_BYTES];
+            char name[DIPP_ORIGINAL_NAME_BYTES];
             dipp_param(g, p, third_name(m->tensors[i].theirs, k, name), shape, NULL);
         }
     }
@@ -327,6 +328,38 @@ static void both_layouts_load_alike(void **state)
     free(m);
 }
 
+/* What OpenAI publishes: a TorchScript archive with some numbers in half precision and buffers beside them. */
+static void an_archive_of_openai_loads(void **state)
+{
+    (void)state;
+    const clip_size size = {5, 6, 2, 24, 2, 5, 4, 1, 9};
+    manifest *m = make_manifest(&size);
+    dipp_error error = {0};
+    dipp_weights *expected = NULL;
+    clip_model model;
+    uint32_t entry = 0;
+    open_model(&model, m);
+    if (dipp_weights_read_sets(DIPP_FIXTURE_FOLDER "/torch/clip.pt", "model", &model.set, 1, NULL, &error) ||
+        dipp_weights_open(DIPP_FIXTURE_FOLDER "/torch/clip.safetensors", &expected, &error))
+        fail_msg("%s", error.message);
+    assert_int_equal(dipp_weights_count(expected), m->count + 3);
+    for (size_t i = 0; i < m->count; i++)
+        for (uint32_t third = 0; third < thirds_of(m->tensors[i].theirs); third++, entry++) {
+            const dipp_layout_entry *at = dipp_layout_entry_at(model.layout, entry);
+            const dipp_weight_tensor *tensor = dipp_weights_find(expected, m->tensors[i].name);
+            size_t count = (size_t)at->elements, columns = is_transposed(m->tensors[i].name) ? tensor->shape[0] : 1;
+            float numbers[MOST], found[MOST];
+            assert_int_equal(dipp_weight_tensor_to_f32(tensor, numbers, tensor->count, &error), DIPP_OK);
+            dipp_parameter_set_read_part(model.set, DIPP_BLOCK_MASTER, (size_t)at->offset, count, found, DIPP_HOST_F32);
+            for (size_t k = 0; k < count; k++)
+                if (found[k] != numbers[third * count + k % columns * (count / columns) + k / columns])
+                    fail_msg("%s[%zu] is %g", at->name, k, found[k]);
+        }
+    dipp_weights_destroy(&expected);
+    close_model(&model);
+    free(m);
+}
+
 /* What a head's file has, the tower's need not. */
 static void a_second_file_has_the_rest(void **state)
 {
@@ -373,7 +406,7 @@ static void what_does_not_fit_is_listed(void **state)
 
     for (size_t i = 0; i < other->count; i++)
         if (!strcmp(other->tensors[i].name, "ln_final.bias"))
-            snprintf(other->tensors[i].name, DIPP_CLIP_NAME_BYTES, "ln_last.bias");
+            snprintf(other->tensors[i].name, DIPP_ORIGINAL_NAME_BYTES, "ln_last.bias");
     write_file(path, other, false, "", NULL);
     assert_int_equal(dipp_weights_read_sets(path, "model", &model.set, 1, NULL, &error), DIPP_E_FORMAT);
     assert_non_null(strstr(error.message, "\n  text_model.final_layer_norm.bias is missing"));
@@ -394,7 +427,7 @@ static void what_does_not_fit_is_listed(void **state)
             other->tensors[i].shape[0] = 11;
     write_file(path, other, false, "", NULL);
     assert_int_equal(dipp_weights_read_sets(path, "model", &model.set, 1, NULL, &error), DIPP_E_FORMAT);
-    assert_non_null(strstr(error.message, "in_proj_bias has shape [11], expected three times [4]"));
+    assert_non_null(strstr(error.message, "in_proj_bias has shape [11], expected 3 times [4]"));
     free(other);
 
     float zero[4] = {1, 1, 1, 1};
@@ -436,9 +469,10 @@ static void any_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_name_of_h14_is_known),  cmocka_unit_test(other_names_are_none),
-        cmocka_unit_test(both_layouts_load_alike),     cmocka_unit_test(a_second_file_has_the_rest),
-        cmocka_unit_test(what_does_not_fit_is_listed), cmocka_unit_test(any_allocation_may_fail),
+        cmocka_unit_test(every_name_of_h14_is_known), cmocka_unit_test(other_names_are_none),
+        cmocka_unit_test(both_layouts_load_alike),    cmocka_unit_test(a_second_file_has_the_rest),
+        cmocka_unit_test(an_archive_of_openai_loads), cmocka_unit_test(what_does_not_fit_is_listed),
+        cmocka_unit_test(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
  * anything was sized by the lie, or at the first recording of a batch. */
 #include "exact.h"
 #include "train/align.h"
-#include "train/sampler.h"
+#include "train/scorer.h"
 
 #include <stdlib.h>
 

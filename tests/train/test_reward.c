@@ -4,6 +4,7 @@
 
 #include "base/philox.h"
 #include "train/reward.h"
+#include "train/scorer.h"
 #include "train/streams.h"
 
 #include <stdlib.h>
@@ -497,18 +498,19 @@ static void a_temperature_goes_into_the_weights(void **state)
     for (int i = 0; i < 2; i++) {
         double before[2], after[2];
         trainer t = {.pairs = {.broken_at = -1}};
-        dipp_trainee_scorer *scorer = NULL;
+        dipp_scorer *scorer = NULL;
         open_reward(&t, cases[i].reward, &base_settings);
         dipp_parameter_set *set = t.trainee->reward.set;
-        CHECK(dipp_trainee_scorer_create(t.trainee, set, 4, &scorer, error));
-        CHECK(dipp_trainee_scorer_score(scorer, samples, prompts, 2, before, error));
+        CHECK(dipp_scorer_borrow(t.backend, &t.trainee->reward, set, DIPP_REWARD_TRAIN, DIPP_SHAPE(D), 4, &scorer,
+                                 error));
+        CHECK(dipp_scorer_score(scorer, samples, prompts, 2, before, error));
         CHECK(dipp_trainee_sharpen(t.trainee, set, cases[i].layer, 1, error));
         CHECK(dipp_trainee_sharpen(t.trainee, set, cases[i].layer, 0.4, error));
-        CHECK(dipp_trainee_scorer_score(scorer, samples, prompts, 2, after, error));
+        CHECK(dipp_scorer_score(scorer, samples, prompts, 2, after, error));
         assert_true(fabs(before[0] - before[1]) > 0.01);
         assert_true(fabs(after[0] - after[1] - 0.4 * (before[0] - before[1])) < 1e-12);
         assert_int_equal(dipp_trainee_sharpen(t.trainee, set, "nowhere", 1, &problem), DIPP_E_INVALID);
-        dipp_trainee_scorer_destroy(&scorer);
+        dipp_scorer_destroy(&scorer);
         close_reward(&t);
     }
     trainer t = {.pairs = {.broken_at = -1}};

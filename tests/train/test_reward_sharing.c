@@ -2,7 +2,7 @@
 #include "runner.h"
 
 #include "base/memory.h"
-#include "train/sampler.h"
+#include "train/scorer.h"
 
 #include <stdlib.h>
 #include <unistd.h>

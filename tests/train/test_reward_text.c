@@ -2,7 +2,7 @@
 #include "runner.h"
 
 #include "base/file.h"
-#include "train/sampler.h"
+#include "train/scorer.h"
 #include "train/text_cache.h"
 
 #include <stdlib.h>

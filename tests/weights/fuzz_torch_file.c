@@ -1,4 +1,4 @@
-/* Fuzz target of the reader of torch.save's files, in libFuzzer's form; test_torch_file.c replays a corpus through it.
+/* Fuzz target of the reader of torch.save's and torch.jit.save's files, in libFuzzer's form; test_torch_file.c replays a corpus through it.
  * To hunt: clang -fsanitize=fuzzer,address,undefined with the sources of core/base and core/weights, and
  * tests/fixtures/torch as the first corpus. */
 #include "weights/weights.h"
@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         return 0;
     }
-    uint64_t copied = 0;
+    uint64_t copied = 0, named = 0;
     unsigned sum = 0;
     for (size_t i = 0; i < dipp_weights_count(weights); i++) {
         const dipp_weight_tensor *tensor = dipp_weights_at(weights, i);
@@ -29,12 +29,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         if (dipp_weights_find(weights, tensor->name) != tensor)
             abort();
+        named += strlen(tensor->name);
         if (bytes < data || bytes + tensor->bytes > data + size)
             copied += tensor->bytes;
         for (uint64_t k = 0; k < tensor->bytes; k++) /* a sanitizer sees what is not ours */
             sum += bytes[k];
     }
-    if (copied > size || (sum && !size))
+    if (copied > size || named > 64 * (uint64_t)size || (sum && !size))
         abort();
     dipp_weights_destroy(&weights);
     return 0;

@@ -1,4 +1,4 @@
-/* Files of torch.save: what PyTorch wrote reads as PyTorch says, and what a hostile file may not do. */
+/* Files of torch.save and torch.jit.save: what PyTorch wrote reads as PyTorch says, and what a hostile file may not do. */
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/philox.h"
@@ -44,13 +44,15 @@ static void check_equal(const char *file, const char *expected_file)
 static void what_pytorch_wrote_is_read(void **state)
 {
     (void)state;
-    static const char *const wrappings[] = {"flat", "wrapped", "nested", "only"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const wrappings[] = {"flat", "wrapped", "nested", "only", "average"};
+    for (size_t i = 0; i < sizeof wrappings / sizeof *wrappings; i++) {
         char path[400];
         snprintf(path, sizeof path, FIXTURES "%s.pt", wrappings[i]);
         check_equal(path, FIXTURES "expected.safetensors");
     }
     check_equal(FIXTURES "numbers.pt", FIXTURES "numbers.safetensors");
+    check_equal(FIXTURES "program.pt", FIXTURES "program.safetensors");
+    check_equal(FIXTURES "clip.pt", FIXTURES "clip.safetensors");
     dipp_weights *weights = NULL;
     dipp_error error = {0};
     assert_int_equal(dipp_weights_open(FIXTURES "module.pt", &weights, &error), DIPP_OK);
@@ -71,8 +73,7 @@ static void what_is_not_weights_is_named(void **state)
                   "U8, found torch.ComplexFloatStorage"},
                  {"expanded", DIPP_E_UNSUPPORTED, "tensor \"a\": it is not contiguous"},
                  {"code", DIPP_E_FORMAT, "asks for the Python object \"posix.system\""},
-                 {"legacy", DIPP_E_UNSUPPORTED, "before 1.6"},
-                 {"script", DIPP_E_UNSUPPORTED, "TorchScript"}};
+                 {"legacy", DIPP_E_UNSUPPORTED, "before 1.6"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char path[400];
         dipp_weights *weights = NULL;
@@ -167,6 +168,10 @@ static void make_archive(archive *a, const void *pickle, size_t size, const twis
 #define SIX                 STORAGE("FloatStorage", "0", "\6")
 #define DICT(items)         "\x80\2}(" items "u."
 #define NAMED(name, tensor) "X\1\0\0\0" name tensor
+#define ONE                 TENSOR(SIX, "K\0", "K\1\x85", "K\1\x85")
+#define CLASS               "c__torch__.a\nB\n"
+#define INNER               CLASS ")\x81}(X\1\0\0\0a" ONE "ub"
+#define OBJECT(items)       CLASS ")\x81}(" items "ub"
 
 static const struct pickle_case {
     const char *what, *pickle;
@@ -237,7 +242,39 @@ static const struct pickle_case {
     CASE("by stack", "\x80\4\x8c\10builtins\x8c\4eval\x93.", DIPP_E_FORMAT, "the Python object \"builtins.eval\""),
     CASE("control bytes in the name", "\x80\2c\33[31m\n\xff\n.", DIPP_E_FORMAT, "\"?[31m.?\""),
     CASE("name without end", "\x80\2cos", DIPP_E_FORMAT, "ends inside an opcode"),
-    CASE("new object", "\x80\2ccollections\nOrderedDict\n)\x81.", DIPP_E_FORMAT, "opcode 0x81"),
+    CASE("new object", "\x80\2ccollections\nOrderedDict\n)\x81.", DIPP_E_FORMAT, "an object is not made of"),
+    CASE("a program", "\x80\2" OBJECT(NAMED("a", ONE)) ".", DIPP_OK, ""),
+    CASE("a program by call", "\x80\2" CLASS ")R}(" NAMED("a", ONE) "ub.", DIPP_OK, ""),
+    CASE("a program by stack", "\x80\4\x8c\x9__torch__\x8c\1A\x93)\x81}(" NAMED("a", ONE) "ub.", DIPP_OK, ""),
+    CASE("a program's own values",
+         "\x80\2" OBJECT(NAMED("a", INNER) NAMED("b", "ctorch.jit._pickle\nbuild_intlist\n]K\1a\x85R")
+                             NAMED("c", "ctorch.jit._pickle\nrestore_type_tag\nK\1X\0\0\0\0\x86R")) ".",
+         DIPP_OK, ""),
+    CASE("a class of the like", "\x80\2c__torch__x\nA\n)\x81.", DIPP_E_FORMAT, "the Python object \"__torch__x.A\""),
+    CASE("a class below another", "\x80\2cos.__torch__\nA\n)\x81.", DIPP_E_FORMAT, "object \"os.__torch__.A\""),
+    CASE("only a class", "\x80\2" CLASS ".", DIPP_E_FORMAT, "found another Python value"),
+    CASE("a class as a storage",
+         "\x80\2(X\7\0\0\0storage" CLASS "X\1\0\0\0"
+         "0X\3\0\0\0cpuK\6tQ.",
+         DIPP_E_FORMAT, "a persistent id is not"),
+    CASE("an object of arguments", "\x80\2" CLASS "K\1\x85\x81.", DIPP_E_FORMAT, "an object is not made of"),
+    CASE("an object of no class", "\x80\2K\1)\x81.", DIPP_E_FORMAT, "a call is not a known name and a tuple"),
+    CASE("an object of nothing", "\x80\2)\x81.", DIPP_E_FORMAT, "takes more values than there are"),
+    CASE("attributes of another kind", "\x80\2" CLASS ")\x81]b.", DIPP_E_FORMAT,
+         "the attributes of an object are no dict"),
+    CASE("attributes twice", "\x80\2" OBJECT(NAMED("a", ONE)) "}b.", DIPP_E_FORMAT, "or given twice"),
+    CASE("items of an object", "\x80\2" CLASS ")\x81(" NAMED("a", ONE) "u.", DIPP_E_FORMAT, "set in what is no dict"),
+    CASE("no attributes", "\x80\2" CLASS ")\x81.", DIPP_E_FORMAT, "a program with tensors, found none"),
+    CASE("a program in itself", "\x80\2" CLASS ")\x81q\0}(" NAMED("a", "h\0") "ub.", DIPP_E_FORMAT,
+         "more than 64 deep"),
+    CASE("an attribute a number", "\x80\2" OBJECT("K\1" ONE) ".", DIPP_E_FORMAT, "a key that is no text"),
+    CASE("an attribute no UTF-8", "\x80\2" OBJECT(NAMED("\xff", INNER)) ".", DIPP_E_FORMAT, "not UTF-8"),
+    CASE("two paths of a name", "\x80\2" OBJECT("X\3\0\0\0a.a" ONE NAMED("a", INNER)) ".", DIPP_E_FORMAT,
+         "tensor \"a.a\": it is there twice"),
+    CASE("a list of a number", "\x80\2ctorch.jit._pickle\nbuild_intlist\nK\1\x85R.", DIPP_E_FORMAT,
+         "a program's list is not made of a list"),
+    CASE("a value of nothing", "\x80\2ctorch.jit._pickle\nrestore_type_tag\n)R.", DIPP_E_FORMAT, "is made of nothing"),
+    CASE("a device", DICT(NAMED("a", ONE) NAMED("b", "ctorch\ndevice\nX\4\0\0\0cudaK\0\x86R")), DIPP_OK, ""),
     CASE("an extension", "\x80\2\x82\1.", DIPP_E_FORMAT, "opcode 0x82"),
     CASE("text beyond the end", "\x80\2X\xff\xff\xff\xff", DIPP_E_FORMAT, "ends inside an opcode"),
     CASE("long text beyond the end", "\x80\2\x8d\xff\xff\xff\xff\xff\xff\xff\xff", DIPP_E_FORMAT,
@@ -256,7 +293,11 @@ static const struct pickle_case {
     CASE("storing in nothing", "\x80\2s.", DIPP_E_FORMAT, "an item is missing"),
     CASE("storing marks", "\x80\2}((s.", DIPP_E_FORMAT, "a mark is among the items"),
     CASE("calling a number", "\x80\2K\1)R.", DIPP_E_FORMAT, "a call is not a known name and a tuple"),
-    CASE("calling a storage", "\x80\2ctorch\nIntStorage\n)R.", DIPP_E_FORMAT, "a type of storage is called"),
+    CASE("calling a storage", "\x80\2ctorch\nIntStorage\n)R.", DIPP_E_FORMAT, "a name is called that makes nothing"),
+    CASE("calling a callback", "\x80\2cpytorch_lightning.callbacks.model_checkpoint\nModelCheckpoint\n)R.",
+         DIPP_E_FORMAT, "a name is called that makes nothing"),
+    CASE("a callback as an object", "\x80\2cpytorch_lightning.callbacks.model_checkpoint\nModelCheckpoint\n)\x81.",
+         DIPP_E_FORMAT, "an object is not made of"),
     CASE("a dict of arguments", "\x80\2ccollections\nOrderedDict\n]\x85R.", DIPP_E_FORMAT, "has arguments"),
     CASE("a size of texts", "\x80\2ctorch\nSize\nX\0\0\0\0\x85R.", DIPP_E_FORMAT, "torch.Size is not made of"),
     CASE("a strange id", "\x80\2K\1Q.", DIPP_E_FORMAT, "a persistent id is not"),
@@ -290,6 +331,38 @@ static void every_pickle_is_judged_and_named(void **state)
     assert_int_equal(dipp_weights_load_f32(weights, "a", 2, shape, out, NULL), DIPP_OK);
     assert_memory_equal(out, expected, sizeof out);
     dipp_weights_destroy(&weights);
+}
+
+/* Objects that have the next one twice: each level doubles the paths, and few bytes would name 2^levels tensors. */
+static void what_objects_share_is_bounded(void **state)
+{
+    (void)state;
+    static const char before[] = CLASS ")\x81}(" NAMED("a", ""), inmost[] = OBJECT(NAMED("t", ONE));
+    for (uint8_t levels = 0; levels <= 40; levels += 4) {
+        static archive a;
+        uint8_t pickle[3000] = "\x80\2";
+        size_t size = 2;
+        dipp_weights *weights = NULL;
+        dipp_error error = {0};
+        for (uint8_t i = 0; i < levels; i++, size += sizeof before - 1)
+            memcpy(pickle + size, before, sizeof before - 1);
+        memcpy(pickle + size, inmost, sizeof inmost - 1);
+        size += sizeof inmost - 1;
+        for (uint8_t i = 0; i < levels; i++) {
+            const uint8_t after[] = {'q', i, 'X', 1, 0, 0, 0, 'b', 'h', i, 'u', 'b'};
+            memcpy(pickle + size, after, sizeof after);
+            size += sizeof after;
+        }
+        pickle[size++] = '.';
+        make_archive(&a, pickle, size, &(twist){0});
+        dipp_status status = dipp_weights_open_memory(a.bytes, a.size, "x.pt", &weights, &error);
+        assert_int_equal(status, levels <= 8 ? DIPP_OK : DIPP_E_FORMAT);
+        if (status)
+            assert_non_null(strstr(error.message, "contain one another more often"));
+        else
+            assert_int_equal(dipp_weights_count(weights), 1 << levels);
+        dipp_weights_destroy(&weights);
+    }
 }
 
 static void every_archive_is_judged_and_named(void **state)
@@ -336,12 +409,11 @@ static void every_archive_is_judged_and_named(void **state)
     }
 }
 
-static void damaged_files_are_survived(void **state)
+static void damage(const char *file)
 {
-    (void)state;
     char *bytes = NULL;
     size_t size = 0, opened = 0;
-    assert_int_equal(dipp_file_read(FIXTURES "wrapped.pt", 1 << 20, &bytes, &size, NULL), DIPP_OK);
+    assert_int_equal(dipp_file_read(file, 1 << 20, &bytes, &size, NULL), DIPP_OK);
     for (size_t kept = 0; kept < size; kept += kept < 3000 ? 7 : 1) {
         uint8_t *part = malloc(kept ? kept : 1); /* exactly sized, so that a sanitizer sees one byte too many */
         dipp_weights *weights = NULL;
@@ -370,13 +442,19 @@ static void damaged_files_are_survived(void **state)
     dipp_release(bytes);
 }
 
-static void any_allocation_may_fail(void **state)
+static void damaged_files_are_survived(void **state)
 {
     (void)state;
+    damage(FIXTURES "wrapped.pt");
+    damage(FIXTURES "program.pt");
+}
+
+static void fail_allocations(const char *file)
+{
     char *bytes = NULL;
     size_t size = 0;
     uint64_t nth = 1;
-    assert_int_equal(dipp_file_read(FIXTURES "flat.pt", 1 << 20, &bytes, &size, NULL), DIPP_OK);
+    assert_int_equal(dipp_file_read(file, 1 << 20, &bytes, &size, NULL), DIPP_OK);
     for (;; nth++) {
         dipp_weights *weights = NULL;
         dipp_error error = {0};
@@ -392,6 +470,14 @@ static void any_allocation_may_fail(void **state)
     }
     assert_true(nth > 6);
     dipp_release(bytes);
+}
+
+static void any_allocation_may_fail(void **state)
+{
+    (void)state;
+    fail_allocations(FIXTURES "flat.pt");
+    fail_allocations(FIXTURES "program.pt");
+    fail_allocations(FIXTURES "clip.pt");
 }
 
 /* The published heads of the aesthetic predictors: streamed archives with storages that were on a GPU. */
@@ -433,10 +519,10 @@ static void published_heads_are_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_pytorch_wrote_is_read),       cmocka_unit_test(what_is_not_weights_is_named),
-        cmocka_unit_test(every_pickle_is_judged_and_named), cmocka_unit_test(every_archive_is_judged_and_named),
-        cmocka_unit_test(damaged_files_are_survived),       cmocka_unit_test(any_allocation_may_fail),
-        cmocka_unit_test(published_heads_are_read),
+        cmocka_unit_test(what_pytorch_wrote_is_read),        cmocka_unit_test(what_is_not_weights_is_named),
+        cmocka_unit_test(every_pickle_is_judged_and_named),  cmocka_unit_test(what_objects_share_is_bounded),
+        cmocka_unit_test(every_archive_is_judged_and_named), cmocka_unit_test(damaged_files_are_survived),
+        cmocka_unit_test(any_allocation_may_fail),           cmocka_unit_test(published_heads_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

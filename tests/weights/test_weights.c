@@ -159,6 +159,36 @@ static void what_is_written_is_read(void **state)
     free(floats), free(back);
 }
 
+/* Weights say format pt, even where they were copied with the metadata of a file that says something else; state does not. */
+static void what_files_say_of_their_format(void **state)
+{
+    (void)state;
+    static const struct {
+        dipp_status (*create)(const char *path, dipp_weights_writer **writer, dipp_error *error);
+        const char *set, *header;
+    } cases[] = {
+        {dipp_weights_writer_create, NULL, "{\"__metadata__\":{\"a\":\"b\",\"format\":\"pt\",\"z\":\"y\"}}"},
+        {dipp_weights_writer_create, "flax", "{\"__metadata__\":{\"a\":\"b\",\"format\":\"pt\",\"z\":\"y\"}}"},
+        {dipp_weights_writer_create_state, NULL, "{\"__metadata__\":{\"a\":\"b\",\"z\":\"y\"}}"},
+        {dipp_weights_writer_create_state, "own", "{\"__metadata__\":{\"a\":\"b\",\"format\":\"own\",\"z\":\"y\"}}"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dipp_error error = {0};
+        dipp_weights_writer *writer = NULL;
+        char *content;
+        size_t size, length = strlen(cases[i].header);
+        assert_int_equal(cases[i].create(at("said"), &writer, &error), DIPP_OK);
+        if (cases[i].set)
+            assert_int_equal(dipp_weights_writer_metadata(writer, "format", cases[i].set, &error), DIPP_OK);
+        assert_int_equal(dipp_weights_writer_metadata(writer, "z", "y", &error), DIPP_OK);
+        assert_int_equal(dipp_weights_writer_metadata(writer, "a", "b", &error), DIPP_OK);
+        assert_int_equal(dipp_weights_writer_commit(&writer, &error), DIPP_OK);
+        assert_int_equal(dipp_file_read(at("said"), 1 << 12, &content, &size, &error), DIPP_OK);
+        assert_int_equal(size, 8 + (length + 7) / 8 * 8);
+        assert_memory_equal(content + 8, cases[i].header, length);
+        dipp_release(content);
+    }
+}
+
 static void a_writer_refuses_what_it_cannot_write(void **state)
 {
     (void)state;
@@ -231,7 +261,7 @@ static void shards_are_one_set(void **state)
         assert_true(value == 2);
         assert_string_equal(dipp_weights_find(weights, "b")->file, at("sharded/model-00001-of-00002.safetensors"));
         assert_string_equal(dipp_weights_metadata(weights, "holds"), "b");
-        assert_int_equal(dipp_weights_metadata_count(weights), 1);
+        assert_int_equal(dipp_weights_metadata_count(weights), 2); /* and the format */
         dipp_weights_destroy(&weights);
     }
     static const struct {
@@ -345,9 +375,13 @@ static void prefixes_come_and_go(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(a_writer_refuses_what_it_cannot_write),
-        cmocka_unit_test(shards_are_one_set),      cmocka_unit_test(folders_and_files_are_told_apart),
-        cmocka_unit_test(any_allocation_may_fail), cmocka_unit_test(prefixes_come_and_go),
+        cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(what_files_say_of_their_format),
+        cmocka_unit_test(a_writer_refuses_what_it_cannot_write),
+        cmocka_unit_test(shards_are_one_set),
+        cmocka_unit_test(folders_and_files_are_told_apart),
+        cmocka_unit_test(any_allocation_may_fail),
+        cmocka_unit_test(prefixes_come_and_go),
     };
     return cmocka_run_group_tests(tests, start, finish);
 }
