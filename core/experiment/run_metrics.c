@@ -7,7 +7,6 @@
 #include "experiment/run_weights.h"
 #include "experiment/yaml_edit.h"
 #include "weights/published.h"
-#include "weights/weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -93,8 +92,8 @@ static const dipp_parameters *parameters_in(const dipp_config *config, const cha
 }
 
 /* who: the section or option that names the files, for messages. */
-static dipp_status hash_files(const char *weights, const char *head, const char *who, dipp_scorer_files *files,
-                              dipp_error *error)
+static dipp_status hash_files(const dipp_run_metrics *metrics, const char *weights, const char *head, const char *who,
+                              dipp_scorer_files *files, dipp_error *error)
 {
     *files = (dipp_scorer_files){.weights = weights, .head = head};
     if (files->head && !files->weights)
@@ -103,19 +102,19 @@ static dipp_status hash_files(const char *weights, const char *head, const char 
     dipp_status status = DIPP_OK;
     if (files->weights) {
         files->file = dipp_run_weights_file(files->weights, "model");
-        status = files->file ? dipp_weights_sha256(files->file, files->weights_sha256, error)
+        status = files->file ? dipp_run_hashes_of(metrics->hashes, files->file, files->weights_sha256, error)
                              : dipp_fail(error, DIPP_E_MEMORY, "no memory for the weights of a metric");
     }
     if (status == DIPP_OK && files->head)
-        status = dipp_weights_sha256(files->head, files->head_sha256, error);
+        status = dipp_run_hashes_of(metrics->hashes, files->head, files->head_sha256, error);
     return status == DIPP_OK ? status : dipp_error_context(error, "%s", who);
 }
 
-static dipp_status hash_files_in(const dipp_config *config, const char *section, dipp_scorer_files *files,
-                                 dipp_error *error)
+static dipp_status hash_files_in(const dipp_run_metrics *metrics, const dipp_config *config, const char *section,
+                                 dipp_scorer_files *files, dipp_error *error)
 {
-    return hash_files(string_in(config, section, "weights"), string_in(config, section, "head_weights"), section, files,
-                      error);
+    return hash_files(metrics, string_in(config, section, "weights"), string_in(config, section, "head_weights"),
+                      section, files, error);
 }
 
 /* What scores are called: name where one is given, or as the weights are (out: what that is, "" for other plugins). */
@@ -157,7 +156,7 @@ dipp_status dipp_run_metrics_add_given(dipp_run_metrics *metrics, const dipp_giv
             dipp_parameters_create_from_text(loaded->descriptor->parameters, loaded->descriptor->parameter_count,
                                              given->parameters, (uint32_t)given->parameter_count, &parameters, error);
     if (status == DIPP_OK)
-        status = hash_files(given->weights, given->head, "--weights", &files, error);
+        status = hash_files(metrics, given->weights, given->head, "--weights", &files, error);
     if (status == DIPP_OK)
         status = add_with_files(metrics, loaded->descriptor, parameters,
                                 name_of(NULL, given->plugin, parameters, &files, published), &files, error);
@@ -188,7 +187,7 @@ static dipp_status add_scorer(dipp_run_metrics *metrics, const dipp_config *conf
     *added = false;
     dipp_status status = find_reward(metrics, path, dipp_config_string(config, path), &loaded, error);
     if (status == DIPP_OK)
-        status = hash_files_in(config, section, &files, error);
+        status = hash_files_in(metrics, config, section, &files, error);
     if (status == DIPP_OK) {
         const dipp_parameters *parameters = parameters_in(config, section);
         const char *name =
@@ -230,7 +229,7 @@ dipp_status dipp_run_metrics_add_reward(dipp_run_metrics *metrics, const dipp_co
     char section[SECTION_BYTES];
     dipp_scorer_files files;
     snprintf(section, sizeof section, "rewards[%u]", number);
-    dipp_status status = hash_files_in(config, section, &files, error);
+    dipp_status status = hash_files_in(metrics, config, section, &files, error);
     if (status == DIPP_OK)
         status = add_with_files(metrics, plugin, parameters_in(config, section), name, &files, error);
     if (status != DIPP_OK)

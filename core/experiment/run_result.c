@@ -188,7 +188,7 @@ dipp_status dipp_run_result_read_generator(const dipp_run_setup *setup, const ch
     dipp_status status = file ? dipp_run_check_adapter_base(file, setup->generator_base, error)
                               : dipp_fail(error, DIPP_E_MEMORY, "no memory to read a result");
     if (status == DIPP_OK)
-        status = dipp_adapter_read(file, set, &overlay->lora, NULL, error);
+        status = dipp_adapter_read(file, set, &overlay->lora, error);
     dipp_release(file);
     return status;
 }

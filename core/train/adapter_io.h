@@ -16,12 +16,12 @@ dipp_status dipp_adapter_write(const char *path, const dipp_parameter_set *overl
                                const dipp_layout *base, const char *const *metadata, dipp_error *error);
 
 /* Reads a file into an overlay. Its layers must be the overlay's, its ranks lora->rank; where its alpha is another, B is
- * scaled so that what is added stays the same. DIPP_E_FORMAT lists what does not fit. sha256 may be NULL. */
+ * scaled so that what is added stays the same. DIPP_E_FORMAT lists what does not fit. */
 dipp_status dipp_adapter_read(const char *path, dipp_parameter_set *overlay, const dipp_lora_options *lora,
-                              char *sha256, dipp_error *error);
+                              dipp_error *error);
 
 /* Adds (alpha/rank) B A of every layer in the file to the network's own weights; ranks may be any. */
-dipp_status dipp_adapter_merge(const char *path, dipp_parameter_set *set, char *sha256, dipp_error *error);
+dipp_status dipp_adapter_merge(const char *path, dipp_parameter_set *set, dipp_error *error);
 
 /* The hash of the file that holds the frozen weights an adapter was trained over; "" where it does not say. */
 dipp_status dipp_adapter_base(const char *path, char sha256[DIPP_SHA256_HEX_BYTES], dipp_error *error);
