@@ -2,10 +2,10 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "experiment/parameters_json.h"
 #include "experiment/run_setup.h"
 #include "experiment/run_styles.h"
 #include "experiment/run_weights.h"
-#include "experiment/yaml_edit.h"
 #include "weights/published.h"
 
 #include <stdio.h>
@@ -251,51 +251,6 @@ dipp_status dipp_run_metrics_read(dipp_run_metrics *metrics, const dipp_config *
 
 /* ---- What the store must know beforehand ---- */
 
-/* Parameters as canonical JSON in the order of the table. */
-static char *parameters_json(const dipp_plugin *plugin, const dipp_parameters *parameters)
-{
-    dipp_text text = {0};
-    const char *comma = "";
-    dipp_text_append(&text, "{");
-    for (uint32_t i = 0; i < plugin->parameter_count; i++) {
-        const dipp_parameter *row = &plugin->parameters[i];
-        size_t count = 0;
-        if (!dipp_parameters_has(parameters, row->key))
-            continue;
-        dipp_text_printf(&text, "%s\"%s\":", comma, row->key);
-        comma = ",";
-        if (row->type == DIPP_TYPE_BOOL)
-            dipp_text_append(&text, dipp_parameters_bool(parameters, row->key) ? "true" : "false");
-        else if (row->type == DIPP_TYPE_INT)
-            dipp_text_printf(&text, "%lld", (long long)dipp_parameters_int(parameters, row->key));
-        else if (row->type == DIPP_TYPE_FLOAT)
-            dipp_json_write_float(&text, dipp_parameters_float(parameters, row->key));
-        else if (row->type == DIPP_TYPE_FLOAT_LIST || row->type == DIPP_TYPE_INT_LIST) {
-            const double *floats =
-                row->type == DIPP_TYPE_FLOAT_LIST ? dipp_parameters_floats(parameters, row->key, &count) : NULL;
-            const int64_t *ints = floats ? NULL : dipp_parameters_ints(parameters, row->key, &count);
-            dipp_text_append(&text, "[");
-            for (size_t k = 0; k < count; k++) {
-                dipp_text_append(&text, k ? "," : "");
-                dipp_json_write_float(&text, floats ? floats[k] : (double)ints[k]);
-            }
-            dipp_text_append(&text, "]");
-        } else if (row->type == DIPP_TYPE_STRING_LIST) {
-            const char *const *strings = dipp_parameters_strings(parameters, row->key, &count);
-            dipp_text_append(&text, "[");
-            for (size_t k = 0; k < count; k++) {
-                dipp_text_append(&text, k ? "," : "");
-                dipp_json_write_string(&text, strings[k]);
-            }
-            dipp_text_append(&text, "]");
-        } else {
-            dipp_json_write_string(&text, dipp_parameters_string(parameters, row->key));
-        }
-    }
-    dipp_text_append(&text, "}");
-    return dipp_text_finish(&text);
-}
-
 static dipp_status put_scorer(dipp_run_metrics *metrics, dipp_store *store, uint32_t index, dipp_error *error)
 {
     const dipp_evaluation_metric *metric = &metrics->metrics[index];
@@ -310,7 +265,9 @@ static dipp_status put_scorer(dipp_run_metrics *metrics, dipp_store *store, uint
     dipp_status status = dipp_plugins_find(metrics->plugins, DIPP_PLUGIN_REWARD, metric->plugin->name, &loaded, error);
     char weights[DIPP_SHA256_HEX_BYTES];
     dipp_scorer_files_sha256(&metrics->files[index], weights);
-    char *json = status == DIPP_OK ? parameters_json(metric->plugin, metric->parameters) : NULL;
+    char *json = status == DIPP_OK ? dipp_parameters_json(metric->plugin->parameters, metric->plugin->parameter_count,
+                                                          metric->parameters)
+                                   : NULL;
     if (status == DIPP_OK && !json)
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", metric->name);
     if (status == DIPP_OK) {
