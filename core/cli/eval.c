@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "experiment/parameters_json.h"
 #include "experiment/run_rescore.h"
 #include "experiment/run_score_files.h"
 
@@ -109,9 +110,26 @@ static dipp_status split(char *text, cli_list *names, dipp_error *error)
     return DIPP_OK;
 }
 
+/* The scorer is printed without the parameters that stand at their defaults. */
 static int print_score(void *user, int columns, const char *const *names, const char *const *values)
 {
-    printf("  %-20s %s (%s)\n", values[0], values[1] ? values[1] : "nan", values[2]);
+    dipp_plugins *plugins = user;
+    const char *scorer = values[2], *json = values[3], *kind = values[4], *plugin = values[5];
+    const dipp_loaded_plugin *loaded = NULL;
+    size_t head = strlen(scorer), tail = strlen(json);
+    if (!strcmp(kind, "reward") && head > tail && !strcmp(scorer + head - tail, json) &&
+        dipp_plugins_find(plugins, DIPP_PLUGIN_REWARD, plugin, &loaded, NULL) == DIPP_OK) {
+        char *changed =
+            dipp_parameters_json_changed(loaded->descriptor->parameters, loaded->descriptor->parameter_count, json);
+        bool none = changed && !strcmp(changed, "{}");
+        printf("  %-20s %s (%.*s%s)\n", values[0], values[1] ? values[1] : "nan", (int)(head - tail - none), scorer,
+               none      ? ""
+               : changed ? changed
+                         : json);
+        dipp_release(changed);
+        return 0;
+    }
+    printf("  %-20s %s (%s)\n", values[0], values[1] ? values[1] : "nan", scorer);
     return 0;
 }
 
@@ -145,11 +163,12 @@ static dipp_status score_files(const eval_options *options, dipp_score_files_req
         snprintf(run, sizeof run, "%lld", (long long)report.run_id);
         printf("run %s%s: %u prompts, %u of each\n", run, report.known ? " (the same pictures as before)" : "",
                report.prompts, report.samples);
-        status = dipp_store_query(store,
-                                  "SELECT n.name, printf('%.6g', s.value), c.scorer FROM scores s JOIN metric_names n "
-                                  "USING(metric_id) JOIN scorer_names c USING(scorer_id) WHERE s.run_id=CAST(?1 AS "
-                                  "INTEGER) ORDER BY 1",
-                                  binds, 1, print_score, NULL, error);
+        status =
+            dipp_store_query(store,
+                             "SELECT n.name, printf('%.6g', s.value), c.scorer, k.config_json, c.kind, c.name FROM "
+                             "scores s JOIN metric_names n USING(metric_id) JOIN scorer_names c USING(scorer_id) "
+                             "JOIN scorers k USING(scorer_id) WHERE s.run_id=CAST(?1 AS INTEGER) ORDER BY 1",
+                             binds, 1, print_score, plugins, error);
         if (status == DIPP_OK)
             status = cli_print_styles(store, report.run_id, error);
     }

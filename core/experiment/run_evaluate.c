@@ -56,6 +56,7 @@ dipp_status dipp_run_evaluator_create(dipp_run_setup *setup, dipp_run_record *re
     evaluator->noise_seed = (uint64_t)dipp_config_int(config, "evaluate.noise_seed");
     evaluator->average = dipp_config_bool(config, "evaluate.use_ema") && dipp_run_averages(config);
     evaluator->metrics.plugins = setup->plugins;
+    evaluator->metrics.hashes = setup->hashes;
     dipp_status status = dipp_run_metrics_read(&evaluator->metrics, config, error);
     dipp_evaluation_options options = {.models = setup->models,
                                        .world = setup->world,

@@ -70,7 +70,7 @@ static dipp_status merge(const char *folder, const char *adapter_name, const cha
     if (status == DIPP_OK)
         status = dipp_parameter_set_copy(whole, base, error);
     if (status == DIPP_OK)
-        status = dipp_adapter_merge(adapter, whole, NULL, error);
+        status = dipp_adapter_merge(adapter, whole, error);
     if (status == DIPP_OK)
         status = write_merged(adapter, *path, whole, request->bf16, error);
     dipp_parameter_set_destroy(&whole);

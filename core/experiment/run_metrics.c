@@ -2,12 +2,11 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "experiment/parameters_json.h"
 #include "experiment/run_setup.h"
 #include "experiment/run_styles.h"
 #include "experiment/run_weights.h"
-#include "experiment/yaml_edit.h"
 #include "weights/published.h"
-#include "weights/weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -93,8 +92,8 @@ static const dipp_parameters *parameters_in(const dipp_config *config, const cha
 }
 
 /* who: the section or option that names the files, for messages. */
-static dipp_status hash_files(const char *weights, const char *head, const char *who, dipp_scorer_files *files,
-                              dipp_error *error)
+static dipp_status hash_files(const dipp_run_metrics *metrics, const char *weights, const char *head, const char *who,
+                              dipp_scorer_files *files, dipp_error *error)
 {
     *files = (dipp_scorer_files){.weights = weights, .head = head};
     if (files->head && !files->weights)
@@ -103,19 +102,19 @@ static dipp_status hash_files(const char *weights, const char *head, const char 
     dipp_status status = DIPP_OK;
     if (files->weights) {
         files->file = dipp_run_weights_file(files->weights, "model");
-        status = files->file ? dipp_weights_sha256(files->file, files->weights_sha256, error)
+        status = files->file ? dipp_run_hashes_of(metrics->hashes, files->file, files->weights_sha256, error)
                              : dipp_fail(error, DIPP_E_MEMORY, "no memory for the weights of a metric");
     }
     if (status == DIPP_OK && files->head)
-        status = dipp_weights_sha256(files->head, files->head_sha256, error);
+        status = dipp_run_hashes_of(metrics->hashes, files->head, files->head_sha256, error);
     return status == DIPP_OK ? status : dipp_error_context(error, "%s", who);
 }
 
-static dipp_status hash_files_in(const dipp_config *config, const char *section, dipp_scorer_files *files,
-                                 dipp_error *error)
+static dipp_status hash_files_in(const dipp_run_metrics *metrics, const dipp_config *config, const char *section,
+                                 dipp_scorer_files *files, dipp_error *error)
 {
-    return hash_files(string_in(config, section, "weights"), string_in(config, section, "head_weights"), section, files,
-                      error);
+    return hash_files(metrics, string_in(config, section, "weights"), string_in(config, section, "head_weights"),
+                      section, files, error);
 }
 
 /* What scores are called: name where one is given, or as the weights are (out: what that is, "" for other plugins). */
@@ -157,7 +156,7 @@ dipp_status dipp_run_metrics_add_given(dipp_run_metrics *metrics, const dipp_giv
             dipp_parameters_create_from_text(loaded->descriptor->parameters, loaded->descriptor->parameter_count,
                                              given->parameters, (uint32_t)given->parameter_count, &parameters, error);
     if (status == DIPP_OK)
-        status = hash_files(given->weights, given->head, "--weights", &files, error);
+        status = hash_files(metrics, given->weights, given->head, "--weights", &files, error);
     if (status == DIPP_OK)
         status = add_with_files(metrics, loaded->descriptor, parameters,
                                 name_of(NULL, given->plugin, parameters, &files, published), &files, error);
@@ -188,7 +187,7 @@ static dipp_status add_scorer(dipp_run_metrics *metrics, const dipp_config *conf
     *added = false;
     dipp_status status = find_reward(metrics, path, dipp_config_string(config, path), &loaded, error);
     if (status == DIPP_OK)
-        status = hash_files_in(config, section, &files, error);
+        status = hash_files_in(metrics, config, section, &files, error);
     if (status == DIPP_OK) {
         const dipp_parameters *parameters = parameters_in(config, section);
         const char *name =
@@ -230,7 +229,7 @@ dipp_status dipp_run_metrics_add_reward(dipp_run_metrics *metrics, const dipp_co
     char section[SECTION_BYTES];
     dipp_scorer_files files;
     snprintf(section, sizeof section, "rewards[%u]", number);
-    dipp_status status = hash_files_in(config, section, &files, error);
+    dipp_status status = hash_files_in(metrics, config, section, &files, error);
     if (status == DIPP_OK)
         status = add_with_files(metrics, plugin, parameters_in(config, section), name, &files, error);
     if (status != DIPP_OK)
@@ -252,51 +251,6 @@ dipp_status dipp_run_metrics_read(dipp_run_metrics *metrics, const dipp_config *
 
 /* ---- What the store must know beforehand ---- */
 
-/* Parameters as canonical JSON in the order of the table. */
-static char *parameters_json(const dipp_plugin *plugin, const dipp_parameters *parameters)
-{
-    dipp_text text = {0};
-    const char *comma = "";
-    dipp_text_append(&text, "{");
-    for (uint32_t i = 0; i < plugin->parameter_count; i++) {
-        const dipp_parameter *row = &plugin->parameters[i];
-        size_t count = 0;
-        if (!dipp_parameters_has(parameters, row->key))
-            continue;
-        dipp_text_printf(&text, "%s\"%s\":", comma, row->key);
-        comma = ",";
-        if (row->type == DIPP_TYPE_BOOL)
-            dipp_text_append(&text, dipp_parameters_bool(parameters, row->key) ? "true" : "false");
-        else if (row->type == DIPP_TYPE_INT)
-            dipp_text_printf(&text, "%lld", (long long)dipp_parameters_int(parameters, row->key));
-        else if (row->type == DIPP_TYPE_FLOAT)
-            dipp_json_write_float(&text, dipp_parameters_float(parameters, row->key));
-        else if (row->type == DIPP_TYPE_FLOAT_LIST || row->type == DIPP_TYPE_INT_LIST) {
-            const double *floats =
-                row->type == DIPP_TYPE_FLOAT_LIST ? dipp_parameters_floats(parameters, row->key, &count) : NULL;
-            const int64_t *ints = floats ? NULL : dipp_parameters_ints(parameters, row->key, &count);
-            dipp_text_append(&text, "[");
-            for (size_t k = 0; k < count; k++) {
-                dipp_text_append(&text, k ? "," : "");
-                dipp_json_write_float(&text, floats ? floats[k] : (double)ints[k]);
-            }
-            dipp_text_append(&text, "]");
-        } else if (row->type == DIPP_TYPE_STRING_LIST) {
-            const char *const *strings = dipp_parameters_strings(parameters, row->key, &count);
-            dipp_text_append(&text, "[");
-            for (size_t k = 0; k < count; k++) {
-                dipp_text_append(&text, k ? "," : "");
-                dipp_json_write_string(&text, strings[k]);
-            }
-            dipp_text_append(&text, "]");
-        } else {
-            dipp_json_write_string(&text, dipp_parameters_string(parameters, row->key));
-        }
-    }
-    dipp_text_append(&text, "}");
-    return dipp_text_finish(&text);
-}
-
 static dipp_status put_scorer(dipp_run_metrics *metrics, dipp_store *store, uint32_t index, dipp_error *error)
 {
     const dipp_evaluation_metric *metric = &metrics->metrics[index];
@@ -311,7 +265,9 @@ static dipp_status put_scorer(dipp_run_metrics *metrics, dipp_store *store, uint
     dipp_status status = dipp_plugins_find(metrics->plugins, DIPP_PLUGIN_REWARD, metric->plugin->name, &loaded, error);
     char weights[DIPP_SHA256_HEX_BYTES];
     dipp_scorer_files_sha256(&metrics->files[index], weights);
-    char *json = status == DIPP_OK ? parameters_json(metric->plugin, metric->parameters) : NULL;
+    char *json = status == DIPP_OK ? dipp_parameters_json(metric->plugin->parameters, metric->plugin->parameter_count,
+                                                          metric->parameters)
+                                   : NULL;
     if (status == DIPP_OK && !json)
         status = dipp_fail(error, DIPP_E_MEMORY, "no memory for the metric %s", metric->name);
     if (status == DIPP_OK) {

@@ -4,14 +4,16 @@
 
 #include "evaluate/evaluation.h"
 #include "experiment/config.h"
+#include "experiment/run_hashes.h"
 #include "experiment/run_metric_names.h"
 #include "plugin/plugin_host.h"
 #include "store/store.h"
 
 enum { DIPP_RUN_METRICS = 64 };
 
-typedef struct dipp_run_metrics { /* starts from {.plugins = ...}; ends with dipp_run_metrics_clear */
+typedef struct dipp_run_metrics { /* starts from {.plugins = ..., .hashes = ...}; ends with dipp_run_metrics_clear */
     dipp_plugins *plugins;        /* borrowed */
+    dipp_run_hashes *hashes;      /* borrowed */
     dipp_evaluation_metric metrics[DIPP_RUN_METRICS];
     uint32_t count;
     dipp_parameters *defaults[DIPP_RUN_METRICS]; /* of metrics that no configuration describes */

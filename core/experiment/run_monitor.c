@@ -140,6 +140,7 @@ dipp_status dipp_run_monitor_create(dipp_run_setup *setup, dipp_run_record *reco
     monitor->record = record;
     monitor->seed = seed;
     monitor->metrics.plugins = setup->plugins;
+    monitor->metrics.hashes = setup->hashes;
     read_settings(monitor);
     dipp_status status = dipp_run_prompts_read_monitor(setup->config, setup->world, &monitor->prompts, error);
     if (status == DIPP_OK)

@@ -188,7 +188,7 @@ dipp_status dipp_run_result_read_generator(const dipp_run_setup *setup, const ch
     dipp_status status = file ? dipp_run_check_adapter_base(file, setup->generator_base, error)
                               : dipp_fail(error, DIPP_E_MEMORY, "no memory to read a result");
     if (status == DIPP_OK)
-        status = dipp_adapter_read(file, set, &overlay->lora, NULL, error);
+        status = dipp_adapter_read(file, set, &overlay->lora, error);
     dipp_release(file);
     return status;
 }
@@ -208,12 +208,22 @@ static dipp_status put_plugin(dipp_run_record *record, const char *kind, const d
     return dipp_store_plugin_put(record->store, &row, id, error);
 }
 
+/* params: the section of the plugin's parameters. */
+static void name_reward(const dipp_run_setup *setup, const char *plugin, const char *params,
+                        const dipp_scorer_files *files, char name[DIPP_METRIC_NAME_BYTES])
+{
+    if (dipp_metric_is_published(plugin))
+        dipp_metric_name_of(plugin, dipp_config_parameters(setup->config, params), files, name);
+    else
+        snprintf(name, DIPP_METRIC_NAME_BYTES, "%s", plugin);
+}
+
 /* What a reward's scores are called, and the hash of all its files, "" without any: as of a scorer. */
 static void describe_reward(const dipp_run_setup *setup, uint32_t index, char name[DIPP_METRIC_NAME_BYTES],
                             char sha256[DIPP_SHA256_HEX_BYTES])
 {
     char key[48];
-    const char *plugin = setup->rewards[index]->descriptor->name, *digest;
+    const char *digest;
     dipp_scorer_files files = {.file = NULL};
     snprintf(key, sizeof key, "rewards[%u].weights", index);
     files.weights = dipp_config_string(setup->config, key);
@@ -227,13 +237,11 @@ static void describe_reward(const dipp_run_setup *setup, uint32_t index, char na
         snprintf(files.head_sha256, sizeof files.head_sha256, "%s", digest);
     dipp_scorer_files_sha256(&files, sha256);
     snprintf(key, sizeof key, "rewards[%u].params", index);
-    if (dipp_metric_is_published(plugin))
-        dipp_metric_name_of(plugin, dipp_config_parameters(setup->config, key), &files, name);
-    else
-        snprintf(name, DIPP_METRIC_NAME_BYTES, "%s", plugin);
+    name_reward(setup, setup->rewards[index]->descriptor->name, key, &files, name);
 }
 
-dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record *record, dipp_error *error)
+dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record *record, const char *experiment,
+                                   dipp_error *error)
 {
     dipp_run_plugin rows[3 + DIPP_MAX_REWARDS] = {{0}};
     size_t count = 0;
@@ -258,13 +266,15 @@ dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record 
                                 &rows[count].plugin_id, error);
             count++;
         }
+    char names[DIPP_MAX_REWARDS][DIPP_METRIC_NAME_BYTES];
     if (status == DIPP_OK && setup->trainee) {
-        rows[count] = (dipp_run_plugin){.role = "reward", .metric = setup->reward->descriptor->name};
+        const dipp_scorer_files result = {.weights = experiment};
+        name_reward(setup, setup->reward->descriptor->name, "reward.params", &result, names[0]);
+        rows[count] = (dipp_run_plugin){.role = "reward", .metric = names[0]};
         status =
             put_plugin(record, "reward", setup->reward, input_sha256(setup, "reward"), &rows[count].plugin_id, error);
         count++;
     }
-    char names[DIPP_MAX_REWARDS][DIPP_METRIC_NAME_BYTES];
     for (uint32_t i = 0; setup->models && i < setup->models->reward_count && status == DIPP_OK; i++) {
         char key[32], sha256[DIPP_SHA256_HEX_BYTES];
         snprintf(key, sizeof key, "rewards[%u].scale", i);

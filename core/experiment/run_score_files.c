@@ -31,6 +31,7 @@ typedef struct file_scoring {
     dipp_run_prompts prompts;
     dipp_emoji_world *world;
     dipp_backend *backend;
+    dipp_run_hashes *hashes;
     dipp_run_metrics metrics;
     dipp_picture_sizes sizes;
     dipp_evaluation_result result;
@@ -267,8 +268,11 @@ static dipp_status prepare(file_scoring *scoring, dipp_error *error)
     const dipp_config *config = request->config;
     dipp_backend_options plain = {.struct_size = sizeof plain, .threads = request->threads};
     dipp_emoji_world_options options;
-    dipp_status status = config ? dipp_run_backend_create(config, request->threads, &scoring->backend, error)
-                                : dipp_backend_create(NULL, &plain, &scoring->backend, error);
+    dipp_status status = dipp_run_hashes_create(&scoring->hashes, error);
+    scoring->metrics.hashes = scoring->hashes;
+    if (status == DIPP_OK)
+        status = config ? dipp_run_backend_create(config, request->threads, &scoring->backend, error)
+                        : dipp_backend_create(NULL, &plain, &scoring->backend, error);
     if (status == DIPP_OK && config && dipp_run_needs_world(config)) {
         dipp_run_world_options(config, &options);
         status = dipp_emoji_world_create(&options, &scoring->world, error);
@@ -383,6 +387,7 @@ static void clear(file_scoring *scoring)
         dipp_release(scoring->files[i].path);
     dipp_release(scoring->files);
     dipp_run_metrics_clear(&scoring->metrics);
+    dipp_run_hashes_destroy(&scoring->hashes);
     dipp_run_prompts_clear(&scoring->prompts);
     dipp_picture_sizes_clear(&scoring->sizes);
     dipp_evaluation_result_clear(&scoring->result);

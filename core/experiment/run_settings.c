@@ -1,5 +1,6 @@
 #include "experiment/run_settings.h"
 
+#include "experiment/table.h"
 #include "tensor/backend.h"
 
 #include <stdio.h>
@@ -37,13 +38,22 @@ static bool given(const dipp_config *config, const char *prefix, const char *key
     return dipp_config_has(config, path);
 }
 
-/* Index of text in a NULL-terminated list; 0 when it is not there. */
-static int index_of(const char *text, const char *const *names)
+/* Place of the word at path among the choices of its row, which the table has in the order of an enum; 0 without one. */
+static int choice_at(const dipp_config *config, const char *path)
 {
-    for (int i = 0; names[i]; i++)
-        if (!strcmp(text, names[i]))
+    const char *text = dipp_config_string(config, path);
+    const dipp_row *row = text ? dipp_experiment_row(path) : NULL;
+    for (int i = 0; row && row->parameter.choices && row->parameter.choices[i]; i++)
+        if (!strcmp(text, row->parameter.choices[i]))
             return i;
     return 0;
+}
+
+static int choice(const dipp_config *config, const char *prefix, const char *key)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s.%s", prefix, key);
+    return choice_at(config, path);
 }
 
 const char *dipp_run_stage(const dipp_config *config)
@@ -188,7 +198,6 @@ bool dipp_run_averages(const dipp_config *config)
 
 static dipp_optimizer_settings optimizer_of(const dipp_config *config, const char *prefix)
 {
-    static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
     bool sgd = !strcmp(word(config, prefix, "name"), "sgd");
     return (dipp_optimizer_settings){.kind = sgd ? DIPP_OPTIMIZER_SGD : DIPP_OPTIMIZER_ADAMW,
                                      .lr = number(config, prefix, "lr"),
@@ -198,16 +207,14 @@ static dipp_optimizer_settings optimizer_of(const dipp_config *config, const cha
                                      .weight_decay = number(config, prefix, "weight_decay"),
                                      .clip = number(config, prefix, "clip"),
                                      .warmup = whole(config, prefix, "warmup"),
-                                     .schedule =
-                                         (dipp_rate_schedule)index_of(word(config, prefix, "schedule"), schedules),
+                                     .schedule = (dipp_rate_schedule)choice(config, prefix, "schedule"),
                                      .final_share = number(config, prefix, "final")};
 }
 
 dipp_formats dipp_run_formats(const dipp_config *config, const char *optimizer)
 {
-    static const char *const states[] = {"f32", "bf16", "8bit", NULL}; /* as dipp_state_format */
     return (dipp_formats){.bf16_weights = !strcmp(word(config, optimizer, "weights"), "bf16"),
-                          .state = (dipp_state_format)index_of(word(config, optimizer, "state"), states)};
+                          .state = (dipp_state_format)choice(config, optimizer, "state")};
 }
 
 static dipp_average_settings average_of(const dipp_config *config, const char *prefix)
@@ -218,8 +225,7 @@ static dipp_average_settings average_of(const dipp_config *config, const char *p
 
 static dipp_time_law law_of(const dipp_config *config, const char *prefix, const dipp_schedule *schedule)
 {
-    static const char *const laws[] = {"uniform", "discrete_uniform", "log_normal", NULL}; /* as dipp_time_law_kind */
-    return (dipp_time_law){.kind = (dipp_time_law_kind)index_of(word(config, prefix, "law"), laws),
+    return (dipp_time_law){.kind = (dipp_time_law_kind)choice(config, prefix, "law"),
                            .min = given(config, prefix, "min") ? number(config, prefix, "min") : schedule->t_min,
                            .max = given(config, prefix, "max") ? number(config, prefix, "max") : schedule->t_max,
                            .mean = number(config, prefix, "mean"),
@@ -231,21 +237,9 @@ static dipp_time_sampler time_of(const dipp_config *config, const char *prefix, 
     return (dipp_time_sampler){.schedule = *schedule, .law = law_of(config, prefix, schedule)};
 }
 
-static dipp_loss_weight loss_of(const dipp_config *config, const char *prefix)
-{
-    static const char *const names[] = {"native", "data1", "eps1", NULL};
-    return (dipp_loss_weight)index_of(word(config, prefix, "loss"), names);
-}
-
 static size_t memory_limit(const dipp_config *config)
 {
     return (size_t)(dipp_config_float(config, "memory_limit") * 1073741824.0);
-}
-
-static dipp_recompute recompute_of(const dipp_config *config)
-{
-    static const char *const names[] = {"none", "blocks", "auto", NULL}; /* as dipp_recompute */
-    return (dipp_recompute)index_of(dipp_config_string(config, "recompute"), names);
 }
 
 /* PREFIX.weight and PREFIX.measure, where they are set. */
@@ -298,13 +292,12 @@ static dipp_status divergence_of(const dipp_config *config, const dipp_schedule 
 
 static dipp_align_reward reward_of(const dipp_config *config, size_t i)
 {
-    static const char *const ramps[] = {"constant", "linear", "cosine", NULL}; /* as dipp_ramp */
     char prefix[32];
     snprintf(prefix, sizeof prefix, "rewards[%zu]", i);
     return (dipp_align_reward){.scale = number(config, prefix, "scale"),
                                .start = whole(config, prefix, "start"),
                                .end = whole(config, prefix, "end"),
-                               .ramp = (dipp_ramp)index_of(word(config, prefix, "schedule"), ramps),
+                               .ramp = (dipp_ramp)choice(config, prefix, "schedule"),
                                .from = number(config, prefix, "from"),
                                .to = number(config, prefix, "to"),
                                .ramp_length = whole(config, prefix, "ramp"),
@@ -332,7 +325,6 @@ dipp_status dipp_run_generator_steps(const dipp_config *config, dipp_generator_s
 dipp_status dipp_run_align_settings(const dipp_config *config, const dipp_schedule *schedule, int64_t seed,
                                     dipp_align_settings *settings, dipp_error *error)
 {
-    static const char *const clamps[] = {"none", "hard", "straight_through", NULL};
     bool rewarded = !strcmp(dipp_run_stage(config), "align");
     size_t rewards = dipp_config_length(config, "rewards");
     *settings = (dipp_align_settings){
@@ -344,16 +336,16 @@ dipp_status dipp_run_align_settings(const dipp_config *config, const dipp_schedu
         .always_guided = dipp_config_bool(config, "align.always_guided"),
         .time = time_of(config, "align.time", schedule),
         .ta_time = time_of(config, "align.ta.time", schedule),
-        .ta_loss = loss_of(config, "align.ta"),
+        .ta_loss = (dipp_loss_weight)choice(config, "align.ta", "loss"),
         .ta_updates = (uint32_t)whole(config, "align.ta", "updates"),
         .ta_warmup = whole(config, "align.ta", "warmup"),
         .optimizer = optimizer_of(config, "align.optimizer"),
         .ta_optimizer = optimizer_of(config, "align.ta.optimizer"),
         .average = average_of(config, "align.ema"),
-        .clamp = index_of(word(config, "align", "clamp"), clamps),
+        .clamp = choice(config, "align", "clamp"),
         .max_nonfinite = whole(config, "align", "max_nonfinite"),
         .memory_limit = memory_limit(config),
-        .recompute = recompute_of(config),
+        .recompute = (dipp_recompute)choice_at(config, "recompute"),
     };
     if (!rewarded && rewards)
         return dipp_fail(error, DIPP_E_INVALID,
@@ -380,7 +372,7 @@ dipp_status dipp_run_pretrain_settings(const dipp_config *config, const dipp_sch
         .average = average_of(config, "pretrain.ema"),
         .max_nonfinite = whole(config, "pretrain", "max_nonfinite"),
         .memory_limit = memory_limit(config),
-        .recompute = recompute_of(config),
+        .recompute = (dipp_recompute)choice_at(config, "recompute"),
     };
     if (settings->autoencoder) {
         settings->latent_noise = number(config, "pretrain", "latent_noise");
@@ -388,7 +380,7 @@ dipp_status dipp_run_pretrain_settings(const dipp_config *config, const dipp_sch
     } else {
         settings->prompt_dropout = number(config, "pretrain", "prompt_dropout");
         settings->time = time_of(config, "pretrain.time", schedule);
-        settings->loss = loss_of(config, "pretrain");
+        settings->loss = (dipp_loss_weight)choice(config, "pretrain", "loss");
     }
     if (settings->micro_batch && settings->batch % settings->micro_batch)
         return dipp_fail(error, DIPP_E_INVALID, "pretrain.micro_batch %u does not divide pretrain.batch %u",
@@ -399,11 +391,9 @@ dipp_status dipp_run_pretrain_settings(const dipp_config *config, const dipp_sch
 dipp_status dipp_run_reward_settings(const dipp_config *config, int64_t seed, dipp_reward_settings *settings,
                                      dipp_error *error)
 {
-    static const char *const losses[] = {"bt_mean", "bt_sum",      "pair_cross_entropy",
-                                         "kl_tie",  "contrastive", NULL}; /* as dipp_preference_loss */
     *settings = (dipp_reward_settings){
         .seed = (uint64_t)seed,
-        .loss = (dipp_preference_loss)index_of(word(config, "learn", "loss"), losses),
+        .loss = (dipp_preference_loss)choice(config, "learn", "loss"),
         .steps = whole(config, "learn", "steps"),
         .batch = (uint32_t)whole(config, "learn", "batch"),
         .micro_batch = (uint32_t)whole(config, "learn", "micro_batch"),
@@ -413,7 +403,7 @@ dipp_status dipp_run_reward_settings(const dipp_config *config, int64_t seed, di
         .average = average_of(config, "learn.ema"),
         .max_nonfinite = whole(config, "learn", "max_nonfinite"),
         .memory_limit = memory_limit(config),
-        .recompute = recompute_of(config),
+        .recompute = (dipp_recompute)choice_at(config, "recompute"),
     };
     if (settings->micro_batch && settings->batch % settings->micro_batch)
         return dipp_fail(error, DIPP_E_INVALID, "learn.micro_batch %u does not divide learn.batch %u",

@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "experiment/run_weights.h"
-#include "weights/weights.h"
 #include "train/adapter_io.h"
 #include "train/streams.h"
 
@@ -32,7 +31,7 @@ static dipp_status choose(dipp_run_setup *setup, dipp_plugin_kind kind, const ch
 
 static dipp_status choose_adapters(dipp_run_setup *setup, dipp_models_options *options, dipp_error *error)
 {
-    dipp_status status = dipp_run_start_find(setup->config, &setup->start, error);
+    dipp_status status = dipp_run_start_find(setup->config, setup->hashes, &setup->start, error);
     if (status == DIPP_OK)
         status = dipp_run_lora(setup->config, "generator.lora", &options->generator_adapter.lora, error);
     if (status == DIPP_OK)
@@ -156,7 +155,9 @@ static dipp_status create(const dipp_config *config, dipp_plugins *plugins, uint
     setup->plugins = plugins;
     setup->pretrain = dipp_run_pretrains(config);
     setup->autoencoder = dipp_run_autoencodes(config);
-    dipp_status status = dipp_run_backend_create(config, threads, &setup->backend, error);
+    dipp_status status = dipp_run_hashes_create(&setup->hashes, error);
+    if (status == DIPP_OK)
+        status = dipp_run_backend_create(config, threads, &setup->backend, error);
     if (status == DIPP_OK && !memory)
         dipp_backend_forgo_memory(setup->backend);
     bool reward = dipp_run_learns_reward(config);
@@ -196,6 +197,7 @@ void dipp_run_setup_destroy(dipp_run_setup **pointer)
     dipp_run_preferences_destroy(&setup->preferences);
     dipp_emoji_world_destroy(&setup->world);
     dipp_backend_destroy(&setup->backend);
+    dipp_run_hashes_destroy(&setup->hashes);
     dipp_run_start_clear(&setup->start);
     for (uint32_t i = 0; i < setup->input_count; i++)
         dipp_release(setup->inputs[i].path);
@@ -231,7 +233,9 @@ static dipp_status read_input(dipp_run_setup *setup, const char *role, char *fil
     dipp_status status = note_input(setup, role, file, &input, error);
     if (status != DIPP_OK)
         return status;
-    status = dipp_weights_read_sets(file, "model", sets, count, input->sha256, error);
+    status = dipp_weights_read_sets(file, "model", sets, count, NULL, error);
+    if (status == DIPP_OK)
+        status = dipp_run_hashes_of(setup->hashes, file, input->sha256, error);
     return status == DIPP_OK ? status : dipp_error_context(error, "%s", role);
 }
 
@@ -281,9 +285,11 @@ static dipp_status read_adapter(dipp_run_setup *setup, const char *role, const c
     if (status == DIPP_OK)
         status = note_input(setup, role, dipp_string_copy(file), &input, error);
     if (status == DIPP_OK && overlay->layout)
-        status = dipp_adapter_read(file, overlay->set, &overlay->lora, input->sha256, error);
+        status = dipp_adapter_read(file, overlay->set, &overlay->lora, error);
     else if (status == DIPP_OK)
-        status = dipp_adapter_merge(file, whole, input->sha256, error);
+        status = dipp_adapter_merge(file, whole, error);
+    if (status == DIPP_OK)
+        status = dipp_run_hashes_of(setup->hashes, file, input->sha256, error);
     return status == DIPP_OK ? status : dipp_error_context(error, "%s", role);
 }
 
@@ -389,7 +395,7 @@ static dipp_status read_reward(dipp_run_setup *setup, uint32_t index, char *file
 {
     dipp_models *models = setup->models;
     dipp_reward_model *reward = &models->rewards[index], *list[DIPP_MAX_REWARDS];
-    char role[24], first[24];
+    char role[24];
     for (uint32_t i = 0; i < models->reward_count; i++)
         list[i] = &models->rewards[i];
     dipp_run_input *inputs[2] = {NULL, NULL};
@@ -398,16 +404,13 @@ static dipp_status read_reward(dipp_run_setup *setup, uint32_t index, char *file
     snprintf(role, sizeof role, "reward[%u].head", index);
     if (status == DIPP_OK && head)
         status = note_input(setup, role, dipp_string_copy(head), &inputs[1], error);
-    snprintf(first, sizeof first, "reward[%u]", (unsigned)(reward->home - models->rewards));
     if (status == DIPP_OK && reward->home == reward)
         status = dipp_weights_read_with_head(file, dipp_reward_head_at(list, models->reward_count, reward), reward->set,
                                              error);
-    if (status == DIPP_OK && reward->home == reward)
-        status = dipp_weights_sha256(file, inputs[0]->sha256, error);
-    else if (status == DIPP_OK)
-        memcpy(inputs[0]->sha256, hash_of(setup, first), sizeof inputs[0]->sha256);
+    if (status == DIPP_OK)
+        status = dipp_run_hashes_of(setup->hashes, file, inputs[0]->sha256, error);
     if (status == DIPP_OK && head)
-        status = dipp_weights_sha256(head, inputs[1]->sha256, error);
+        status = dipp_run_hashes_of(setup->hashes, head, inputs[1]->sha256, error);
     return status == DIPP_OK ? status : dipp_error_context(error, "reward[%u]", index);
 }
 

@@ -2,7 +2,7 @@
 #ifndef DIPP_EXPERIMENT_RUN_SETUP_H
 #define DIPP_EXPERIMENT_RUN_SETUP_H
 
-#include "base/sha256.h"
+#include "experiment/run_hashes.h"
 #include "experiment/run_preferences.h"
 #include "experiment/run_prompts.h"
 #include "experiment/run_settings.h"
@@ -24,8 +24,9 @@ typedef struct dipp_run_input {
 typedef struct dipp_run_setup {
     const dipp_config *config; /* borrowed, as plugins */
     dipp_plugins *plugins;
-    bool pretrain;    /* a stage 0: the reference, or the autoencoder */
-    bool autoencoder; /* the latter */
+    bool pretrain;           /* a stage 0: the reference, or the autoencoder */
+    bool autoencoder;        /* the latter */
+    dipp_run_hashes *hashes; /* of the files that it, its scorers and its monitor read */
     dipp_backend *backend;
     dipp_emoji_world *world; /* NULL where nothing of it is asked for */
     dipp_models *models;     /* NULL where a reward is trained; then there are these two, and no prompts: */

@@ -4,7 +4,6 @@
 #include "base/memory.h"
 #include "experiment/run_weights.h"
 #include "train/adapter_io.h"
-#include "weights/weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,22 +42,22 @@ dipp_status dipp_run_lora(const dipp_config *config, const char *section, dipp_l
 }
 
 /* Whether two files have one content; a missing one has none. */
-static dipp_status same_content(const char *a, const char *b, bool *same, dipp_error *error)
+static dipp_status same_content(dipp_run_hashes *hashes, const char *a, const char *b, bool *same, dipp_error *error)
 {
     struct stat of_a, of_b;
     char sha256_a[DIPP_SHA256_HEX_BYTES] = "", sha256_b[DIPP_SHA256_HEX_BYTES] = "";
     *same = false;
     if (stat(a, &of_a) != 0 || stat(b, &of_b) != 0 || of_a.st_size != of_b.st_size)
         return DIPP_OK;
-    dipp_status status = dipp_weights_sha256(a, sha256_a, error);
+    dipp_status status = dipp_run_hashes_of(hashes, a, sha256_a, error);
     if (status == DIPP_OK)
-        status = dipp_weights_sha256(b, sha256_b, error);
+        status = dipp_run_hashes_of(hashes, b, sha256_b, error);
     *same = status == DIPP_OK && !strcmp(sha256_a, sha256_b);
     return status;
 }
 
-static dipp_status find_generator(const dipp_config *config, const char *reference, dipp_run_start *start,
-                                  dipp_error *error)
+static dipp_status find_generator(const dipp_config *config, dipp_run_hashes *hashes, const char *reference,
+                                  dipp_run_start *start, dipp_error *error)
 {
     const char *init = dipp_config_string(config, "generator.init");
     const char *adapter = dipp_config_string(config, "generator.adapter");
@@ -80,7 +79,7 @@ static dipp_status find_generator(const dipp_config *config, const char *referen
     start->generator_over_reference = !init && reference;
     /* Asked only where it saves memory: hashing takes its time. */
     if (init && reference && dipp_config_int(config, "generator.lora.rank"))
-        return same_content(start->generator, reference, &start->generator_over_reference, error);
+        return same_content(hashes, start->generator, reference, &start->generator_over_reference, error);
     return DIPP_OK;
 }
 
@@ -95,14 +94,14 @@ static char *beside(const char *path, const char *name)
 }
 
 /* The weights that the TA's adapter was trained over: the reference's, or those of a TA beside generator.init. */
-static dipp_status find_ta_base(const dipp_config *config, const char *reference, dipp_run_start *start,
-                                dipp_error *error)
+static dipp_status find_ta_base(const dipp_config *config, dipp_run_hashes *hashes, const char *reference,
+                                dipp_run_start *start, dipp_error *error)
 {
     const char *init = dipp_config_string(config, "generator.init");
     char wanted[DIPP_SHA256_HEX_BYTES], found[DIPP_SHA256_HEX_BYTES] = "";
     dipp_status status = dipp_adapter_base(start->ta_adapter, wanted, error);
     if (status == DIPP_OK && reference && dipp_path_exists(reference) && *wanted)
-        status = dipp_weights_sha256(reference, found, error);
+        status = dipp_run_hashes_of(hashes, reference, found, error);
     if (status != DIPP_OK)
         return status;
     start->ta_over_reference = !strcmp(wanted, found) || !*wanted;
@@ -112,7 +111,7 @@ static dipp_status find_ta_base(const dipp_config *config, const char *reference
     if (init && !start->ta)
         return no_memory(error);
     if (start->ta && dipp_path_exists(start->ta))
-        status = dipp_weights_sha256(start->ta, found, error);
+        status = dipp_run_hashes_of(hashes, start->ta, found, error);
     if (status == DIPP_OK && strcmp(wanted, found))
         status = dipp_fail(error, DIPP_E_INVALID,
                            "the TA's adapter %s was trained over the weights of SHA-256 %.16s..., and neither "
@@ -121,7 +120,8 @@ static dipp_status find_ta_base(const dipp_config *config, const char *reference
     return status;
 }
 
-static dipp_status find_ta(const dipp_config *config, const char *reference, dipp_run_start *start, dipp_error *error)
+static dipp_status find_ta(const dipp_config *config, dipp_run_hashes *hashes, const char *reference,
+                           dipp_run_start *start, dipp_error *error)
 {
     const char *init = dipp_config_string(config, "generator.init");
     const char *adapter = dipp_config_string(config, "generator.adapter"), *stage1 = adapter ? adapter : init;
@@ -139,7 +139,7 @@ static dipp_status find_ta(const dipp_config *config, const char *reference, dip
     if (!start->ta_adapter)
         return no_memory(error);
     if (dipp_path_exists(start->ta_adapter)) {
-        dipp_status status = find_ta_base(config, own_network ? NULL : reference, start, error);
+        dipp_status status = find_ta_base(config, hashes, own_network ? NULL : reference, start, error);
         start->ta_over_reference = start->ta_over_reference && !own_network;
         return status;
     }
@@ -149,14 +149,16 @@ static dipp_status find_ta(const dipp_config *config, const char *reference, dip
     return start->ta ? DIPP_OK : no_memory(error);
 }
 
-dipp_status dipp_run_start_find(const dipp_config *config, dipp_run_start *start, dipp_error *error)
+dipp_status dipp_run_start_find(const dipp_config *config, dipp_run_hashes *hashes, dipp_run_start *start,
+                                dipp_error *error)
 {
     const char *weights = dipp_config_string(config, "reference.weights");
     char *reference = weights ? dipp_run_weights_part(weights, DIPP_PART_NETWORK) : NULL;
     *start = (dipp_run_start){.generator = NULL};
-    dipp_status status = weights && !reference ? no_memory(error) : find_generator(config, reference, start, error);
+    dipp_status status =
+        weights && !reference ? no_memory(error) : find_generator(config, hashes, reference, start, error);
     if (status == DIPP_OK)
-        status = find_ta(config, reference, start, error);
+        status = find_ta(config, hashes, reference, start, error);
     dipp_release(reference);
     return status;
 }

@@ -3,8 +3,8 @@
 #ifndef DIPP_EXPERIMENT_RUN_START_H
 #define DIPP_EXPERIMENT_RUN_START_H
 
-#include "base/sha256.h"
 #include "experiment/config.h"
+#include "experiment/run_hashes.h"
 #include "tensor/graph.h"
 
 /* Names of an adapter's file in a folder, as dipp_run_weights_file takes them. */
@@ -23,8 +23,10 @@ dipp_status dipp_run_lora(const dipp_config *config, const char *section, dipp_l
 
 /* From generator.init, generator.adapter, align.ta.init and what lies in the folders they name. Clear start in any case.
  * A file that is missing is left to whoever reads it. DIPP_E_INVALID: an adapter as generator.init, stage1 without a
- * place, or an adapter of a TA whose base is nowhere; DIPP_E_FORMAT, DIPP_E_IO, DIPP_E_MEMORY. [any thread] */
-dipp_status dipp_run_start_find(const dipp_config *config, dipp_run_start *start, dipp_error *error);
+ * place, or an adapter of a TA whose base is nowhere; DIPP_E_FORMAT, DIPP_E_IO, DIPP_E_MEMORY. [one thread at a time per
+ * hashes] */
+dipp_status dipp_run_start_find(const dipp_config *config, dipp_run_hashes *hashes, dipp_run_start *start,
+                                dipp_error *error);
 void dipp_run_start_clear(dipp_run_start *start);
 
 /* Refuses an adapter that names other weights as its base than those of hash base (NULL: there are none from a file).

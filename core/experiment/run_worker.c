@@ -24,7 +24,7 @@ enum { PROGRESS_NS = 200 * 1000 * 1000 };
 /* What is known of the run from its row. */
 typedef struct run_facts {
     char uuid[40];
-    char *config_json;
+    char *config_json, *experiment;
     int64_t seed;
     dipp_run_status status;
     bool found;
@@ -199,6 +199,7 @@ static int read_facts(void *user, const dipp_run_row *row)
     run_facts *facts = user;
     snprintf(facts->uuid, sizeof facts->uuid, "%s", row->run_uuid);
     facts->config_json = dipp_string_copy(row->config_json);
+    facts->experiment = dipp_string_copy(row->experiment);
     facts->seed = row->seed;
     facts->status = row->status;
     facts->found = true;
@@ -214,7 +215,7 @@ static dipp_status claim(run_worker *worker, dipp_error *error)
     if (!worker->facts.found)
         return dipp_fail(error, DIPP_E_NOT_FOUND, "%s has no run %lld", worker->options->database,
                          (long long)worker->options->run_id);
-    if (!worker->facts.config_json)
+    if (!worker->facts.config_json || !worker->facts.experiment)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for the configuration");
     return dipp_store_claim(worker->store, worker->options->run_id, worker->options->also, NULL, error);
 }
@@ -491,7 +492,7 @@ static dipp_status work(run_worker *worker, dipp_error *error)
     if (status == DIPP_OK)
         status = begin_attempt(worker, error);
     if (status == DIPP_OK)
-        status = dipp_run_result_inputs(worker->setup, &worker->record, error);
+        status = dipp_run_result_inputs(worker->setup, &worker->record, worker->facts.experiment, error);
     if (status == DIPP_OK)
         status = tell_published(worker, error);
     if (status == DIPP_OK && worker->setup->trainee)
@@ -516,6 +517,7 @@ static void destroy(run_worker *worker)
     dipp_run_setup_destroy(&worker->setup);
     dipp_experiment_destroy(&worker->experiment);
     dipp_release(worker->facts.config_json);
+    dipp_release(worker->facts.experiment);
     dipp_store_close(&worker->store);
 }
 

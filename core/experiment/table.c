@@ -1,3 +1,4 @@
+#include "data/preferences.h"
 #include "experiment/schema.h"
 #include "experiment/table.h"
 
@@ -28,6 +29,7 @@
         __VA_ARGS__                                                                                               \
     }
 
+/* Choices that are an enum of the program stand in its order: their place is its value (run_settings.c). */
 static const char *const stages[] = {"align", "pretrain-generator", "pretrain", "pretrain-autoencoder", "reward", NULL};
 static const char *const devices[] = {"auto", "cpu", "reference", "cuda", NULL};
 static const char *const recomputations[] = {"none", "blocks", "auto", NULL}; /* as dipp_recompute */
@@ -41,18 +43,16 @@ static const char *const units[] = {"score", "data", NULL};
 static const char *const backwards[] = {"all", "last", NULL};
 static const char *const scalings[] = {"value", "grad_ratio", NULL};
 static const char *const measures[] = {"law", "dt", NULL};
-static const char *const losses[] = {"native", "data1", "eps1", NULL};
+static const char *const losses[] = {"native", "data1", "eps1", NULL}; /* as dipp_loss_weight */
 static const char *const forms[] = {"score", "data", "eps", "v", "flow", NULL};
-static const char *const laws[] = {"uniform", "log_normal", "discrete_uniform", NULL};
+static const char *const laws[] = {"uniform", "discrete_uniform", "log_normal", NULL}; /* as dipp_time_law_kind */
 static const char *const optimizers[] = {"adamw", "sgd", NULL};
 static const char *const state_formats[] = {"f32", "bf16", "8bit", NULL}; /* as dipp_state_format */
 static const char *const weight_formats[] = {"f32", "bf16", NULL};
-static const char *const rate_schedules[] = {"constant", "linear", "cosine", NULL};
+static const char *const rates[] = {"constant", "linear", "cosine", NULL}; /* as dipp_rate_schedule and dipp_ramp */
 static const char *const preference_losses[] = {"bt_mean", "bt_sum",      "pair_cross_entropy",
                                                 "kl_tie",  "contrastive", NULL}; /* as dipp_preference_loss */
-static const char *const preference_formats[] = {"jsonl",    "hpdv2", "imagereward",
-                                                 "pickapic", "votes", NULL}; /* as dipp_preference_format */
-static const char *const clamps[] = {"straight_through", "hard", "none", NULL};
+static const char *const clamps[] = {"none", "hard", "straight_through", NULL};  /* as of dipp_record_pictures */
 static const char *const alarm_tests[] = {"paired", "plain", NULL};
 static const char *const alarm_actions[] = {"continue", "stop", "stop_and_keep_best", NULL}; /* as run_monitor.c */
 
@@ -92,7 +92,7 @@ static const char *const alarm_actions[] = {"continue", "stop", "stop_and_keep_b
         ROW(p ".weight_decay", FLOAT, "0", 0, 1000, NULL, 0, "Decoupled weight decay.", .when = w),               \
         ROW(p ".clip", FLOAT, "1", 0, MANY, NULL, 0, "Largest gradient norm; 0: no clipping.", .when = w),        \
         ROW(p ".warmup", INT, "0", 0, MANY, "updates", 0, "Linear warm-up.", .when = w),                          \
-        CHOICE(p ".schedule", rate_schedules, "constant", 0, "Learning rate after warm-up.", .when = w),          \
+        CHOICE(p ".schedule", rates, "constant", 0, "Learning rate after warm-up.", .when = w),                   \
         ROW(p ".final", FLOAT, "0", 0, 1, NULL, 0, "Last learning rate as a share of lr.",                        \
             .when = p ".schedule=linear|cosine"),                                                                 \
         CHOICE(p ".weights", weight_formats, "f32", 0,                                                            \
@@ -290,7 +290,7 @@ static const dipp_row table[] = {
     ROW("rewards[].end", INT, NULL, 0, MANY, "iterations", OPTIONAL, "First iteration without it again."),
     CHOICE("rewards[].scale_as", scalings, "value", STRUCTURAL,
            "What scale is: alpha itself, or the size of the reward's dL/dx0 over that of the divergence."),
-    CHOICE("rewards[].schedule", rate_schedules, "constant", 0, "How the scale goes from its share `from` to `to`."),
+    CHOICE("rewards[].schedule", rates, "constant", 0, "How the scale goes from its share `from` to `to`."),
     ROW("rewards[].from", FLOAT, "0", -1e9, 1e9, NULL, 0, "Share of scale at start.",
         .when = "rewards[].schedule=linear|cosine"),
     ROW("rewards[].to", FLOAT, "1", -1e9, 1e9, NULL, 0, "Share of scale after the ramp.",
@@ -332,7 +332,7 @@ static const dipp_row table[] = {
         .when = OF_PAIRS),
     ROW("learn.calibrate.layer", STRING, NULL, 0, 0, NULL, OPTIONAL,
         "Last layer, which takes the temperature of a reward without logit_scale.", .when = "learn.calibrate.share"),
-    CHOICE("preferences.format", preference_formats, "jsonl", 0, "How train and validate are laid out.",
+    CHOICE("preferences.format", dipp_preference_formats, "jsonl", 0, "How train and validate are laid out.",
            .when = OF_PAIRS),
     ROW("preferences.train", PATH, NULL, 0, 0, NULL, OPTIONAL,
         "Pairs to learn from; unset: scenes of the emoji world under right and wrong captions.", .when = OF_PAIRS),

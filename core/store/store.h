@@ -178,7 +178,7 @@ typedef struct dipp_run_plugin {
     int position;     /* in the list of rewards */
     int64_t plugin_id;
     const char *metric; /* reward: its name as an evaluation metric, which is then flagged trained_on; or NULL */
-    double scale;       /* reward: its factor; 0 = not trained on. Other roles: 0 */
+    double scale; /* reward: its factor; 0 = not trained on, as of a reward that is trained itself. Other roles: 0 */
 } dipp_run_plugin;
 
 dipp_status dipp_store_run_plugins_put(dipp_store *store, int64_t run_id, const dipp_run_plugin *plugins, size_t count,

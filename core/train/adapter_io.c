@@ -273,7 +273,7 @@ static void find_missing(adapter_file *file, const dipp_layout *layout)
 }
 
 dipp_status dipp_adapter_read(const char *path, dipp_parameter_set *overlay, const dipp_lora_options *lora,
-                              char *sha256, dipp_error *error)
+                              dipp_error *error)
 {
     adapter_file file;
     dipp_error own = {0};
@@ -297,8 +297,6 @@ dipp_status dipp_adapter_read(const char *path, dipp_parameter_set *overlay, con
         dipp_parameter_set_write(overlay, DIPP_BLOCK_MASTER, block, DIPP_HOST_F64);
         status = dipp_parameter_set_refresh(overlay, &own);
     }
-    if (status == DIPP_OK && sha256)
-        status = dipp_sha256_file(path, sha256, &own);
     dipp_release(block);
     close_file(&file);
     if (status != DIPP_OK && error)
@@ -341,7 +339,7 @@ static dipp_status merge_layer(adapter_file *file, const adapted_layer *layer, c
     return up ? DIPP_OK : error->code;
 }
 
-dipp_status dipp_adapter_merge(const char *path, dipp_parameter_set *set, char *sha256, dipp_error *error)
+dipp_status dipp_adapter_merge(const char *path, dipp_parameter_set *set, dipp_error *error)
 {
     adapter_file file;
     dipp_error own = {0};
@@ -360,8 +358,6 @@ dipp_status dipp_adapter_merge(const char *path, dipp_parameter_set *set, char *
         dipp_parameter_set_write(set, DIPP_BLOCK_MASTER, block, DIPP_HOST_F64);
         status = dipp_parameter_set_refresh(set, &own);
     }
-    if (status == DIPP_OK && sha256)
-        status = dipp_sha256_file(path, sha256, &own);
     dipp_release(block);
     close_file(&file);
     if (status != DIPP_OK && error)

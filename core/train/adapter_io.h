@@ -17,12 +17,12 @@ dipp_status dipp_adapter_write(const char *path, const dipp_parameter_set *overl
                                const dipp_layout *base, const char *const *metadata, dipp_error *error);
 
 /* Reads a file into an overlay. Its layers must be the overlay's, its ranks lora->rank; where its alpha is another, B is
- * scaled so that what is added stays the same. DIPP_E_FORMAT lists what does not fit. sha256 may be NULL. */
+ * scaled so that what is added stays the same. DIPP_E_FORMAT lists what does not fit. */
 dipp_status dipp_adapter_read(const char *path, dipp_parameter_set *overlay, const dipp_lora_options *lora,
-                              char *sha256, dipp_error *error);
+                              dipp_error *error);
 
 /* Adds (alpha/rank) B A of every layer in the file to the network's own weights; ranks may be any. */
-dipp_status dipp_adapter_merge(const char *path, dipp_parameter_set *set, char *sha256, dipp_error *error);
+dipp_status dipp_adapter_merge(const char *path, dipp_parameter_set *set, dipp_error *error);
 
 /* Writes the adapter in the file `from` as kohya's scripts name it, for programs that know no other names: A, B (bf16, or
  * f32) and alpha of each layer. DIPP_E_UNSUPPORTED for a transformer's adapter, which has no names of theirs. */

@@ -114,6 +114,9 @@ static void a_reward_is_trained_exported_and_judged(void **state)
                          "SELECT count(*) FROM run_plugins JOIN plugins USING(plugin_id) WHERE role='reward' AND "
                          "name='hps'"),
                      1);
+    /* hps alone is what the published weights measure. It is no reward that this run was trained on. */
+    assert_string_equal(ask_text("r.db", "SELECT metric FROM run_plugins WHERE role='reward'"), "hps:reward");
+    assert_string_equal(ask_text("r.db", "SELECT ifnull(trained_on,'none') FROM summary"), "none");
     assert_sound("r.db");
 
     /* The result is an ordinary file of weights, and scores as it did at the end. */

@@ -19,27 +19,34 @@
 #define AESTHETIC \
     "{plugin: aesthetic, weights: clip.pt, head_weights: head.safetensors, params: {" PICTURES ", head: v1}}"
 
-static const char experiment[] =
-    "name: e\n"
-    "device: reference\n"
-    "reference: {plugin: dit, params: {size: 8, patch: 4, hidden: 8, layers: 1, heads: 2, vocabulary: words.txt, "
-    "text_hidden: 8, text_layers: 0, text_heads: 2}}\n"
-    "generator: {plugin: dit, params: {size: 8, patch: 4, hidden: 8, layers: 1, heads: 2}}\n"
-    "prompts: {list: [a cat, a dog]}\n"
+#define TINY                                                                                                       \
+    "name: e\n"                                                                                                    \
+    "device: reference\n"                                                                                          \
+    "reference: {plugin: dit, params: {size: 8, patch: 4, hidden: 8, layers: 1, heads: 2, vocabulary: words.txt, " \
+    "text_hidden: 8, text_layers: 0, text_heads: 2}}\n"                                                            \
+    "generator: {plugin: dit, params: {size: 8, patch: 4, hidden: 8, layers: 1, heads: 2}}\n"                      \
+    "prompts: {list: [a cat, a dog]}\n"                                                                            \
     "align: {steps: 3, batch: 2, log_every: 1, checkpoint_every: 2, ta: {updates: 1}}\n"
-    "rewards: [" AESTHETIC ", " HPS "]\n"
-    "evaluate: {samples: 1, reference_row: false, scorers: [" AESTHETIC ", " HPS "]}\n";
 
-static void prepare(void)
+static const char experiment[] =
+    TINY "rewards: [" AESTHETIC ", " HPS "]\n"
+         "evaluate: {samples: 1, reference_row: false, scorers: [" AESTHETIC ", " HPS "]}\n";
+
+static void write_head(const char *path, float first)
 {
-    const float numbers[6] = {0.5F, -0.25F, 1, 0.75F, -0.5F, 0.125F};
+    const float numbers[6] = {first, -0.25F, 1, 0.75F, -0.5F, 0.125F};
     dipp_weights_writer *writer = NULL;
     dipp_error error = {0};
-    if (dipp_weights_writer_create("head.safetensors", &writer, &error) ||
+    if (dipp_weights_writer_create(path, &writer, &error) ||
         dipp_weights_writer_add_f32(writer, "weight", DIPP_WEIGHT_F32, 2, (uint64_t[]){1, 6}, numbers, &error) ||
         dipp_weights_writer_add_f32(writer, "bias", DIPP_WEIGHT_F32, 1, (uint64_t[]){1}, numbers, &error) ||
         dipp_weights_writer_commit(&writer, &error))
         fail_msg("%s", error.message);
+}
+
+static void prepare(void)
+{
+    write_head("head.safetensors", 0.5F);
     write_file("words.txt", "<pad>\n<unknown>\na\ncat\ndog\n");
     write_file("e.yaml", experiment);
     assert_int_equal(system("cp " DIPP_FIXTURE_FOLDER "/rewards/open_clip.pt clip.pt && cp clip.pt copy.pt && "
@@ -116,11 +123,47 @@ static void test_one_file_or_two_is_the_same_run(void **state)
     assert_int_equal(ask("one.db", "SELECT count(*) FROM evaluations WHERE value IS NOT NULL"), 8);
 }
 
+/* A judge that is the reward under other paths is no judge of it; one with another head is. */
+static void test_the_monitor_knows_a_copy_of_the_reward(void **state)
+{
+    (void)state;
+    static const char judge[] =
+        "%s{plugin: aesthetic, name: %s, weights: copy.pt, head_weights: %s.safetensors, params: "
+        "{" PICTURES ", head: v1}}";
+    static const char points[] =
+        "SELECT group_concat(name, ' ') FROM (SELECT DISTINCT name FROM metrics JOIN metric_names "
+        "USING(metric_id) WHERE name LIKE 'monitor.%%.p' ORDER BY name)";
+    char text[4096], scorers[1024], *at = scorers;
+    prepare();
+    write_head("other.safetensors", 0.25F);
+    assert_int_equal(system("cp head.safetensors copied.safetensors"), 0);
+    at += snprintf(at, 512, judge, "", "copied", "copied");
+    snprintf(at, 512, judge, ", ", "other", "other");
+    snprintf(text, sizeof text,
+             TINY "rewards: [" AESTHETIC "]\n"
+                  "evaluate: {samples: 1, reference_row: false, scorers: [%s]}\n"
+                  "monitor: {every: 3, judges: [copied], samples: 2}\n",
+             scorers);
+    write_file("watched.yaml", text);
+    assert_int_equal(dipp("run watched.yaml --db copied.db"), 0);
+    assert_true(output_has("the monitor has no judge"));
+    assert_string_equal(ask_text("copied.db", points), "monitor.reward.aesthetic.p");
+    assert_int_equal(dipp("run watched.yaml --db both.db monitor.judges=[copied,other]"), 0);
+    assert_false(output_has("the monitor has no judge"));
+    assert_string_equal(ask_text("both.db", points), "monitor.other.p monitor.reward.aesthetic.p");
+    /* The store's flag agrees. */
+    assert_string_equal(ask_text("both.db",
+                                 "SELECT group_concat(name, ' ') FROM (SELECT DISTINCT n.name FROM scores s JOIN "
+                                 "metric_names n USING(metric_id) WHERE s.trained_on ORDER BY n.name)"),
+                        "copied");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_the_plan_knows_what_is_shared, cli_setup, cli_teardown),
         cmocka_unit_test_setup_teardown(test_one_file_or_two_is_the_same_run, cli_setup, cli_teardown),
+        cmocka_unit_test_setup_teardown(test_the_monitor_knows_a_copy_of_the_reward, cli_setup, cli_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -196,6 +196,10 @@ static void test_pictures_of_any_model(void **state)
     assert_int_equal(dipp("eval --images pics --manifest list.tsv --prompts prompts.txt -m border,diversity --db p.db"),
                      0);
     assert_true(output_has("the same pictures as before"));
+    assert_true(output_has("(border@") && !output_has("width")); /* parameters at their defaults are stored, not said */
+    assert_string_equal(ask_text("p.db", "SELECT config_json FROM scorer_names JOIN scorers USING(scorer_id) WHERE "
+                                         "name='border'"),
+                        "{\"color\":[0,0,1],\"width\":2}");
     assert_int_equal(ask("p.db", "SELECT count(*) FROM runs"), 1);
     assert_int_equal(ask("p.db", "SELECT count(*) FROM evaluations"), 8);
     /* another model's pictures are another arm, and compare */
@@ -250,6 +254,8 @@ static void test_pictures_of_any_size(void **state)
                           "/tokenizers/vocab.txt"),
                      0);
     assert_true(output_has("the same pictures as before") && output_has("imagereward:untrained"));
+    assert_true(output_has(" {\"network\":\"own\",") && output_has("\"vision_layers\":1,"));
+    assert_false(output_has("\"vision_heads\""));
     assert_int_equal(ask("p.db", "SELECT count(*) FROM evaluations"), 18);
     assert_sound("p.db");
 }

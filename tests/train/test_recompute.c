@@ -1,7 +1,7 @@
 /* Training with blocks computed again is training: whole alignments and pretrainings of a latent UNet, its autoencoder's
  * decoder before a reward, are the same to the bit, also when they go on under another setting; and the settings choose
  * by the memory there is. */
-#include "exact.h"
+#include "runner.h"
 #include "train/pretrain.h"
 
 #include <stdlib.h>
@@ -111,16 +111,7 @@ static dipp_align_settings settings_of(dipp_recompute recompute)
                                  .recompute = recompute};
 }
 
-typedef struct saver {
-    const char *path;
-    int64_t at;
-} saver;
-
-static dipp_status save_at(void *context, dipp_align *align, int64_t step, dipp_error *error)
-{
-    const saver *s = context;
-    return s->path && step == s->at ? dipp_align_save(align, s->path, NULL, error) : DIPP_OK;
-}
+static const runner_saver never = {NULL, -1};
 
 typedef struct outcome {
     double *numbers;
@@ -128,8 +119,8 @@ typedef struct outcome {
     double useful, again;
 } outcome;
 
-/* Aligns from the start, or from a checkpoint; saves one after a step where save says so. */
-static outcome align(const dipp_align_settings *settings, const char *from, saver save)
+/* Aligns from the start, or from a checkpoint; saves one after the step that save says. */
+static outcome align(const dipp_align_settings *settings, const char *from, runner_saver save)
 {
     trained t;
     dipp_align *run;
@@ -139,7 +130,7 @@ static outcome align(const dipp_align_settings *settings, const char *from, save
     CHECK(dipp_align_create(t.models, t.prompts, settings, &report, &run, error));
     if (from)
         CHECK(dipp_align_load(run, from, error));
-    CHECK(dipp_align_run(run, &(dipp_align_observer){.context = &save, .after_step = save_at}, error));
+    CHECK(dipp_align_run(run, &(dipp_align_observer){.context = &save, .after_step = runner_save_at}, error));
     out.useful = dipp_align_flops(run);
     out.again = dipp_align_recomputed_flops(run);
     out.arena = report.arena_bytes;
@@ -156,8 +147,8 @@ static void alignments_are_equal_to_the_bit(void **state)
     const dipp_align_settings keep = settings_of(DIPP_RECOMPUTE_NONE), recompute = settings_of(DIPP_RECOMPUTE_BLOCKS);
     dipp_align_settings still = keep;
     still.steps = 0;
-    outcome start = align(&still, NULL, (saver){0});
-    outcome plain = align(&keep, NULL, (saver){0}), again = align(&recompute, NULL, (saver){0});
+    outcome start = align(&still, NULL, never);
+    outcome plain = align(&keep, NULL, never), again = align(&recompute, NULL, never);
     assert_true(finite_and_moving(plain.numbers, start.numbers, plain.count));
     assert_memory_equal(plain.numbers, again.numbers, plain.count * sizeof *plain.numbers);
     assert_true(again.arena < plain.arena);
@@ -170,8 +161,8 @@ static void alignments_are_equal_to_the_bit(void **state)
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", folder);
     for (int first = 0; first < 2; first++) {
-        outcome half = align(first ? &recompute : &keep, NULL, (saver){path, 1});
-        outcome rest = align(first ? &keep : &recompute, path, (saver){0});
+        outcome half = align(first ? &recompute : &keep, NULL, (runner_saver){path, 1});
+        outcome rest = align(first ? &keep : &recompute, path, never);
         assert_memory_equal(plain.numbers, rest.numbers, plain.count * sizeof *plain.numbers);
         test_free(half.numbers);
         test_free(rest.numbers);
@@ -186,16 +177,16 @@ static void memory_decides_where_it_is_left_to_it(void **state)
     (void)state;
     dipp_align_settings settings = settings_of(DIPP_RECOMPUTE_NONE);
     settings.steps = 0;
-    outcome plain = align(&settings, NULL, (saver){0});
+    outcome plain = align(&settings, NULL, never);
     settings.recompute = DIPP_RECOMPUTE_BLOCKS;
-    outcome again = align(&settings, NULL, (saver){0});
+    outcome again = align(&settings, NULL, never);
     settings.recompute = DIPP_RECOMPUTE_AUTO;
     const struct {
         size_t limit, arena;
     } cases[] = {{0, plain.arena}, {plain.arena, plain.arena}, {plain.arena - 1, again.arena}};
     for (int i = 0; i < 3; i++) {
         settings.memory_limit = cases[i].limit;
-        outcome found = align(&settings, NULL, (saver){0});
+        outcome found = align(&settings, NULL, never);
         assert_int_equal(found.arena, cases[i].arena);
         assert_true((found.again > 0) == (i == 2));
         test_free(found.numbers);

@@ -162,11 +162,6 @@ static exact_choice three_steps(bool last_only)
                           .steps = {.count = 3, .last_only = last_only}};
 }
 
-static dipp_status save_at_five(void *context, dipp_align *align, int64_t step, dipp_error *error)
-{
-    return step == 5 ? dipp_align_save(align, context, NULL, error) : DIPP_OK;
-}
-
 /* Runs 12 iterations, and again from the checkpoint of the fifth: the same state, bit for bit. */
 static void goes_on_bit_for_bit(const exact_choice *choice, const dipp_align_settings *settings)
 {
@@ -175,7 +170,8 @@ static void goes_on_bit_for_bit(const exact_choice *choice, const dipp_align_set
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", folder);
     runner whole, rest;
     runner_open(&whole, choice, NULL, settings);
-    CHECK(dipp_align_run(whole.align, &(dipp_align_observer){.context = path, .after_step = save_at_five}, error));
+    runner_saver at = {path, 5};
+    CHECK(dipp_align_run(whole.align, &(dipp_align_observer){.context = &at, .after_step = runner_save_at}, error));
     size_t count;
     double *end = runner_state(&whole, &count);
     runner_open(&rest, choice, NULL, settings);
