@@ -53,7 +53,7 @@ static double *master(const dipp_parameter_set *set)
 /* The overlay of rank 2 as a file gives it: noise by name, B times factor. */
 static void expect_overlay(replay *r, const char *path, double factor)
 {
-    dipp_lora_options lora = lora_few_layers(2, 2);
+    const dipp_lora_options lora = {.rank = 2, .alpha = 2};
     double *block = master(r->set);
     memset(block, 0, (size_t)dipp_layout_elements(r->layout) * sizeof *block);
     dipp_parameter_set_write(r->set, DIPP_BLOCK_MASTER, block, DIPP_HOST_F64);
