@@ -448,6 +448,10 @@ static const struct json_case {
      DIPP_E_UNSUPPORTED, "added_tokens[102]: expected"},
     {"\"content\":\"<pad>\",\"single_word\":false", "\"content\":\"<pad>\",\"single_word\":true", DIPP_E_UNSUPPORTED,
      "added_tokens[0]"},
+    {"{\"id\":0,\"content\":\"<pad>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+     "\"special\":"
+     "true},",
+     "", DIPP_E_UNSUPPORTED, "added_tokens: expected </s>, <unk>, <pad> and <extra_id_0> to <extra_id_99>, found 102"},
     {"\"normalized\":false", "\"normalized\":true", DIPP_E_UNSUPPORTED, "added_tokens[0]"},
     {"{\"type\":\"Strip\"", "{\"type\":\"NFKC\"", DIPP_E_UNSUPPORTED,
      "x: normalizer.normalizers[1]: expected Precompiled, Strip and Replace of / {2,}/ in this order, found "
