@@ -9,7 +9,9 @@
 
 #include <jansson.h>
 
-enum { DIPP_T5_EXTRA_IDS = 100 };
+/* The special words of every T5, and how many <extra_id_N> there are beside them. */
+enum { DIPP_T5_END, DIPP_T5_UNKNOWN, DIPP_T5_PAD, DIPP_T5_WORDS, DIPP_T5_EXTRA_IDS = 100 };
+extern const char *const dipp_t5_words[DIPP_T5_WORDS];
 
 /* Whether blanks beside a word that is found in a text belong to it. */
 typedef struct dipp_t5_strips {
@@ -19,14 +21,14 @@ typedef struct dipp_t5_strips {
 /* When a blank is put before a text: never, before all of it, before each part between special words. */
 typedef enum dipp_t5_prefix { DIPP_T5_PREFIX_NEVER, DIPP_T5_PREFIX_FIRST, DIPP_T5_PREFIX_ALWAYS } dipp_t5_prefix;
 
-/* Whose steps are taken depends on the file: those of the sentencepiece library for a spiece.model, as in T5Tokenizer; those
- * of the tokenizers library for a tokenizer.json, as in T5TokenizerFast. */
+/* Whose steps are taken depends on the file: those of the sentencepiece library for a spiece.model, as in T5Tokenizer;
+ * those of the tokenizers library for a tokenizer.json, as in T5TokenizerFast. */
 typedef struct dipp_t5 {
     dipp_unigram *pieces;
     dipp_charsmap *charsmap; /* NULL: characters stay as they are */
     bool from_json;
-    uint32_t end, unknown, pad; /* </s>, <unk>, <pad> */
-    uint32_t extra_first;       /* <extra_id_0>, the last id; <extra_id_1> is before it, and so on */
+    uint32_t words[DIPP_T5_WORDS]; /* their ids */
+    uint32_t extra_first;          /* <extra_id_0>, the last id; <extra_id_1> is before it, and so on */
     dipp_t5_strips word_strips, extra_strips;
     dipp_t5_prefix prefix;
     bool drop_blanks;              /* spiece.model: remove_extra_whitespaces */
@@ -37,8 +39,8 @@ typedef struct dipp_t5 {
 dipp_t5 *dipp_t5_create(void); /* NULL for no memory */
 void dipp_t5_destroy(dipp_t5 **t5);
 
-/* A spiece.model: protobuf, sentencepiece_model.proto. Both readers take what is done here exactly and name what is not;
- * label is for messages. What was made stays in t5 on failure. */
+/* A spiece.model: protobuf, sentencepiece_model.proto. Both readers take what is done here exactly and name what is
+ * not; label is for messages. What was made stays in t5 on failure. */
 dipp_status dipp_t5_read_spiece(dipp_t5 *t5, const char *label, const void *bytes, size_t size, dipp_error *error);
 
 /* A tokenizer.json. */
