@@ -79,10 +79,22 @@ static dipp_status add_file(dipp_weights *weights, const char *path, const char 
     return DIPP_OK;
 }
 
+/* What is kept in place of weights that did not arrive, or NULL. */
+static const char *stand_in(const char *bytes, size_t size)
+{
+    static const char pointer[] = "version https://git-lfs.github.com/spec/";
+    if (size >= sizeof pointer - 1 && !memcmp(bytes, pointer, sizeof pointer - 1))
+        return "a pointer of Git LFS; `git lfs pull` in the clone fetches the file itself";
+    return size && *bytes == '<' ? "a web page; the download was answered with a login or an error" : NULL;
+}
+
 /* The content says what it is, not the name: published names end in .pt, .pth, .bin, .ckpt. */
 static dipp_status parse_file(dipp_weights *weights, const void *bytes, size_t size, weight_file *file,
                               dipp_error *error)
 {
+    const char *instead = stand_in(bytes, size);
+    if (instead)
+        return dipp_fail(error, DIPP_E_FORMAT, "%s: expected weights, found %s", file->path, instead);
     return (dipp_torch_file_is(bytes, size) ? dipp_torch_file_parse : dipp_safetensors_parse)(
         bytes, size, file->path, weights->arena, &file->content, error);
 }

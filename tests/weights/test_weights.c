@@ -306,6 +306,21 @@ static void folders_and_files_are_told_apart(void **state)
     assert_null(weights);
 }
 
+static void what_came_in_place_of_weights_is_named(void **state)
+{
+    static const char *const cases[][2] = {
+        {"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3438167534\n", "pointer of Git LFS"},
+        {"<!DOCTYPE html><title>Sign in</title>", "a web page"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dipp_error error = {0};
+        dipp_weights *weights = NULL;
+        put("arrived.safetensors", cases[i][0]);
+        assert_int_equal(dipp_weights_open(at("arrived.safetensors"), &weights, &error), DIPP_E_FORMAT);
+        assert_null(weights);
+        assert_non_null(strstr(error.message, cases[i][1]));
+    }
+}
+
 static void any_allocation_may_fail(void **state)
 {
     (void)state;
@@ -380,6 +395,7 @@ int main(void)
         cmocka_unit_test(a_writer_refuses_what_it_cannot_write),
         cmocka_unit_test(shards_are_one_set),
         cmocka_unit_test(folders_and_files_are_told_apart),
+        cmocka_unit_test(what_came_in_place_of_weights_is_named),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(prefixes_come_and_go),
     };
