@@ -13,7 +13,8 @@ dipp_status dipp_scorer_create(dipp_backend *backend, const dipp_plugin *plugin,
                                const dipp_host *host, const char *weights, const char *head, dipp_shape sample,
                                uint32_t batch, dipp_scorer **out, dipp_error *error);
 /* The same in two steps, for several metrics on one back-end: what declare makes is of use once it is built together with
- * the others. Metrics of one file, and of one that a reward of models (may be NULL) loads, then have one parameter set; that
+ * the others. Metrics of one file, and of one that a reward of models (may be NULL) loads, then have one parameter set, and where their
+ * encoders of prompts are the same one cache of them; that
  * of a reward is to be loaded with the models, whose back-end it is. scorers[i] NULL is passed over. A shared set is destroyed
  * with the first of its scorers, so nothing is scored after one of them is gone. */
 dipp_status dipp_scorer_declare(dipp_backend *backend, const dipp_plugin *plugin, const dipp_parameters *parameters,
@@ -36,6 +37,9 @@ uint32_t dipp_scorer_batch(const dipp_scorer *scorer);
 size_t dipp_scorer_bytes(const dipp_scorer *scorer);
 /* Host bytes of what it keeps of so many different prompts (train/text_cache.h). */
 size_t dipp_scorer_text_bytes(const dipp_scorer *scorer, size_t prompts);
+
+/* How many prompts it has encoded so far; none where it shares what another scorer encodes. */
+uint64_t dipp_scorer_texts(const dipp_scorer *scorer);
 
 /* Encodes prompts that samples will be scored for, many at a time; what is not said here is encoded when it is met. Does nothing
  * where the reward looks at prompts and samples together. */
