@@ -1,5 +1,5 @@
-/* bfloat16 as backends store it: the upper half of a float. Inline, since kernels convert rows by it; for code that is not hot
- * weights/number.h says the same. */
+/* bfloat16 as backends store it: the upper half of a float. Inline, since kernels convert rows by it; for code that is
+ * not hot weights/number.h says the same. */
 #ifndef DIPP_BASE_BF16_H
 #define DIPP_BASE_BF16_H
 

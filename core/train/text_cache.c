@@ -19,8 +19,8 @@ typedef struct text_part {
     size_t numbers, bytes, offset; /* of a text's row; offset: where it lies among the text's features */
 } text_part;
 
-/* Features belong to tokens, so rewards with one encoder share them whatever their tokenizers do. Everything but reward and the
- * buffers of what is asked is of a home alone. */
+/* Features belong to tokens, so rewards with one encoder share them whatever their tokenizers do. Everything but reward
+ * and the buffers of what is asked is of a home alone. */
 struct dipp_text_cache {
     const dipp_reward_model *reward; /* whose tokenizer it is */
     dipp_text_cache *home;           /* whose encoder and features these are: itself, or an earlier cache */
@@ -65,8 +65,8 @@ static dipp_condition encode_text(const dipp_reward_model *reward, dipp_graph *g
     return dipp_expect_condition(g, reward->vtable->encode_text(reward->self, g, p, text), dipp_dim(g, text.tokens, 0));
 }
 
-/* Makes an earlier cache the home where the reward's encoder is that one's: over one set, and nothing new where both are recorded
- * into one graph. */
+/* Makes an earlier cache the home where the reward's encoder is that one's: over one set, and nothing new where both
+ * are recorded into one graph. */
 static dipp_status find_home(dipp_text_cache *cache, dipp_text_cache *other, dipp_error *error)
 {
     const dipp_reward_model *reward = cache->reward;

@@ -18,16 +18,18 @@ typedef struct dipp_text_cache dipp_text_cache;
 /* Whether the reward looks at prompts apart from samples. */
 bool dipp_reward_caches_text(const dipp_reward_model *reward);
 
-/* Records encode_text for a few prompts at a time. rows: how many texts dipp_text_cache_write writes. limit: most bytes of
- * features; where more are wanted all are forgotten, and what is met again is encoded again. others (NULL ones are passed over):
- * caches before it, one of which is its home where it has the back-end and rows of this one, its reward has the parameters of
- * this one, and its encoder records the same operations; encoder, features and limit are the home's then. The reward's layout
- * may still be open; its set is read by bind. DIPP_E_INVALID, DIPP_E_UNSUPPORTED: what the recording says. */
+/* Records encode_text for a few prompts at a time. rows: how many texts dipp_text_cache_write writes. limit: most bytes
+ * of features; where more are wanted all are forgotten, and what is met again is encoded again. others (NULL ones are
+ * passed over): caches before it, one of which is its home where it has the back-end and rows of this one, its reward
+ * has the parameters of this one, and its encoder records the same operations; encoder, features and limit are the
+ * home's then. The reward's layout may still be open; its set is read by bind. DIPP_E_INVALID, DIPP_E_UNSUPPORTED: what
+ * the recording says. */
 dipp_status dipp_text_cache_create(const dipp_reward_model *reward, dipp_backend *backend, uint32_t rows, size_t limit,
                                    dipp_text_cache *const *others, uint32_t other_count, dipp_text_cache **out,
                                    dipp_error *error);
 void dipp_text_cache_destroy(dipp_text_cache **cache);
-/* Whether encoder and features are its own. Where they are not, plan and bind do nothing, and it has no bytes and no work. */
+/* Whether encoder and features are its own. Where they are not, plan and bind do nothing, and it has no bytes and no
+ * work. */
 bool dipp_text_cache_is_home(const dipp_text_cache *cache);
 
 /* The parts of rows texts as inputs NAME.0, NAME.1, ... [rows, ...] of another recording. */

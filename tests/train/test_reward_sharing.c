@@ -370,8 +370,8 @@ static dipp_scorer *declare(const exact *e, const char *name, const char *file, 
     return scorer;
 }
 
-/* Scores of every metric, [METRICS, SCORED], and the bytes of all; together: with each other, and with the models' reward.
- * texts_wanted: how many prompts are encoded in all. */
+/* Scores of every metric, [METRICS, SCORED], and the bytes of all; together: with each other, and with the models'
+ * reward. texts_wanted: how many prompts are encoded in all. */
 static size_t score_all(const exact *e, const char *const files[METRICS], bool together, bool with_models,
                         uint64_t texts_wanted, double *scores)
 {
