@@ -9,8 +9,8 @@
 /* All that are set; freed with dipp_release, NULL without memory. [any thread] */
 char *dipp_parameters_json(const dipp_parameter *table, uint32_t count, const dipp_parameters *parameters);
 
-/* Such a text less what stands at its default, for people; as it is where the table does not take it, as that of another version
- * may not. Freed with dipp_release, NULL without memory. [any thread] */
+/* Such a text less what stands at its default, for people; as it is where the table does not take it, as that of
+ * another version may not. Freed with dipp_release, NULL without memory. [any thread] */
 char *dipp_parameters_json_changed(const dipp_parameter *table, uint32_t count, const char *json);
 
 #endif

@@ -29,8 +29,8 @@ dipp_status dipp_run_result_write_best(const dipp_run_setup *setup, dipp_run_rec
 dipp_status dipp_run_result_read_generator(const dipp_run_setup *setup, const char *folder, bool raw,
                                            dipp_parameter_set *set, dipp_error *error);
 
-/* Rows of the plugins and weights that the run starts from. A reward that is trained bears the name of what it becomes: as of
- * weights that lie in a folder called as the experiment. */
+/* Rows of the plugins and weights that the run starts from. A reward that is trained bears the name of what it becomes:
+ * as of weights that lie in a folder called as the experiment. */
 dipp_status dipp_run_result_inputs(const dipp_run_setup *setup, dipp_run_record *record, const char *experiment,
                                    dipp_error *error);
 

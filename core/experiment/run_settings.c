@@ -38,7 +38,8 @@ static bool given(const dipp_config *config, const char *prefix, const char *key
     return dipp_config_has(config, path);
 }
 
-/* Place of the word at path among the choices of its row, which the table has in the order of an enum; 0 without one. */
+/* Place of the word at path among the choices of its row, which the table has in the order of an enum; 0 without
+ * one. */
 static int choice_at(const dipp_config *config, const char *path)
 {
     const char *text = dipp_config_string(config, path);

@@ -21,10 +21,10 @@ typedef struct dipp_run_start {
  * rank 0 where it is unset. DIPP_E_INVALID: no targets or too many, or no rank beside others. [any thread] */
 dipp_status dipp_run_lora(const dipp_config *config, const char *section, dipp_lora_options *lora, dipp_error *error);
 
-/* From generator.init, generator.adapter, align.ta.init and what lies in the folders they name. Clear start in any case.
- * A file that is missing is left to whoever reads it. DIPP_E_INVALID: an adapter as generator.init, stage1 without a
- * place, or an adapter of a TA whose base is nowhere; DIPP_E_FORMAT, DIPP_E_IO, DIPP_E_MEMORY. [one thread at a time per
- * hashes] */
+/* From generator.init, generator.adapter, align.ta.init and what lies in the folders they name. Clear start in any
+ * case. A file that is missing is left to whoever reads it. DIPP_E_INVALID: an adapter as generator.init, stage1
+ * without a place, or an adapter of a TA whose base is nowhere; DIPP_E_FORMAT, DIPP_E_IO, DIPP_E_MEMORY. [one thread at
+ * a time per hashes] */
 dipp_status dipp_run_start_find(const dipp_config *config, dipp_run_hashes *hashes, dipp_run_start *start,
                                 dipp_error *error);
 void dipp_run_start_clear(dipp_run_start *start);

@@ -1,5 +1,6 @@
 #include "tensor/parameter_set.h"
 
+#include "base/bf16.h"
 #include "base/memory.h"
 #include "base/philox.h"
 #include "tensor/state_format.h"
@@ -291,14 +292,6 @@ void dipp_parameter_set_read_part(const dipp_parameter_set *set, dipp_block bloc
                                element_of(set, DIPP_BLOCK_COMPUTE, first + own), DIPP_COMPUTE, count - own);
 }
 
-static float nearest_bf16(double value)
-{
-    uint32_t bits = dipp_bits_of_float((float)value);
-    if ((bits & 0x7fffffffu) > 0x7f800000u)
-        return (float)value;
-    return dipp_float_of_bits((bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
-}
-
 /* What is no wide parameter, through bf16 numbers. */
 static void write_bf16(dipp_parameter_set *set, size_t first, size_t count, const void *host, dipp_host_type type)
 {
@@ -307,9 +300,10 @@ static void write_bf16(dipp_parameter_set *set, size_t first, size_t count, cons
     dipp_block block = is_split(set) ? DIPP_BLOCK_COMPUTE : DIPP_BLOCK_MASTER;
     for (size_t at = 0; at < count; at += PIECE) {
         size_t part = count - at < PIECE ? count - at : PIECE;
-        for (size_t i = 0; i < part; i++)
-            piece[i] =
-                nearest_bf16(type == DIPP_HOST_F64 ? ((const double *)host)[at + i] : ((const float *)host)[at + i]);
+        for (size_t i = 0; i < part; i++) {
+            float value = type == DIPP_HOST_F64 ? (float)((const double *)host)[at + i] : ((const float *)host)[at + i];
+            piece[i] = dipp_bf16_widen(dipp_bf16_round(value));
+        }
         set->backend->upload(set->backend, element_of(set, block, first + at), block_dtype(block), piece, DIPP_HOST_F32,
                              part);
     }

@@ -16,8 +16,8 @@
 dipp_status dipp_adapter_write(const char *path, const dipp_parameter_set *overlay, const dipp_lora_options *lora,
                                const dipp_layout *base, const char *const *metadata, dipp_error *error);
 
-/* Reads a file into an overlay. Its layers must be the overlay's, its ranks lora->rank; where its alpha is another, B is
- * scaled so that what is added stays the same. DIPP_E_FORMAT lists what does not fit. */
+/* Reads a file into an overlay. Its layers must be the overlay's, its ranks lora->rank; where its alpha is another, B
+ * is scaled so that what is added stays the same. DIPP_E_FORMAT lists what does not fit. */
 dipp_status dipp_adapter_read(const char *path, dipp_parameter_set *overlay, const dipp_lora_options *lora,
                               dipp_error *error);
 

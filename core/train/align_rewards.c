@@ -131,7 +131,7 @@ dipp_status dipp_align_rewards_record(dipp_align *align, dipp_error *error)
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
         if (dipp_reward_caches_text(&models->rewards[i]))
             status = dipp_text_cache_create(&models->rewards[i], models->backend, align->n, DIPP_TEXT_CACHE_BYTES,
-                                            &align->texts[i], error);
+                                            align->texts, i, &align->texts[i], error);
     for (uint32_t i = 0; i < models->reward_count && status == DIPP_OK; i++)
         if (align->led_by[i] == i)
             status = models->rewards[i].info.opaque ? dipp_align_opaque_record(align, i, error)

@@ -107,7 +107,8 @@ dipp_status dipp_models_initialise(dipp_models *models, uint64_t seed, dipp_erro
 
 /* ---- Rewards, and those of one file (reward_sets.c) ---- */
 
-/* Creates the instance, its own home, and checks what it says of itself; dipp_reward_clear ends it, after an error too. [main] */
+/* Creates the instance, its own home, and checks what it says of itself; dipp_reward_clear ends it, after an error too.
+ * [main] */
 dipp_status dipp_reward_open(dipp_reward_model *reward, dipp_model_choice choice, const dipp_host *host,
                              dipp_error *error);
 /* Gives reward i of a list the layout of one before it, made the union of both, where both load one file, and no two files of

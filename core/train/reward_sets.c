@@ -1,4 +1,5 @@
-/* Instances of rewards. Those whose weights come from one file hold them once: one layout, the union of theirs, one set. */
+/* Instances of rewards. Those whose weights come from one file hold them once: one layout, the union of theirs, one
+ * set. */
 #include "train/claims.h"
 #include "train/models.h"
 

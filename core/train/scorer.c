@@ -103,15 +103,15 @@ static dipp_status place_texts(dipp_scorer *scorer, dipp_error *error)
     return status == DIPP_OK ? dipp_text_cache_bind(scorer->texts, scorer->text_plan, error) : status;
 }
 
-/* Its programs, once its layout and set are settled. */
-static dipp_status build(dipp_scorer *scorer, dipp_error *error)
+/* Its programs, once its layout and set are settled. caches: those of scorers before it (NULL ones are passed over). */
+static dipp_status build(dipp_scorer *scorer, dipp_text_cache *const *caches, uint32_t cache_count, dipp_error *error)
 {
     dipp_reward_model *reward = &scorer->reward;
     dipp_status status = DIPP_OK;
     if (!scorer->borrowed && dipp_reward_caches_text(reward))
-        status =
-            dipp_text_cache_create(reward, scorer->backend, scorer->n, DIPP_TEXT_CACHE_BYTES, &scorer->texts, error);
-    if (status == DIPP_OK && scorer->texts)
+        status = dipp_text_cache_create(reward, scorer->backend, scorer->n, DIPP_TEXT_CACHE_BYTES, caches, cache_count,
+                                        &scorer->texts, error);
+    if (status == DIPP_OK && scorer->texts && dipp_text_cache_is_home(scorer->texts))
         status = place_texts(scorer, error);
     if (status == DIPP_OK)
         status = record(scorer, error);
@@ -188,11 +188,10 @@ dipp_status dipp_scorers_build(dipp_scorer *const *scorers, uint32_t count, dipp
 {
     uint32_t known = models ? models->reward_count : 0, all = known;
     dipp_reward_model **list = dipp_allocate_zeroed((size_t)known + count + 1, sizeof(dipp_reward_model *));
-    if (!list)
-        return dipp_fail(error, DIPP_E_MEMORY, "no memory for %u metrics", count);
-    dipp_status status = DIPP_OK;
+    dipp_text_cache **caches = dipp_allocate_zeroed((size_t)count + 1, sizeof(dipp_text_cache *));
+    dipp_status status = list && caches ? DIPP_OK : dipp_fail(error, DIPP_E_MEMORY, "no memory for %u metrics", count);
     dipp_backend *backend = NULL; /* of them all */
-    for (uint32_t i = 0; i < known; i++)
+    for (uint32_t i = 0; i < known && status == DIPP_OK; i++)
         list[i] = &models->rewards[i];
     for (uint32_t i = 0; i < count && status == DIPP_OK; i++)
         if (scorers[i] && !scorers[i]->reward.info.opaque) {
@@ -209,11 +208,13 @@ dipp_status dipp_scorers_build(dipp_scorer *const *scorers, uint32_t count, dipp
     }
     for (uint32_t i = 0; i < count && status == DIPP_OK; i++)
         if (scorers[i] && !scorers[i]->reward.info.opaque) {
-            status = build(scorers[i], error);
+            status = build(scorers[i], caches, i, error);
+            caches[i] = scorers[i]->texts;
             if (status != DIPP_OK)
                 dipp_error_context(error, "metric %s", scorers[i]->reward.plugin->name);
         }
     dipp_release(list);
+    dipp_release(caches);
     return status;
 }
 
@@ -248,7 +249,7 @@ dipp_status dipp_scorer_borrow(dipp_backend *backend, const dipp_reward_model *r
     if (status == DIPP_OK)
         status = take_rows(scorer, error);
     if (status == DIPP_OK)
-        status = build(scorer, error);
+        status = build(scorer, NULL, 0, error);
     if (status != DIPP_OK) {
         dipp_error_context(error, "scores of %s", reward->plugin->name);
         dipp_scorer_destroy(&scorer);
@@ -314,6 +315,11 @@ uint32_t dipp_scorer_batch(const dipp_scorer *scorer)
 size_t dipp_scorer_text_bytes(const dipp_scorer *scorer, size_t prompts)
 {
     return scorer->texts ? dipp_text_cache_bytes(scorer->texts, prompts) : 0;
+}
+
+uint64_t dipp_scorer_texts(const dipp_scorer *scorer)
+{
+    return scorer->texts ? dipp_text_cache_work(scorer->texts) : 0;
 }
 
 const dipp_reward_info *dipp_scorer_info(const dipp_scorer *scorer)

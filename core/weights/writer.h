@@ -10,8 +10,8 @@
 
 typedef struct dipp_weights_writer dipp_weights_writer;
 
-/* Nothing is written before commit. The file says `format: pt`, as PyTorch's own do, whatever else of metadata is set. [any
- * thread]; what takes a writer is [one thread at a time]. */
+/* Nothing is written before commit. The file says `format: pt`, as PyTorch's own do, whatever else of metadata is set.
+ * [any thread]; what takes a writer is [one thread at a time]. */
 dipp_status dipp_weights_writer_create(const char *path, dipp_weights_writer **writer, dipp_error *error);
 /* The same for what nobody but dipp reads, and so says no format: checkpoints. [any thread] */
 dipp_status dipp_weights_writer_create_state(const char *path, dipp_weights_writer **writer, dipp_error *error);

@@ -1,4 +1,5 @@
-/* Words of the experiment file that become an enum of the program: each means what it says, wherever it stands in the table. */
+/* Words of the experiment file that become an enum of the program: each means what it says, wherever it stands in the
+ * table. */
 #include "catalog.h"
 #include "experiment/experiment.h"
 #include "experiment/run_settings.h"

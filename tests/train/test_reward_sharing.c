@@ -2,6 +2,7 @@
 #include "runner.h"
 
 #include "base/memory.h"
+#include "train/align_programs.h"
 #include "train/scorer.h"
 
 #include <stdlib.h>
@@ -52,17 +53,23 @@ static void fill(dipp_parameter_set *set)
     }
 }
 
-static void open_run(runner *r, const char *const rewards[EXACT_REWARDS], bool shared,
-                     const dipp_align_settings *settings, dipp_plan_report *report)
+static void open_choice(runner *r, const exact_choice *choice, const dipp_align_settings *settings,
+                        dipp_plan_report *report)
 {
-    exact_choice choice = choice_of(rewards, shared);
     memset(r, 0, sizeof *r);
-    exact_open(&r->e, &choice);
+    exact_open(&r->e, choice);
     for (uint32_t i = 0; i < r->e.models->reward_count; i++)
         fill(r->e.models->rewards[i].set);
     CHECK(dipp_parameter_set_copy(r->e.models->generator_ema, r->e.models->generator_set, error));
     CHECK(dipp_prompt_table_create(r->e.models, prompts, 3, &r->prompts, error));
     CHECK(dipp_align_create(r->e.models, r->prompts, settings, report, &r->align, error));
+}
+
+static void open_run(runner *r, const char *const rewards[EXACT_REWARDS], bool shared,
+                     const dipp_align_settings *settings, dipp_plan_report *report)
+{
+    exact_choice choice = choice_of(rewards, shared);
+    open_choice(r, &choice, settings, report);
 }
 
 static const char *const one[EXACT_REWARDS] = {"tower"}, *const two[EXACT_REWARDS] = {"tower", "tower-square"},
@@ -254,12 +261,7 @@ static void a_reward_twice_counts_twice(void **state)
     runner a, b;
     exact_choice choice = choice_of(twice, true);
     choice.reward_parameters[1] = "";
-    memset(&a, 0, sizeof a);
-    exact_open(&a.e, &choice);
-    fill(a.e.models->rewards[0].set);
-    CHECK(dipp_parameter_set_copy(a.e.models->generator_ema, a.e.models->generator_set, error));
-    CHECK(dipp_prompt_table_create(a.e.models, prompts, 3, &a.prompts, error));
-    CHECK(dipp_align_create(a.e.models, a.prompts, &settings, NULL, &a.align, error));
+    open_choice(&a, &choice, &settings, NULL);
     open_run(&b, single, false, &doubled, NULL);
     runner_run(&a);
     runner_run(&b);
@@ -301,6 +303,55 @@ static void blocks_computed_again_change_no_bit(void **state)
     }
 }
 
+/* ---- Texts ---- */
+
+/* Two rewards, the second with these parameters, over all steps: how many texts each has encoded; and what they log. */
+static void count_texts(bool shared, const char *parameters, uint64_t work[2], double logged[2])
+{
+    dipp_align_settings settings = settings_of();
+    exact_choice choice = choice_of(two, shared);
+    runner r;
+    choice.reward_parameters[1] = parameters;
+    open_choice(&r, &choice, &settings, NULL);
+    dipp_align_texts texts;
+    CHECK(dipp_align_text_work(r.align, &texts, error));
+    assert_int_equal(texts.prompts, 3);
+    double flops[2] = {dipp_text_cache_flops(r.align->texts[0]), dipp_text_cache_flops(r.align->texts[1])};
+    runner_run(&r);
+    for (int i = 0; i < 2; i++) {
+        work[i] = dipp_text_cache_work(r.align->texts[i]);
+        assert_true(dipp_text_cache_is_home(r.align->texts[i]) == (i == 0 || work[1] > 0));
+    }
+    assert_true(flops[0] > 0 && (flops[1] > 0) == (work[1] > 0) && texts.flops == 3 * (flops[0] + flops[1]));
+    assert_true(runner_metric(&r, "train/reward.tower", &logged[0]));
+    assert_true(runner_metric(&r, "train/reward.tower-square", &logged[1]));
+    runner_close(&r);
+}
+
+static void a_text_is_encoded_once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *parameters;
+        uint64_t first, second; /* texts that each encodes where they share the file */
+    } cases[] = {{"", 3, 0},
+                 {"raise=0.3", 3, 0}, /* of no concern to texts */
+                 {"shift=7", 5, 0},   /* other tokens of the same encoder, but for the null prompt */
+                 {"length=5", 3, 3},  /* another shape */
+                 {"turn=-1", 3, 3}};  /* another computation */
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t apart[2], shared[2];
+        double a[2], b[2];
+        count_texts(false, cases[i].parameters, apart, a);
+        count_texts(true, cases[i].parameters, shared, b);
+        assert_true(apart[0] == 3 && apart[1] == 3);
+        if (shared[0] != cases[i].first || shared[1] != cases[i].second)
+            fail_msg("`%s`: %d and %d texts", cases[i].parameters, (int)shared[0], (int)shared[1]);
+        for (int k = 0; k < 2; k++)
+            exact_near(cases[i].parameters, b[k], a[k], 1e-10, 1e-12);
+    }
+}
+
 /* ---- Metrics ---- */
 
 enum { SCORED = 9, METRICS = 4 };
@@ -319,10 +370,12 @@ static dipp_scorer *declare(const exact *e, const char *name, const char *file, 
     return scorer;
 }
 
-/* Scores of every metric, [METRICS, SCORED], and the bytes of all; together: with each other, and with the models' reward. */
+/* Scores of every metric, [METRICS, SCORED], and the bytes of all; together: with each other, and with the models'
+ * reward. texts_wanted: how many prompts are encoded in all. */
 static size_t score_all(const exact *e, const char *const files[METRICS], bool together, bool with_models,
-                        double *scores)
+                        uint64_t texts_wanted, double *scores)
 {
+    uint64_t encoded = 0;
     dipp_scorer *scorers[METRICS] = {NULL};
     dipp_parameters *parameters[METRICS] = {NULL};
     float samples[SCORED * D];
@@ -344,7 +397,9 @@ static size_t score_all(const exact *e, const char *const files[METRICS], bool t
         if (metrics[i]) {
             CHECK(dipp_scorer_score(scorers[i], samples, texts, SCORED, scores + (size_t)i * SCORED, error));
             bytes += dipp_scorer_bytes(scorers[i]);
+            encoded += dipp_scorer_texts(scorers[i]);
         }
+    assert_int_equal(encoded, texts_wanted);
     for (int i = 0; i < METRICS; i++) {
         dipp_scorer_destroy(&scorers[i]);
         dipp_parameters_destroy(&parameters[i]);
@@ -373,15 +428,15 @@ static void metrics_of_one_file_hold_it_once(void **state)
     CHECK(dipp_weights_read_with_head(file, NULL, set, error)); /* rounded to f32 as the metrics see them */
     assert_int_equal(symlink(file, link), 0);
     const char *const same[METRICS] = {file, NULL, link, file}, *const other[METRICS] = {file, NULL, copy, file};
-    size_t all = dipp_parameter_set_bytes(set), loose = score_all(&e, same, false, false, apart);
-    size_t once = score_all(&e, same, true, false, shared);
+    size_t all = dipp_parameter_set_bytes(set), loose = score_all(&e, same, false, false, 6, apart);
+    size_t once = score_all(&e, same, true, false, 3, shared);
     assert_memory_equal(apart, shared, sizeof apart);
     assert_true(apart[0] != apart[1] && apart[2 * SCORED] != 0);
-    size_t none = score_all(&e, same, true, true, shared); /* with the reward that is aligned to */
+    size_t none = score_all(&e, same, true, true, 3, shared); /* with the reward that is aligned to */
     assert_memory_equal(apart, shared, sizeof apart);
     assert_int_equal(once - none, all);
     assert_true(loose > once + all); /* three sets, of which two are both towers */
-    size_t twice = score_all(&e, other, true, false, shared);
+    size_t twice = score_all(&e, other, true, false, 6, shared);
     assert_memory_equal(apart, shared, sizeof apart);
     assert_true(twice > once + all / 2);
     exact_close(&e);
@@ -470,6 +525,7 @@ int main(void)
         cmocka_unit_test(shared_or_not_is_the_same_run),
         cmocka_unit_test(a_reward_twice_counts_twice),
         cmocka_unit_test(blocks_computed_again_change_no_bit),
+        cmocka_unit_test(a_text_is_encoded_once),
         cmocka_unit_test(metrics_of_one_file_hold_it_once),
         cmocka_unit_test(every_allocation_may_fail),
     };

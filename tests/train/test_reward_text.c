@@ -251,7 +251,7 @@ static void open_reader(reader *r, size_t limit)
     dipp_graph *g = NULL;
     *r = (reader){.cache = NULL};
     exact_open(&r->e, &choice);
-    CHECK(dipp_text_cache_create(&r->e.models->rewards[0], r->e.backend, 2, limit, &r->cache, error));
+    CHECK(dipp_text_cache_create(&r->e.models->rewards[0], r->e.backend, 2, limit, NULL, 0, &r->cache, error));
     CHECK(dipp_graph_create("reader", &g, error));
     dipp_condition c = dipp_text_cache_inputs(r->cache, g, "told");
     assert_int_equal(c.count, 1);

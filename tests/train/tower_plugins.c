@@ -15,12 +15,15 @@ enum { LENGTH = 6, VOCABULARY = 32, TEXT_WIDTH = 8, WIDTH = 16, JOINT = 4 };
 
 typedef struct tower {
     double raise; /* added to the logarithm of the scale */
-    int64_t length;
+    double turn;  /* what a text's features are multiplied by */
+    int64_t length, shift;
 } tower;
 
 static const dipp_parameter tower_parameters[] = {
     {.key = "raise", .type = DIPP_TYPE_FLOAT, .default_text = "0", .help = "Added to the scale's logarithm."},
     {.key = "length", .type = DIPP_TYPE_INT, .default_text = "6", .minimum = 1, .maximum = 4096, .help = "Tokens."},
+    {.key = "shift", .type = DIPP_TYPE_INT, .default_text = "0", .minimum = 0, .maximum = 29, .help = "Of tokens."},
+    {.key = "turn", .type = DIPP_TYPE_FLOAT, .default_text = "1", .help = "Factor of texts' features."},
 };
 
 static dipp_status create(const dipp_parameters *p, const dipp_host *host, void **self, dipp_error *error)
@@ -30,6 +33,8 @@ static dipp_status create(const dipp_parameters *p, const dipp_host *host, void 
         return dipp_fail(error, DIPP_E_MEMORY, "no memory for a tower");
     t->raise = dipp_parameters_float(p, "raise");
     t->length = dipp_parameters_int(p, "length");
+    t->shift = dipp_parameters_int(p, "shift");
+    t->turn = dipp_parameters_float(p, "turn");
     *self = t;
     return DIPP_OK;
 }
@@ -51,13 +56,15 @@ static dipp_status info_without_text(void *self, dipp_reward_info *out, dipp_err
 static dipp_status tokenize(void *self, const char *const *texts, uint32_t count, int32_t *tokens, float *mask,
                             dipp_error *error)
 {
-    size_t length = (size_t)((const tower *)self)->length;
+    const tower *t = self;
+    size_t length = (size_t)t->length;
     for (uint32_t i = 0; i < count; i++) {
         size_t bytes = strlen(texts[i]);
         if (!strcmp(texts[i], "unspeakable"))
             return dipp_fail(error, DIPP_E_INVALID, "there is no saying \"%s\"", texts[i]);
         for (size_t k = 0; k < length; k++) {
-            tokens[i * length + k] = k == 0 ? 1 : k <= bytes ? 2 + (unsigned char)texts[i][k - 1] % 30 : 0;
+            int32_t byte = k > 0 && k <= bytes ? (unsigned char)texts[i][k - 1] : 0;
+            tokens[i * length + k] = k == 0 ? 1 : k <= bytes ? 2 + (byte + (int32_t)t->shift) % 30 : 0;
             mask[i * length + k] = k <= bytes;
         }
     }
@@ -86,7 +93,9 @@ static dipp_condition encode_text(void *self, dipp_graph *g, dipp_params p, dipp
     dipp_tensor x = dipp_embedding(g, own, "embedding", text.tokens, VOCABULARY, TEXT_WIDTH, &table);
     x = dipp_cast(g, dipp_gelu_erf(g, dipp_linear(g, own, "fc", x, WIDTH, NULL)), DIPP_WIDE);
     x = dipp_sum(g, dipp_mul(g, x, dipp_reshape(g, text.mask, DIPP_SHAPE(n, length, 1))), 2, false);
-    return (dipp_condition){1, {unit(g, projected(g, own, dipp_cast(g, x, DIPP_COMPUTE)))}};
+    x = unit(g, projected(g, own, dipp_cast(g, x, DIPP_COMPUTE)));
+    double turn = ((const tower *)self)->turn;
+    return (dipp_condition){1, {turn == 1 ? x : dipp_scale_add(g, x, turn, 0)}};
 }
 
 /* x [N, d] -> [N, 4] of length 1. */
@@ -178,18 +187,18 @@ static const dipp_reward other_reward = {.struct_size = sizeof other_reward,
                                          .info = info_without_text,
                                          .record = record_other};
 
-#define REWARD(variable, name_, vtable_)                                           \
-    static const dipp_plugin variable = {.struct_size = sizeof variable,           \
-                                         .abi_major = DIPP_ABI_MAJOR,              \
-                                         .abi_minor = DIPP_ABI_MINOR,              \
-                                         .build_tag = DIPP_BUILD_TAG,              \
-                                         .kind = DIPP_PLUGIN_REWARD,               \
-                                         .name = name_,                            \
-                                         .version = "1.0.0",                       \
-                                         .licence = "Apache-2.0",                  \
-                                         .summary = "For tests: two small towers", \
-                                         .parameters = tower_parameters,           \
-                                         .parameter_count = 2,                     \
+#define REWARD(variable, name_, vtable_)                                                                        \
+    static const dipp_plugin variable = {.struct_size = sizeof variable,                                        \
+                                         .abi_major = DIPP_ABI_MAJOR,                                           \
+                                         .abi_minor = DIPP_ABI_MINOR,                                           \
+                                         .build_tag = DIPP_BUILD_TAG,                                           \
+                                         .kind = DIPP_PLUGIN_REWARD,                                            \
+                                         .name = name_,                                                         \
+                                         .version = "1.0.0",                                                    \
+                                         .licence = "Apache-2.0",                                               \
+                                         .summary = "For tests: two small towers",                              \
+                                         .parameters = tower_parameters,                                        \
+                                         .parameter_count = sizeof tower_parameters / sizeof *tower_parameters, \
                                          .vtable = &vtable_}
 
 REWARD(tower_plugin, "tower", tower_reward);

@@ -159,7 +159,8 @@ static void what_is_written_is_read(void **state)
     free(floats), free(back);
 }
 
-/* Weights say format pt, even where they were copied with the metadata of a file that says something else; state does not. */
+/* Weights say format pt, even where they were copied with the metadata of a file that says something else; state does
+ * not. */
 static void what_files_say_of_their_format(void **state)
 {
     (void)state;

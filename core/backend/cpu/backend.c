@@ -3,6 +3,7 @@
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/onednn.h"
 #include "backend/options.h"
+#include "base/bf16.h"
 #include "base/memory.h"
 
 #include <omp.h>
@@ -142,23 +143,6 @@ static void synchronize(dipp_backend *backend)
 
 /* ---- the border: host numbers to storage and back; plain loops, this is not on the path of a step ---- */
 
-static uint16_t bf16_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7fffffffu) > 0x7f800000u)
-        return (uint16_t)(bits >> 16 | 0x40u);
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
-
-static float float_of(uint16_t value)
-{
-    uint32_t bits = (uint32_t)value << 16;
-    float result;
-    memcpy(&result, &bits, sizeof result);
-    return result;
-}
-
 static double host_number(const void *host, dipp_host_type type, size_t i)
 {
     switch (type) {
@@ -180,7 +164,7 @@ static void upload(dipp_backend *backend, void *device, dipp_dtype dtype, const 
     for (size_t i = 0; i < count; i++) {
         double number = host_number(host, type, i);
         if (to == DIPP_CPU_BF16)
-            ((uint16_t *)device)[i] = bf16_of((float)number);
+            ((uint16_t *)device)[i] = dipp_bf16_round((float)number);
         else if (to == DIPP_CPU_F32)
             ((float *)device)[i] = (float)number;
         else
@@ -198,7 +182,7 @@ static void download(dipp_backend *backend, void *host, dipp_host_type type, con
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        double number = from == DIPP_CPU_BF16  ? (double)float_of(((const uint16_t *)device)[i])
+        double number = from == DIPP_CPU_BF16  ? (double)dipp_bf16_widen(((const uint16_t *)device)[i])
                         : from == DIPP_CPU_F32 ? (double)((const float *)device)[i]
                                                : (double)((const int32_t *)device)[i];
         if (type == DIPP_HOST_F32)

@@ -1,25 +1,10 @@
 /* See conversion.h. */
 #include "backend/cuda/conversion.h"
 
+#include "base/bf16.h"
+
 #include <math.h>
 #include <string.h>
-
-static uint16_t bf16_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7fffffffu) > 0x7f800000u)
-        return (uint16_t)(bits >> 16 | 0x40u);
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
-
-static float float_of(uint16_t value)
-{
-    uint32_t bits = (uint32_t)value << 16;
-    float result;
-    memcpy(&result, &bits, sizeof result);
-    return result;
-}
 
 static int32_t integer_of(double value)
 {
@@ -52,7 +37,7 @@ void dipp_cuda_encode(void *out, int32_t type, const void *host, dipp_host_type 
     for (size_t i = 0; i < count; i++) {
         double number = host_number(host, host_type, first + i);
         if (type == DIPP_CUDA_BF16)
-            ((uint16_t *)out)[i] = bf16_of((float)number);
+            ((uint16_t *)out)[i] = dipp_bf16_round((float)number);
         else if (type == DIPP_CUDA_F32)
             ((float *)out)[i] = (float)number;
         else
@@ -67,7 +52,7 @@ void dipp_cuda_decode(void *host, dipp_host_type host_type, size_t first, const 
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        double number = type == DIPP_CUDA_BF16  ? (double)float_of(((const uint16_t *)in)[i])
+        double number = type == DIPP_CUDA_BF16  ? (double)dipp_bf16_widen(((const uint16_t *)in)[i])
                         : type == DIPP_CUDA_F32 ? (double)((const float *)in)[i]
                                                 : (double)((const int32_t *)in)[i];
         if (host_type == DIPP_HOST_F32)

@@ -17,7 +17,7 @@ typedef struct group_state {
 
 static float number_at(const void *base, dipp_cpu_type type, int64_t i)
 {
-    return type == DIPP_CPU_BF16 ? float_of_bf16(((const uint16_t *)base)[i]) : ((const float *)base)[i];
+    return type == DIPP_CPU_BF16 ? dipp_bf16_widen(((const uint16_t *)base)[i]) : ((const float *)base)[i];
 }
 
 /* mean + rest is the mean to twice the digits: where all numbers of a block are nearly alike, x - mean is small and what

@@ -4,6 +4,7 @@
 #define DIPP_BACKEND_CPU_ROW_H
 
 #include "backend/cpu/cpu.h"
+#include "base/bf16.h"
 
 #include <string.h>
 
@@ -28,27 +29,14 @@ static inline uint32_t bits_of_float(float value)
     return bits;
 }
 
-/* Nearest even; a NaN stays a (quiet) NaN. */
-static inline uint16_t bf16_of_float(float value)
-{
-    uint32_t bits = bits_of_float(value);
-    uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16 | 0x40u) : rounded);
-}
-
-static inline float float_of_bf16(uint16_t value)
-{
-    return float_of_bits((uint32_t)value << 16);
-}
-
 static inline void widen(const uint16_t *in, float *out, int64_t n)
 {
-    SIMD for (int64_t i = 0; i < n; i++) out[i] = float_of_bf16(in[i]);
+    SIMD for (int64_t i = 0; i < n; i++) out[i] = dipp_bf16_widen(in[i]);
 }
 
 static inline void narrow(const float *in, uint16_t *out, int64_t n)
 {
-    SIMD for (int64_t i = 0; i < n; i++) out[i] = bf16_of_float(in[i]);
+    SIMD for (int64_t i = 0; i < n; i++) out[i] = dipp_bf16_round(in[i]);
 }
 
 /* n elements from offset as floats: in place, or in buffer. */
