@@ -21,19 +21,27 @@ static dipp_status check_tower(const char *name, const dipp_clip_tower *t, dipp_
     return DIPP_OK;
 }
 
+dipp_status dipp_clip_check_text(const dipp_clip_options *o, dipp_error *error)
+{
+    if (o->vocabulary < 1 || o->length < 1 || !(o->epsilon >= 0))
+        return dipp_fail(
+            error, DIPP_E_INVALID,
+            "clip: vocabulary and length must be at least 1 and epsilon not negative; found %lld, %lld and %g",
+            (long long)o->vocabulary, (long long)o->length, o->epsilon);
+    return check_tower("text", &o->text, error);
+}
+
 dipp_status dipp_clip_check(const dipp_clip_options *o, dipp_error *error)
 {
-    if (o->joint < 1 || o->size < 1 || o->patch < 1 || o->vocabulary < 1 || o->length < 1 || !(o->epsilon >= 0))
+    if (o->joint < 1 || o->size < 1 || o->patch < 1)
         return dipp_fail(error, DIPP_E_INVALID,
-                         "clip: joint, size, patch, vocabulary and length must be at least 1 and epsilon not negative; "
-                         "found %lld, %lld, %lld, %lld, %lld and %g",
-                         (long long)o->joint, (long long)o->size, (long long)o->patch, (long long)o->vocabulary,
-                         (long long)o->length, o->epsilon);
+                         "clip: joint, size and patch must be at least 1; found %lld, %lld and %lld",
+                         (long long)o->joint, (long long)o->size, (long long)o->patch);
     if (o->size % o->patch != 0)
         return dipp_fail(error, DIPP_E_INVALID, "clip: patch %lld does not divide the picture's size %lld",
                          (long long)o->patch, (long long)o->size);
     dipp_status status = check_tower("vision", &o->vision, error);
-    return status == DIPP_OK ? check_tower("text", &o->text, error) : status;
+    return status == DIPP_OK ? dipp_clip_check_text(o, error) : status;
 }
 
 /* One pre-norm block: queries are the first `queries` of the tokens, keys and values all of them.
@@ -95,6 +103,25 @@ dipp_tensor dipp_clip_image(dipp_graph *g, dipp_params p, const dipp_clip_option
     return project(g, p, "visual_projection", x, o->joint);
 }
 
+/* tokens [N, L] through embeddings and blocks, before the last norm: [N, L, C], wide. */
+static dipp_tensor text_blocks(dipp_graph *g, dipp_params model, const dipp_clip_options *o, dipp_tensor tokens,
+                               int64_t length)
+{
+    int64_t width = o->text.width;
+    dipp_params embeddings = dipp_scope(g, model, "embeddings");
+    dipp_param_options table = {.struct_size = sizeof table, .init = DIPP_INIT_NORMAL, .value = 0.02};
+    dipp_tensor x = dipp_embedding(g, embeddings, "token_embedding", tokens, o->vocabulary, width, &table);
+    dipp_tensor position = dipp_nn_table(g, embeddings, "position_embedding.weight", DIPP_SHAPE(o->length, width));
+    x = dipp_add(g, x, length == o->length ? position : dipp_slice(g, position, 0, 0, length));
+    for (int64_t i = 0; i < o->text.layers; i++) {
+        dipp_block_begin(g);
+        x = block(g, dipp_scope(g, model, "encoder.layers.%lld", (long long)i), &o->text, x, length, true,
+                  epsilon_of(o));
+        dipp_block_end(g);
+    }
+    return x;
+}
+
 /* mask [N, L] of leading ones -> the same with a single one, the last of them. */
 static dipp_tensor last_valid(dipp_graph *g, dipp_tensor mask)
 {
@@ -120,23 +147,29 @@ dipp_tensor dipp_clip_text(dipp_graph *g, dipp_params p, const dipp_clip_options
                                (long long)o->length, st.rank, (long long)st.dims[0], (long long)st.dims[1], sm.rank,
                                (long long)sm.dims[0], (long long)sm.dims[1]);
 
-    int64_t length = st.dims[1], width = o->text.width;
-    dipp_params model = dipp_scope(g, p, "text_model"), embeddings = dipp_scope(g, model, "embeddings");
-    dipp_param_options table = {.struct_size = sizeof table, .init = DIPP_INIT_NORMAL, .value = 0.02};
-    dipp_tensor x = dipp_embedding(g, embeddings, "token_embedding", tokens, o->vocabulary, width, &table);
-    dipp_tensor position = dipp_nn_table(g, embeddings, "position_embedding.weight", DIPP_SHAPE(o->length, width));
-    x = dipp_add(g, x, length == o->length ? position : dipp_slice(g, position, 0, 0, length));
+    dipp_params model = dipp_scope(g, p, "text_model");
     /* What follows the end of the text is never seen: attention is causal, and the end itself is read. */
-    for (int64_t i = 0; i < o->text.layers; i++) {
-        dipp_block_begin(g);
-        x = block(g, dipp_scope(g, model, "encoder.layers.%lld", (long long)i), &o->text, x, length, true,
-                  epsilon_of(o));
-        dipp_block_end(g);
-    }
-    dipp_tensor end = dipp_reshape(g, last_valid(g, mask), DIPP_SHAPE(st.dims[0], length, 1));
+    dipp_tensor x = text_blocks(g, model, o, tokens, st.dims[1]);
+    dipp_tensor end = dipp_reshape(g, last_valid(g, mask), DIPP_SHAPE(st.dims[0], st.dims[1], 1));
     x = dipp_sum(g, dipp_mul(g, x, end), 1u << 1, false); /* [N, C] */
     x = dipp_nn_layer_norm(g, model, "final_layer_norm", x, epsilon_of(o));
     return project(g, p, "text_projection", x, o->joint);
+}
+
+dipp_tensor dipp_clip_text_states(dipp_graph *g, dipp_params p, const dipp_clip_options *o, dipp_tensor tokens)
+{
+    dipp_error problem;
+    if (dipp_clip_check_text(o, &problem) != DIPP_OK)
+        return dipp_graph_fail(g, "%s", problem.message);
+    dipp_shape shape = dipp_shape_of(g, tokens);
+    if (dipp_graph_failed(g))
+        return DIPP_NONE;
+    if (shape.rank != 2 || shape.dims[1] > o->length)
+        return dipp_graph_fail(g, "clip: tokens must be [N, L] with L at most %lld; found rank %u [%lld, %lld]",
+                               (long long)o->length, shape.rank, (long long)shape.dims[0], (long long)shape.dims[1]);
+    dipp_params model = dipp_scope(g, p, "text_model");
+    dipp_tensor x = text_blocks(g, model, o, tokens, shape.dims[1]);
+    return dipp_nn_layer_norm(g, model, "final_layer_norm", x, epsilon_of(o));
 }
 
 dipp_tensor dipp_clip_scale(dipp_graph *g, dipp_params p)

@@ -1,64 +1,37 @@
-/* config.json of transformers' CLIPModel. Keys that are absent have the defaults of CLIPTextConfig and CLIPVisionConfig. */
+/* config.json of transformers' CLIPModel and CLIPTextModel. Keys that are absent have the defaults of CLIPTextConfig and
+ * CLIPVisionConfig. */
 #include <dipp/nn.h>
 
-#include "base/file.h"
-#include "base/memory.h"
+#include "nn/config_file.h"
 
-#include <jansson.h>
 #include <string.h>
 
-enum { LARGEST_FILE = 1 << 20 };
+static const double default_epsilon = 1e-5;
 
-/* A section of the file while it is read; status is the first trouble. */
-typedef struct section {
-    const char *path, *name;
-    const json_t *keys; /* NULL: all defaults */
-    dipp_status status;
-    dipp_error *error;
-} section;
-
-static int64_t read_size(section *s, const char *key, int64_t otherwise)
+static dipp_clip_tower read_tower(dipp_nn_section *s, int64_t width, int64_t heads)
 {
-    const json_t *value = json_object_get(s->keys, key);
-    if (s->status != DIPP_OK || !value || json_is_null(value))
-        return otherwise;
-    if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > INT32_MAX)
-        s->status = dipp_fail(s->error, DIPP_E_FORMAT, "%s: %s%s: expected a whole number of at least 1", s->path,
-                              s->name, key);
-    return json_integer_value(value);
+    static const char *const activations[] = {"gelu", "quick_gelu", NULL};
+    return (dipp_clip_tower){.width = dipp_nn_config_size(s, "hidden_size", width),
+                             .layers = dipp_nn_config_size(s, "num_hidden_layers", 12),
+                             .heads = dipp_nn_config_size(s, "num_attention_heads", heads),
+                             .inner = dipp_nn_config_size(s, "intermediate_size", 4 * width),
+                             .quick_gelu = dipp_nn_config_choice(s, "hidden_act", activations, 1) == 1};
 }
 
-static double read_epsilon(section *s)
+static void read_text(dipp_nn_section *s, dipp_clip_options *out)
 {
-    const json_t *value = json_object_get(s->keys, "layer_norm_eps");
-    if (s->status != DIPP_OK || !value || json_is_null(value))
-        return 1e-5;
-    if (!json_is_number(value) || !(json_number_value(value) > 0))
-        s->status =
-            dipp_fail(s->error, DIPP_E_FORMAT, "%s: %slayer_norm_eps: expected a number above 0", s->path, s->name);
-    return json_number_value(value);
+    out->text = read_tower(s, 512, 8);
+    out->vocabulary = dipp_nn_config_size(s, "vocab_size", 49408);
+    out->length = dipp_nn_config_size(s, "max_position_embeddings", 77);
+    out->epsilon = dipp_nn_config_positive(s, "layer_norm_eps", default_epsilon);
 }
 
-static bool read_quick(section *s)
+static dipp_status check_object(const dipp_nn_section *s)
 {
-    const json_t *value = json_object_get(s->keys, "hidden_act");
-    const char *name = json_string_value(value);
-    if (s->status != DIPP_OK || !value || json_is_null(value))
-        return true;
-    if (name && (!strcmp(name, "quick_gelu") || !strcmp(name, "gelu")))
-        return !strcmp(name, "quick_gelu");
-    s->status = dipp_fail(s->error, DIPP_E_UNSUPPORTED, "%s: %shidden_act: expected gelu or quick_gelu, found %.40s",
-                          s->path, s->name, name ? name : "what is no text");
-    return false;
-}
-
-static dipp_clip_tower read_tower(section *s, int64_t width, int64_t heads)
-{
-    return (dipp_clip_tower){.width = read_size(s, "hidden_size", width),
-                             .layers = read_size(s, "num_hidden_layers", 12),
-                             .heads = read_size(s, "num_attention_heads", heads),
-                             .inner = read_size(s, "intermediate_size", 4 * width),
-                             .quick_gelu = read_quick(s)};
+    if (!s->keys || json_is_null(s->keys) || json_is_object(s->keys))
+        return DIPP_OK;
+    return dipp_fail(s->error, DIPP_E_FORMAT, "%s: %.*s: expected an object", s->path, (int)strlen(s->name) - 1,
+                     s->name);
 }
 
 /* NAME_dict where the file has it: it replaces NAME, also where it has less. */
@@ -68,33 +41,28 @@ static const json_t *find_section(const json_t *root, const char *dict, const ch
     return json_is_object(found) ? found : json_object_get(root, name);
 }
 
-static dipp_status read_root(const char *path, const json_t *root, dipp_clip_options *out, dipp_error *error)
+static dipp_status read_model(const char *path, const json_t *root, dipp_clip_options *out, dipp_error *error)
 {
-    section top = {path, "", root, DIPP_OK, error};
-    section text = {path, "text_config.", find_section(root, "text_config_dict", "text_config"), DIPP_OK, error};
-    section vision = {path, "vision_config.", find_section(root, "vision_config_dict", "vision_config"), DIPP_OK,
-                      error};
-    if (!json_is_object(root))
-        return dipp_fail(error, DIPP_E_FORMAT, "%s: expected an object", path);
-    for (int i = 0; i < 2; i++) {
-        const section *s = i ? &vision : &text;
-        if (s->keys && !json_is_null(s->keys) && !json_is_object(s->keys))
-            return dipp_fail(error, DIPP_E_FORMAT, "%s: %.*s: expected an object", path, (int)strlen(s->name) - 1,
-                             s->name);
-    }
+    dipp_nn_section top = {path, "", root, DIPP_OK, error};
+    dipp_nn_section text = {path, "text_config.", find_section(root, "text_config_dict", "text_config"), DIPP_OK,
+                            error};
+    dipp_nn_section vision = {path, "vision_config.", find_section(root, "vision_config_dict", "vision_config"),
+                              DIPP_OK, error};
+    dipp_status status = check_object(&text);
+    if (status == DIPP_OK)
+        status = check_object(&vision);
+    if (status != DIPP_OK)
+        return status;
     if (!text.keys && !vision.keys)
         return dipp_fail(error, DIPP_E_FORMAT, "%s: expected text_config and vision_config, as of a CLIPModel", path);
-    dipp_clip_options read = {.struct_size = sizeof read, .joint = read_size(&top, "projection_dim", 512)};
-    read.text = read_tower(&text, 512, 8);
-    read.vocabulary = read_size(&text, "vocab_size", 49408);
-    read.length = read_size(&text, "max_position_embeddings", 77);
+    dipp_clip_options read = {.struct_size = sizeof read, .joint = dipp_nn_config_size(&top, "projection_dim", 512)};
+    read_text(&text, &read);
     read.vision = read_tower(&vision, 768, 12);
-    read.size = read_size(&vision, "image_size", 224);
-    read.patch = read_size(&vision, "patch_size", 32);
-    read.epsilon = read_epsilon(&text);
-    double other = read_epsilon(&vision);
-    int64_t channels = read_size(&vision, "num_channels", 3);
-    dipp_status status = top.status ? top.status : text.status ? text.status : vision.status;
+    read.size = dipp_nn_config_size(&vision, "image_size", 224);
+    read.patch = dipp_nn_config_size(&vision, "patch_size", 32);
+    double other = dipp_nn_config_positive(&vision, "layer_norm_eps", default_epsilon);
+    int64_t channels = dipp_nn_config_size(&vision, "num_channels", 3);
+    status = top.status ? top.status : text.status ? text.status : vision.status;
     if (status == DIPP_OK && other != read.epsilon)
         return dipp_fail(error, DIPP_E_UNSUPPORTED,
                          "%s: layer_norm_eps: expected one for both towers, found %g for texts and %g for pictures",
@@ -111,17 +79,44 @@ static dipp_status read_root(const char *path, const json_t *root, dipp_clip_opt
 
 dipp_status dipp_clip_read_config(const char *path, dipp_clip_options *out, dipp_error *error)
 {
-    char *text = NULL;
-    size_t bytes = 0;
-    json_error_t trouble;
-    dipp_status status = dipp_file_read(path, LARGEST_FILE, &text, &bytes, error);
+    json_t *root;
+    dipp_status status = dipp_nn_config_open(path, &root, error);
     if (status != DIPP_OK)
         return status;
-    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &trouble);
-    status = root ? read_root(path, root, out, error)
-                  : dipp_fail(error, DIPP_E_FORMAT, "%s:%d:%d: not JSON: %.200s", path, trouble.line, trouble.column,
-                              trouble.text);
+    status = read_model(path, root, out, error);
     json_decref(root);
-    dipp_release(text);
+    return status;
+}
+
+/* The file of a text encoder alone, or the text_config of a whole CLIP. */
+static dipp_status read_text_model(const char *path, const json_t *root, dipp_clip_options *out, dipp_error *error)
+{
+    static const char *const kinds[] = {"clip_text_model", "clip", NULL};
+    dipp_nn_section text = {path, "", root, DIPP_OK, error};
+    if (dipp_nn_config_choice(&text, "model_type", kinds, 0) == 1) {
+        text.name = "text_config.";
+        text.keys = json_object_get(root, "text_config");
+        text.status = check_object(&text);
+    }
+    dipp_clip_options read = {.struct_size = sizeof read};
+    read_text(&text, &read);
+    /* Pipelines hide padding from such an encoder; dipp_clip_text_states does not. */
+    dipp_nn_config_expect(&text, "use_attention_mask", false);
+    dipp_status status = text.status;
+    if (status == DIPP_OK)
+        status = dipp_clip_check_text(&read, error);
+    if (status == DIPP_OK)
+        *out = read;
+    return status;
+}
+
+dipp_status dipp_clip_read_text_config(const char *path, dipp_clip_options *out, dipp_error *error)
+{
+    json_t *root;
+    dipp_status status = dipp_nn_config_open(path, &root, error);
+    if (status != DIPP_OK)
+        return status;
+    status = read_text_model(path, root, out, error);
+    json_decref(root);
     return status;
 }

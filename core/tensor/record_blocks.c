@@ -112,7 +112,8 @@ dipp_tensor dipp_embedding(dipp_graph *g, dipp_params p, const char *name, dipp_
     dipp_shape shape = dipp_shape_of(g, ids);
     if (shape.rank == DIPP_MAX_RANK)
         return dipp_graph_fail(g, "embedding \"%s\": ids have too many axes", name);
-    dipp_tensor table = dipp_param(g, dipp_scope(g, p, "%s", name), "weight", DIPP_SHAPE(entries, width), options);
+    dipp_param_options weight = options ? *options : (dipp_param_options){0};
+    dipp_tensor table = dipp_layer_parameter(g, p, name, "weight", DIPP_SHAPE(entries, width), weight, weight.aliases);
     if (dipp_graph_failed(g))
         return DIPP_NONE;
     dipp_tensor inputs[2] = {table, ids};

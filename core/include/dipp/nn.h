@@ -177,11 +177,19 @@ typedef struct dipp_clip_options {
 /* As dipp_dit_check. [any thread] */
 dipp_status dipp_clip_check(const dipp_clip_options *options, dipp_error *error);
 
+/* The same of vocabulary, length, text and epsilon alone. [any thread] */
+dipp_status dipp_clip_check_text(const dipp_clip_options *options, dipp_error *error);
+
 /* The network that a config.json of transformers' CLIPModel describes: all fields of *out, each tower's hidden_act too
  * (quick_gelu where the file has none). A text_config_dict or vision_config_dict of older files stands in its section's place, as
  * in transformers. DIPP_E_FORMAT, DIPP_E_UNSUPPORTED (another activation, epsilons that differ, channels other than 3),
  * DIPP_E_INVALID (sizes that make no network) name file and key; DIPP_E_NOT_FOUND, DIPP_E_IO, DIPP_E_MEMORY. [any thread] */
 dipp_status dipp_clip_read_config(const char *path, dipp_clip_options *out, dipp_error *error);
+
+/* The same for the config.json of a CLIPTextModel, as pipelines have it in text_encoder/ (or for the text_config of a whole CLIP's):
+ * vocabulary, length, text and epsilon; all else is 0. DIPP_E_UNSUPPORTED also for another kind of model, and for
+ * use_attention_mask, with which padding is hidden. [any thread] */
+dipp_status dipp_clip_read_text_config(const char *path, dipp_clip_options *out, dipp_error *error);
 
 /* Pictures [N, 3, size, size], already normalised -> [N, joint], wide, of any length. Declares vision_model.* and
  * visual_projection alone. */
@@ -192,11 +200,45 @@ dipp_tensor dipp_clip_image(dipp_graph *g, dipp_params p, const dipp_clip_option
 dipp_tensor dipp_clip_text(dipp_graph *g, dipp_params p, const dipp_clip_options *options, dipp_tensor tokens,
                            dipp_tensor mask);
 
+/* All last states, as Stable Diffusion reads them: tokens int32 [N, L], L at most length -> [N, L, text.width] behind the final
+ * layer norm, compute. Attention is causal and padding is not hidden. Declares text_model.* alone; of the options only what
+ * dipp_clip_check_text looks at counts. */
+dipp_tensor dipp_clip_text_states(dipp_graph *g, dipp_params p, const dipp_clip_options *options, dipp_tensor tokens);
+
 /* The factor of cosines, exp(logit_scale): one number, wide. */
 dipp_tensor dipp_clip_scale(dipp_graph *g, dipp_params p);
 
 /* x [N, C] -> x / |x|, wide. A row of zeros gives numbers that are not finite. */
 dipp_tensor dipp_unit(dipp_graph *g, dipp_tensor x);
+
+/* ---- The encoder of T5 (transformers: T5EncoderModel) ------------------------------------------------------------- */
+
+typedef struct dipp_t5_options {
+    size_t struct_size; /* sizeof(dipp_t5_options), or 0 */
+    int64_t vocabulary; /* number of token ids */
+    int64_t width;
+    int64_t head_width, heads; /* their product need not be width */
+    int64_t layers;
+    int64_t inner;        /* width of the feed-forward layer */
+    int64_t buckets;      /* rows of the table of relative positions, at least 4; 0 means 32 */
+    int64_t max_distance; /* in tokens, from which on all share a row; 0 means 128 */
+    double epsilon;       /* of the norms; 0 means 1e-6 */
+    bool gated;           /* gelu_tanh(wi_0 x) * (wi_1 x), as T5 1.1 has it; otherwise max(wi x, 0) */
+} dipp_t5_options;
+
+/* As dipp_dit_check. [any thread] */
+dipp_status dipp_t5_check(const dipp_t5_options *options, dipp_error *error);
+
+/* The network that a config.json of transformers' T5EncoderModel (or of a whole T5) describes: all fields of *out.
+ * DIPP_E_FORMAT, DIPP_E_UNSUPPORTED (another kind of model or feed-forward layer, a decoder), DIPP_E_INVALID (sizes that make
+ * no network) name file and key; DIPP_E_NOT_FOUND, DIPP_E_IO, DIPP_E_MEMORY. [any thread] */
+dipp_status dipp_t5_read_config(const char *path, dipp_t5_options *out, dipp_error *error);
+
+/* tokens int32 [N, L], mask wide [N, L] (1 valid, 0 padding), L of any length -> states [N, L, width], compute. Padding is no
+ * key; its own states mean nothing. Every row needs at least one valid token. Declares shared.weight (or
+ * encoder.embed_tokens.weight, as some files call it) and encoder.*. */
+dipp_tensor dipp_t5_encoder(dipp_graph *g, dipp_params p, const dipp_t5_options *options, dipp_tensor tokens,
+                            dipp_tensor mask);
 
 /* ---- ImageReward's BLIP (a ViT whose tokens a BERT reads by cross-attention) -------------------------------------- */
 

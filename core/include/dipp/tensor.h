@@ -125,7 +125,8 @@ typedef struct dipp_linear_options {
 dipp_tensor dipp_linear(dipp_graph *g, dipp_params p, const char *name, dipp_tensor x, int64_t out_features,
                         const dipp_linear_options *options);
 
-/* rows of NAME.weight [entries, width] picked by ids (int32, any shape): [..., width], compute. */
+/* rows of NAME.weight [entries, width] picked by ids (int32, any shape): [..., width] of the table's dtype. The aliases are
+ * other names in NAME's place, as dipp_linear's. */
 dipp_tensor dipp_embedding(dipp_graph *g, dipp_params p, const char *name, dipp_tensor ids, int64_t entries,
                            int64_t width, const dipp_param_options *options);
 
