@@ -20,6 +20,7 @@ void dipp_tokenizer_destroy(dipp_tokenizer **tokenizer)
     dipp_bpe_destroy(&(*tokenizer)->bpe);
     dipp_name_table_destroy(&(*tokenizer)->beginnings);
     dipp_name_table_destroy(&(*tokenizer)->continuations);
+    dipp_t5_destroy(&(*tokenizer)->t5);
     dipp_release(*tokenizer);
     *tokenizer = NULL;
 }
@@ -92,14 +93,28 @@ static void name_specials(dipp_tokenizer *tokenizer)
     tokenizer->pad = tokenizer->rule == DIPP_TOKENIZER_HUGGING_FACE_CLIP ? tokenizer->end : 0;
 }
 
+static dipp_status read_t5(dipp_tokenizer *tokenizer, const dipp_file_text *file, dipp_error *error)
+{
+    dipp_t5 *t5 = tokenizer->t5 = dipp_t5_create();
+    if (!t5)
+        return fail_memory(error, file->label);
+    dipp_status status = dipp_t5_read_spiece(t5, file->label, file->text, file->bytes, error);
+    tokenizer->end = t5->end;
+    tokenizer->pad = t5->pad;
+    tokenizer->size = t5->extra_first + 1;
+    return status;
+}
+
 static dipp_status read_texts(dipp_tokenizer *tokenizer, const dipp_file_text *file, const dipp_file_text *merges,
                               dipp_error *error)
 {
     bool bert = tokenizer->rule == DIPP_TOKENIZER_BERT_UNCASED;
     bool json = file->bytes && file->text[0] == '{';
     dipp_status status;
-    if (merges && (bert || !json))
+    if (merges && (bert || !json || tokenizer->rule == DIPP_TOKENIZER_T5))
         return dipp_fail(error, DIPP_E_INVALID, "%s: a merges file goes with a vocab.json of CLIP only", file->label);
+    if (tokenizer->rule == DIPP_TOKENIZER_T5)
+        return read_t5(tokenizer, file, error);
     if (json)
         status = dipp_tokenizer_read_json(tokenizer, file, merges, error);
     else if (bert)
@@ -155,20 +170,12 @@ dipp_status dipp_tokenizer_create(dipp_tokenizer_rule rule, const char *vocabula
 
 typedef struct encoding {
     const dipp_tokenizer *tokenizer;
-    int32_t *ids;
-    size_t room, count; /* ids that do not fit are counted */
-    char *bytes;        /* of one word, in UTF-8 */
-    uint32_t *starts;   /* of its characters; BERT */
+    dipp_id_list out;
+    char *bytes;      /* of one word, in UTF-8 */
+    uint32_t *starts; /* of its characters; BERT */
     int32_t *pieces;
     dipp_bpe_room *bpe_room;
 } encoding;
-
-static void emit(encoding *e, int32_t id)
-{
-    if (e->count < e->room)
-        e->ids[e->count] = id;
-    e->count++;
-}
 
 static size_t word_to_utf8(encoding *e, const int32_t *word, size_t count)
 {
@@ -183,7 +190,7 @@ static void emit_clip_word(encoding *e, const int32_t *word, size_t count)
     size_t bytes = word_to_utf8(e, word, count);
     size_t pieces = dipp_bpe_encode(e->tokenizer->bpe, (const uint8_t *)e->bytes, bytes, e->bpe_room, e->pieces);
     for (size_t i = 0; i < pieces; i++)
-        emit(e, e->pieces[i]);
+        dipp_id_list_add(&e->out, (uint32_t)e->pieces[i]);
 }
 
 /* The longest piece that there is, again and again; all of the word is unknown when a part of it is. */
@@ -215,9 +222,9 @@ static void emit_bert_word(encoding *e, const int32_t *word, size_t count)
         at = end;
     }
     if (!found)
-        emit(e, (int32_t)t->unknown);
+        dipp_id_list_add(&e->out, t->unknown);
     for (size_t i = 0; i < found; i++)
-        emit(e, e->pieces[i]);
+        dipp_id_list_add(&e->out, (uint32_t)e->pieces[i]);
 }
 
 /* How many code points of text[count] are the special word number k. */
@@ -259,7 +266,7 @@ static void encode_clip(encoding *e, const dipp_codes *text, bool openai)
         }
         for (size_t k = 0; k < e->tokenizer->special_count && openai && !length; k++)
             if ((length = special_at(e->tokenizer, k, rest, left)))
-                emit(e, (int32_t)e->tokenizer->specials[k].id);
+                dipp_id_list_add(&e->out, e->tokenizer->specials[k].id);
         at += length;
         if (length)
             continue;
@@ -361,7 +368,7 @@ static bool encode_text(encoding *e, const dipp_codes *text)
         done = encode_part(e, &part);
         dipp_codes_clear(&part);
         if (length)
-            emit(e, (int32_t)t->specials[special - 1].id);
+            dipp_id_list_add(&e->out, t->specials[special - 1].id);
         start = at + length;
     }
     return done;
@@ -375,19 +382,23 @@ dipp_status dipp_tokenizer_encode(const dipp_tokenizer *tokenizer, const char *t
     if (bytes > DIPP_TOKENIZER_TEXT_MOST)
         return dipp_fail(error, DIPP_E_INVALID, "tokenizer: a text of %zu bytes; at most %d are taken", bytes,
                          (int)DIPP_TOKENIZER_TEXT_MOST);
-    encoding e = {.tokenizer = tokenizer, .ids = ids, .room = length};
+    encoding e = {.tokenizer = tokenizer, .out = {ids, length, 0}};
     dipp_codes codes = {0};
     dipp_codes_append_utf8(&codes, text, bytes);
-    emit(&e, (int32_t)tokenizer->start);
-    bool done = !codes.failed && encode_text(&e, &codes);
+    if (!tokenizer->t5)
+        dipp_id_list_add(&e.out, tokenizer->start);
+    bool done =
+        !codes.failed && (tokenizer->t5 ? dipp_t5_encode(tokenizer->t5, &codes, &e.out) : encode_text(&e, &codes));
     dipp_codes_clear(&codes);
     if (!done)
         return fail_memory(error, "tokenizer");
-    emit(&e, (int32_t)tokenizer->end);
-    if (e.count > length)
-        ids[length - 1] = (int32_t)tokenizer->end;
-    for (size_t i = e.count; i < length; i++)
-        ids[i] = (int32_t)tokenizer->pad;
-    *count = e.count;
+    /* T5Tokenizer takes an end that is written in the text, where it is cut, for its own. */
+    size_t kept = e.out.count < length ? e.out.count : length - 1;
+    bool ended = tokenizer->t5 && kept && ids[kept - 1] == (int32_t)tokenizer->end;
+    *count = e.out.count + !(ended && kept == e.out.count);
+    if (!ended)
+        ids[kept++] = (int32_t)tokenizer->end;
+    for (; kept < length; kept++)
+        ids[kept] = (int32_t)tokenizer->pad;
     return DIPP_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "text/bpe.h"
 #include "text/name_table.h"
+#include "text/t5.h"
 
 #include <dipp/text.h>
 
@@ -20,6 +21,7 @@ struct dipp_tokenizer {
     size_t special_count;
     dipp_bpe *bpe;                               /* CLIP */
     dipp_name_table *beginnings, *continuations; /* BERT: pieces, the latter without their "##" */
+    dipp_t5 *t5;                                 /* T5, and nothing of the above but rule, size, end and pad */
 };
 
 typedef struct dipp_file_text {
