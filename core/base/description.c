@@ -79,9 +79,7 @@ static bool is_off(const json_t *value)
     const json_t *entry = NULL;
     if (!json_is_array(value))
         return json_is_null(value) || json_is_false(value);
-    json_array_foreach (value, i, entry)
-        if (!json_is_null(entry) && !json_is_false(entry))
-            return false;
+    json_array_foreach(value, i, entry) if (!json_is_null(entry) && !json_is_false(entry)) return false;
     return true;
 }
 
@@ -89,7 +87,8 @@ dipp_status dipp_description_close(dipp_description *d)
 {
     const char *key = NULL;
     const json_t *value = NULL;
-    json_object_foreach (d->keys, key, value) {
+    json_object_foreach(d->keys, key, value)
+    {
         char text[80];
         if (key[0] == '_' || is_off(value))
             continue;
@@ -222,7 +221,8 @@ static bool is_among(const json_t *value, const json_t *accepted)
 {
     size_t i = 0;
     const json_t *one = NULL;
-    json_array_foreach (accepted, i, one) {
+    json_array_foreach(accepted, i, one)
+    {
         bool numbers = json_is_number(value) && json_is_number(one); /* 1 and 1.0 are one number */
         if (numbers ? json_number_value(value) == json_number_value(one) : json_equal(value, one))
             return true;
@@ -239,8 +239,7 @@ void dipp_description_expect(dipp_description *d, const dipp_described *table)
             size_t i = 0;
             const json_t *entry = NULL;
             good = true;
-            json_array_foreach (value, i, entry)
-                good = good && is_among(entry, accepted);
+            json_array_foreach(value, i, entry) good = good && is_among(entry, accepted);
         }
         if (!good) {
             char text[80];

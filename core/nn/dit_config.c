@@ -4,18 +4,16 @@
 
 #include "base/description.h"
 
-enum { LATENT_PIXELS = 8 }; /* side of a latent's square of the picture, in the autoencoder that PixArt-alpha comes with */
+enum {
+    LATENT_PIXELS = 8
+}; /* side of a latent's square of the picture, in the autoencoder that PixArt-alpha comes with */
 
 static const char *const classes[] = {"PixArtTransformer2DModel", "Transformer2DModel", NULL};
 
-static const dipp_described expected[] = {{"activation_fn", "[\"gelu-approximate\"]"},
-                                          {"attention_bias", "[true]"},
-                                          {"attention_type", "[\"default\"]"},
-                                          {"dropout", "[0]"},
-                                          {"norm_elementwise_affine", "[false]"},
-                                          {"norm_eps", "[1e-6]"},
-                                          {"norm_type", "[\"ada_norm_single\"]"},
-                                          {NULL, NULL}};
+static const dipp_described expected[] = {{"activation_fn", "[\"gelu-approximate\"]"}, {"attention_bias", "[true]"},
+                                          {"attention_type", "[\"default\"]"},         {"dropout", "[0]"},
+                                          {"norm_elementwise_affine", "[false]"},      {"norm_eps", "[1e-6]"},
+                                          {"norm_type", "[\"ada_norm_single\"]"},      {NULL, NULL}};
 /* Without a meaning for this class, or, the last, for precision alone: softmax is wide here. */
 static const char *const ignored[] = {"norm_num_groups", "num_embeds_ada_norm", "upcast_attention", NULL};
 
@@ -33,8 +31,8 @@ static void read_channels(dipp_description *d, dipp_dit_options *o)
 
 static void read_text(dipp_description *d, dipp_dit_options *o)
 {
-    int64_t width = dipp_description_has(d, "cross_attention_dim") ? dipp_description_size(d, "cross_attention_dim", 0)
-                                                                   : 1152;
+    int64_t width =
+        dipp_description_has(d, "cross_attention_dim") ? dipp_description_size(d, "cross_attention_dim", 0) : 1152;
     o->caption_channels = dipp_description_size(d, "caption_channels", 0);
     if (!o->caption_channels)
         dipp_description_refuse(d, DIPP_E_UNSUPPORTED, "caption_channels", "a network without caption_projection");
