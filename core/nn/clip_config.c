@@ -70,11 +70,12 @@ static dipp_status read_model(const char *path, const json_t *root, dipp_clip_op
     if (status == DIPP_OK && channels != 3)
         return dipp_fail(error, DIPP_E_UNSUPPORTED, "%s: vision_config.num_channels: expected 3, found %lld", path,
                          (long long)channels);
-    if (status == DIPP_OK)
-        status = dipp_clip_check(&read, error);
-    if (status == DIPP_OK)
-        *out = read;
-    return status;
+    if (status != DIPP_OK)
+        return status;
+    if (dipp_clip_check(&read, error) != DIPP_OK)
+        return dipp_error_context(error, "%s", path);
+    *out = read;
+    return DIPP_OK;
 }
 
 dipp_status dipp_clip_read_config(const char *path, dipp_clip_options *out, dipp_error *error)
@@ -102,12 +103,12 @@ static dipp_status read_text_model(const char *path, const json_t *root, dipp_cl
     read_text(&text, &read);
     /* Pipelines hide padding from such an encoder; dipp_clip_text_states does not. */
     dipp_nn_config_expect(&text, "use_attention_mask", false);
-    dipp_status status = text.status;
-    if (status == DIPP_OK)
-        status = dipp_clip_check_text(&read, error);
-    if (status == DIPP_OK)
-        *out = read;
-    return status;
+    if (text.status != DIPP_OK)
+        return text.status;
+    if (dipp_clip_check_text(&read, error) != DIPP_OK)
+        return dipp_error_context(error, "%s", path);
+    *out = read;
+    return DIPP_OK;
 }
 
 dipp_status dipp_clip_read_text_config(const char *path, dipp_clip_options *out, dipp_error *error)

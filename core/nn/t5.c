@@ -3,6 +3,7 @@
  *
  * Shapes: N samples, L tokens, C = width, H heads of D = head_width, B buckets. The residual stream, the norms and the logits
  * are wide; everything that enters a matrix product is compute. No linear layer has a bias. */
+#include "base/memory.h"
 #include "nn/blocks.h"
 
 #include <math.h>
@@ -58,13 +59,13 @@ static int64_t bucket(int64_t distance, int64_t buckets, int64_t max_distance)
 static dipp_tensor position_bias(dipp_graph *g, dipp_params p, const dipp_t5_options *o, int64_t length)
 {
     int64_t buckets = buckets_of(o), period = 2 * length;
-    double *picked = calloc((size_t)(period * buckets), sizeof *picked);
+    double *picked = dipp_allocate_zeroed((size_t)(period * buckets), sizeof *picked);
     if (!picked)
         return dipp_graph_fail(g, "t5: no memory for the buckets of %lld distances", (long long)period);
     for (int64_t i = 0; i < period; i++)
         picked[i * buckets + bucket(i < length ? i : i - period, buckets, max_distance_of(o))] = 1;
     dipp_tensor rows = dipp_constant(g, DIPP_SHAPE(period, buckets), picked);
-    free(picked);
+    dipp_release(picked);
 
     dipp_tensor table = dipp_nn_table(g, p, "relative_attention_bias.weight", DIPP_SHAPE(buckets, o->heads));
     dipp_matmul_options transposed = {.struct_size = sizeof transposed, .transpose_a = true, .transpose_b = true};

@@ -27,11 +27,12 @@ static dipp_status read_root(const char *path, const json_t *root, dipp_t5_optio
     dipp_nn_config_expect(&top, "is_gated_act", gated == 1);
     dipp_nn_config_expect(&top, "is_decoder", false);
     dipp_status status = top.status;
-    if (status == DIPP_OK)
-        status = dipp_t5_check(&read, error);
-    if (status == DIPP_OK)
-        *out = read;
-    return status;
+    if (status != DIPP_OK)
+        return status;
+    if (dipp_t5_check(&read, error) != DIPP_OK)
+        return dipp_error_context(error, "%s", path);
+    *out = read;
+    return DIPP_OK;
 }
 
 dipp_status dipp_t5_read_config(const char *path, dipp_t5_options *out, dipp_error *error)

@@ -1,5 +1,5 @@
 /* CLIP and ImageReward's BLIP: tensors of the published configurations, and outputs and gradients against the published
- * implementations (tests/fixtures/make_clip_fixture.py) in double precision. */
+ * implementations (tests/fixtures/make_clip_fixture.py, make_text_encoder_fixture.py) in double precision. */
 #include "fixture.h"
 #include "replay.h"
 
@@ -42,10 +42,10 @@ static const dipp_blip_options image_reward = {.size = 224,
                                                .text_heads = 12,
                                                .text_inner = 3072};
 
-static void expect_published(const replay *r, const char *name, int64_t parameters)
+static void expect_published(const replay *r, const char *fixture, const char *name, int64_t parameters)
 {
     dipp_error error = {0};
-    dipp_weights *file = fixture_open(DIPP_FIXTURE_FOLDER "/clip.safetensors");
+    dipp_weights *file = fixture_open(fixture);
     if (dipp_graph_status(r->graph, &error) != DIPP_OK)
         fail_msg("%s: %s", name, error.message);
     assert_int_equal(dipp_layout_parameters(r->layout), parameters);
@@ -73,9 +73,21 @@ static void clip_has_the_published_tensors(void **state)
         replay_begin(&r, published[i].name);
         record_clip(&r, &published[i].options, 77, &pictures, &image, &text);
         dipp_clip_scale(r.graph, r.slot);
-        expect_published(&r, published[i].name, published[i].parameters);
+        expect_published(&r, DIPP_FIXTURE_FOLDER "/clip.safetensors", published[i].name, published[i].parameters);
         replay_end(&r);
     }
+}
+
+/* Stable Diffusion 1.5's text encoder. */
+static void states_need_the_published_text_tensors_alone(void **state)
+{
+    static const dipp_clip_options l14 = {.vocabulary = 49408, .length = 77, .text = {768, 12, 12, 0, true}};
+    replay r;
+    replay_begin(&r, "states");
+    dipp_clip_text_states(r.graph, r.slot, &l14, dipp_input(r.graph, "tokens", DIPP_INT32, DIPP_SHAPE(N, 77)));
+    expect_published(&r, DIPP_FIXTURE_FOLDER "/text_encoders.safetensors", "clip-l14-text", 123060480);
+    assert_int_equal(dipp_layout_count(r.layout), 196);
+    replay_end(&r);
 }
 
 static dipp_tensor record_blip(replay *r, const dipp_blip_options *o, int64_t length, dipp_tensor *pictures,
@@ -94,7 +106,8 @@ static void image_reward_has_the_published_tensors(void **state)
     dipp_tensor pictures, image;
     replay_begin(&r, "imagereward");
     record_blip(&r, &image_reward, 35, &pictures, &image);
-    expect_published(&r, "imagereward", 303301632 + 141977088); /* vision and text */
+    expect_published(&r, DIPP_FIXTURE_FOLDER "/clip.safetensors", "imagereward",
+                     303301632 + 141977088); /* vision and text */
     replay_end(&r);
 }
 
@@ -115,13 +128,18 @@ static void write_probe(replay *r, const char *input, size_t count)
     free(probe);
 }
 
-static void write_tokens(replay *r, const dipp_weights *file, const char *fixture_case, size_t count)
+static void write_ids(replay *r, const dipp_weights *file, const char *fixture_case, size_t count)
 {
     char name[64];
     snprintf(name, sizeof name, "%s.tokens", fixture_case);
     double *ids = fixture_get(file, name, count);
     replay_write_ids(r, "tokens", ids, count);
     free(ids);
+}
+
+static void write_tokens(replay *r, const dipp_weights *file, const char *fixture_case, size_t count)
+{
+    write_ids(r, file, fixture_case, count);
     replay_write_from(r, file, fixture_case, "mask", count);
 }
 
@@ -209,20 +227,57 @@ static void compare_blip(const char *backend, const char *precision, double tole
     dipp_weights_destroy(&file);
 }
 
+/* Of the options only what is said of texts: nothing else counts. */
+static const dipp_clip_options states_quick = {.vocabulary = 30, .length = 9, .text = {32, 3, 4, 37, true}};
+static const dipp_clip_options states_erf = {
+    .vocabulary = 17, .length = 10, .text = {12, 2, 2, 0, false}, .epsilon = 1e-3};
+
+static dipp_tensor record_states(replay *r, const dipp_clip_options *o, int64_t length)
+{
+    return dipp_clip_text_states(r->graph, r->slot, o,
+                                 dipp_input(r->graph, "tokens", DIPP_INT32, DIPP_SHAPE(N, length)));
+}
+
+static void compare_states(const char *fixture_case, const dipp_clip_options *o, int64_t length, const char *backend,
+                           const char *precision, double tolerance)
+{
+    dipp_weights *file = fixture_open(DIPP_FIXTURE_FOLDER "/text_encoders.safetensors");
+    size_t tokens = (size_t)(N * length), states = tokens * (size_t)o->text.width;
+    replay r;
+    replay_begin(&r, fixture_case);
+    replay_on(&r, backend, precision);
+    dipp_tensor y = record_states(&r, o, length), seed = seed_like(&r, "seed", y);
+    dipp_gradients(r.graph, 1, &y, &seed, 0, NULL, NULL);
+    dipp_output(r.graph, "y", y);
+    replay_prepare(&r);
+    write_ids(&r, file, fixture_case, tokens);
+    write_probe(&r, "seed", states);
+    replay_run(&r);
+    replay_compare_output(&r, file, fixture_case, "y", states, tolerance);
+    replay_compare_weights(&r, file, fixture_case, 20 * tolerance);
+    replay_end(&r);
+    dipp_weights_destroy(&file);
+}
+
+static void compare_all(const char *backend, const char *precision, double tolerance)
+{
+    compare_clip("quick", &tiny_quick, 7, backend, precision, tolerance);
+    compare_clip("erf", &tiny_erf, 5, backend, precision, tolerance);
+    compare_states("quick", &states_quick, 9, backend, precision, tolerance);
+    compare_states("erf", &states_erf, 6, backend, precision, tolerance);
+    compare_blip(backend, precision, tolerance);
+}
+
 static void the_published_implementations_are_met(void **state)
 {
-    compare_clip("quick", &tiny_quick, 7, "reference", "f64", 1e-9);
-    compare_clip("erf", &tiny_erf, 5, "reference", "f64", 1e-9);
-    compare_blip("reference", "f64", 1e-9);
+    compare_all("reference", "f64", 1e-9);
 }
 
 static void the_cpu_back_end_is_close(void **state)
 {
     if (!replay_available("cpu", "f32"))
         skip();
-    compare_clip("quick", &tiny_quick, 7, "cpu", "f32", cpu_tolerance);
-    compare_clip("erf", &tiny_erf, 5, "cpu", "f32", cpu_tolerance);
-    compare_blip("cpu", "f32", cpu_tolerance);
+    compare_all("cpu", "f32", cpu_tolerance);
 }
 
 /* ---- Refusals -------------------------------------------------------------------------------------------------------- */
@@ -254,13 +309,28 @@ static void wrong_options_are_named(void **state)
         assert_non_null(strstr(error.message, "L from 2 to 7"));
         replay_end(&r);
     }
+
+    dipp_clip_options states = states_quick;
+    states.text.heads = 5;
+    assert_int_equal(dipp_clip_check_text(&states, &error), DIPP_E_INVALID);
+    assert_non_null(strstr(error.message, "5 heads do not divide the text tower's width 32"));
+    for (int i = 0; i < 2; i++) {
+        replay r;
+        replay_begin(&r, "wrong");
+        record_states(&r, i ? &states_quick : &states, 10);
+        assert_int_equal(dipp_graph_status(r.graph, &error), DIPP_E_INVALID);
+        assert_non_null(strstr(error.message, i ? "L at most 9" : "5 heads"));
+        replay_end(&r);
+    }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(clip_has_the_published_tensors), cmocka_unit_test(image_reward_has_the_published_tensors),
-        cmocka_unit_test(the_published_implementations_are_met), cmocka_unit_test(the_cpu_back_end_is_close),
-        cmocka_unit_test(wrong_options_are_named)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(clip_has_the_published_tensors),
+                                       cmocka_unit_test(states_need_the_published_text_tensors_alone),
+                                       cmocka_unit_test(image_reward_has_the_published_tensors),
+                                       cmocka_unit_test(the_published_implementations_are_met),
+                                       cmocka_unit_test(the_cpu_back_end_is_close),
+                                       cmocka_unit_test(wrong_options_are_named)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

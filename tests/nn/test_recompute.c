@@ -87,14 +87,20 @@ static void record_text(replay *r, recorded *out)
     out->y = dipp_text_encoder(r->graph, r->slot, &o, tokens, out->x);
 }
 
+static void record_t5(replay *r, recorded *out)
+{
+    const dipp_t5_options o = {
+        .vocabulary = 9, .width = 12, .head_width = 4, .heads = 2, .layers = 3, .inner = 20, .gated = true};
+    dipp_tensor tokens = input(r->graph, out, "tokens", DIPP_INT32, DIPP_SHAPE(N, L));
+    out->x = input(r->graph, out, "mask", DIPP_WIDE, DIPP_SHAPE(N, L));
+    out->y = dipp_t5_encoder(r->graph, r->slot, &o, tokens, out->x);
+}
+
 static const struct subject {
     const char *name;
     void (*record)(replay *r, recorded *out);
-} subjects[] = {{"dit", record_dit},
-                {"unet", record_unet},
-                {"decoder", record_decoder},
-                {"encoder", record_encoder},
-                {"text encoder", record_text}};
+} subjects[] = {{"dit", record_dit},         {"unet", record_unet},         {"decoder", record_decoder},
+                {"encoder", record_encoder}, {"text encoder", record_text}, {"t5", record_t5}};
 enum { SUBJECTS = sizeof subjects / sizeof *subjects };
 
 /* What leaves block b. */
@@ -209,7 +215,7 @@ static void the_wrong_boundary_is_seen(void **state)
 {
     (void)state;
     for (int i = 0; i < SUBJECTS; i++) {
-        if (subjects[i].record != record_dit && subjects[i].record != record_text)
+        if (subjects[i].record != record_dit && subjects[i].record != record_text && subjects[i].record != record_t5)
             continue; /* blocks of one shape */
         outcome plain = outcome_of(&subjects[i], "reference", "f64", false, NULL);
         outcome wrong = outcome_of(&subjects[i], "reference", "f64", true, start_from_the_wrong_boundary);

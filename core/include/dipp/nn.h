@@ -182,8 +182,8 @@ dipp_status dipp_clip_check_text(const dipp_clip_options *options, dipp_error *e
 
 /* The network that a config.json of transformers' CLIPModel describes: all fields of *out, each tower's hidden_act too
  * (quick_gelu where the file has none). A text_config_dict or vision_config_dict of older files stands in its section's place, as
- * in transformers. DIPP_E_FORMAT, DIPP_E_UNSUPPORTED (another activation, epsilons that differ, channels other than 3),
- * DIPP_E_INVALID (sizes that make no network) name file and key; DIPP_E_NOT_FOUND, DIPP_E_IO, DIPP_E_MEMORY. [any thread] */
+ * in transformers. DIPP_E_FORMAT and DIPP_E_UNSUPPORTED (another activation, epsilons that differ, channels other than 3) name file
+ * and key, DIPP_E_INVALID (sizes that make no network) file and sizes; DIPP_E_NOT_FOUND, DIPP_E_IO, DIPP_E_MEMORY. [any thread] */
 dipp_status dipp_clip_read_config(const char *path, dipp_clip_options *out, dipp_error *error);
 
 /* The same for the config.json of a CLIPTextModel, as pipelines have it in text_encoder/ (or for the text_config of a whole CLIP's):
@@ -230,8 +230,7 @@ typedef struct dipp_t5_options {
 dipp_status dipp_t5_check(const dipp_t5_options *options, dipp_error *error);
 
 /* The network that a config.json of transformers' T5EncoderModel (or of a whole T5) describes: all fields of *out.
- * DIPP_E_FORMAT, DIPP_E_UNSUPPORTED (another kind of model or feed-forward layer, a decoder), DIPP_E_INVALID (sizes that make
- * no network) name file and key; DIPP_E_NOT_FOUND, DIPP_E_IO, DIPP_E_MEMORY. [any thread] */
+ * DIPP_E_UNSUPPORTED: another kind of model or feed-forward layer, a decoder. Otherwise as dipp_clip_read_config. [any thread] */
 dipp_status dipp_t5_read_config(const char *path, dipp_t5_options *out, dipp_error *error);
 
 /* tokens int32 [N, L], mask wide [N, L] (1 valid, 0 padding), L of any length -> states [N, L, width], compute. Padding is no
