@@ -46,6 +46,12 @@ static uint32_t unit_value(uint32_t unit)
     return unit & 0x7fffffffu;
 }
 
+/* A value may point into a replacement: to its end part, which is one, too. */
+static bool begins_character(const dipp_charsmap *map, uint32_t value)
+{
+    return value < map->replacement_bytes && ((uint8_t)map->replacements[value] & 0xc0) != 0x80;
+}
+
 /* Walks to every node that a text can lead to, by its number of bytes. nodes and seen have unit_count places. */
 static const char *check_trie(const dipp_charsmap *map, uint32_t *nodes, bool *seen)
 {
@@ -60,8 +66,8 @@ static const char *check_trie(const dipp_charsmap *map, uint32_t *nodes, bool *s
             uint32_t unit = map->units[nodes[i]];
             size_t children = nodes[i] ^ unit_offset(unit);
             if (depth && ends_string(unit) &&
-                (children >= map->unit_count || unit_value(map->units[children]) >= map->replacement_bytes))
-                return "has a string whose replacement is outside";
+                (children >= map->unit_count || !begins_character(map, unit_value(map->units[children]))))
+                return "has a string whose replacement is outside or begins inside a character";
             for (size_t byte = 0; byte < 256; byte++) {
                 size_t child = children ^ byte;
                 if (child >= map->unit_count)

@@ -187,6 +187,15 @@ static void lower(dipp_codes *text, bool words)
     *text = out;
 }
 
+size_t dipp_codes_cluster(const int32_t *codes, size_t count)
+{
+    utf8proc_int32_t state = 0;
+    size_t length = 1;
+    while (length < count && !utf8proc_grapheme_break_stateful(codes[length - 1], codes[length], &state))
+        length++;
+    return length;
+}
+
 void dipp_codes_lower(dipp_codes *text)
 {
     lower(text, false);

@@ -32,6 +32,9 @@ void dipp_codes_compose(dipp_codes *text);   /* NFC */
 /* Appends code; a half- or full-width form, U+FF01 to U+FFEF, as the usual characters it stands for. */
 void dipp_codes_append_narrow(dipp_codes *text, int32_t code);
 
+/* How many of codes[count], at least 1, are the first character as readers see it: an extended grapheme cluster. */
+size_t dipp_codes_cluster(const int32_t *codes, size_t count);
+
 /* Lower case of each code point by itself; U+0130 becomes two. */
 void dipp_codes_lower(dipp_codes *text);
 

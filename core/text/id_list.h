@@ -8,6 +8,7 @@
 typedef struct dipp_id_list {
     int32_t *ids;
     size_t room, count; /* ids that do not fit are counted */
+    uint32_t last;      /* of all, those that do not fit included */
 } dipp_id_list;
 
 static inline void dipp_id_list_add(dipp_id_list *list, uint32_t id)
@@ -15,6 +16,7 @@ static inline void dipp_id_list_add(dipp_id_list *list, uint32_t id)
     if (list->count < list->room)
         list->ids[list->count] = (int32_t)id;
     list->count++;
+    list->last = id;
 }
 
 #endif

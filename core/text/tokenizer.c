@@ -93,36 +93,31 @@ static void name_specials(dipp_tokenizer *tokenizer)
     tokenizer->pad = tokenizer->rule == DIPP_TOKENIZER_HUGGING_FACE_CLIP ? tokenizer->end : 0;
 }
 
-static dipp_status read_t5(dipp_tokenizer *tokenizer, const dipp_file_text *file, dipp_error *error)
-{
-    dipp_t5 *t5 = tokenizer->t5 = dipp_t5_create();
-    if (!t5)
-        return fail_memory(error, file->label);
-    dipp_status status = dipp_t5_read_spiece(t5, file->label, file->text, file->bytes, error);
-    tokenizer->end = t5->end;
-    tokenizer->pad = t5->pad;
-    tokenizer->size = t5->extra_first + 1;
-    return status;
-}
-
 static dipp_status read_texts(dipp_tokenizer *tokenizer, const dipp_file_text *file, const dipp_file_text *merges,
                               dipp_error *error)
 {
-    bool bert = tokenizer->rule == DIPP_TOKENIZER_BERT_UNCASED;
+    bool bert = tokenizer->rule == DIPP_TOKENIZER_BERT_UNCASED, t5 = tokenizer->rule == DIPP_TOKENIZER_T5;
     bool json = file->bytes && file->text[0] == '{';
     dipp_status status;
-    if (merges && (bert || !json || tokenizer->rule == DIPP_TOKENIZER_T5))
+    if (merges && (bert || t5 || !json))
         return dipp_fail(error, DIPP_E_INVALID, "%s: a merges file goes with a vocab.json of CLIP only", file->label);
-    if (tokenizer->rule == DIPP_TOKENIZER_T5)
-        return read_t5(tokenizer, file, error);
+    if (t5 && !(tokenizer->t5 = dipp_t5_create()))
+        return fail_memory(error, file->label);
     if (json)
         status = dipp_tokenizer_read_json(tokenizer, file, merges, error);
     else if (bert)
         status = dipp_tokenizer_read_word_pieces(tokenizer, file, error);
+    else if (t5)
+        status = dipp_t5_read_spiece(tokenizer->t5, file->label, file->text, file->bytes, error);
     else
         status = dipp_tokenizer_read_merges(tokenizer, file, error);
-    if (!status && !bert)
+    if (!status && t5) {
+        tokenizer->end = tokenizer->t5->end;
+        tokenizer->pad = tokenizer->t5->pad;
+        tokenizer->size = tokenizer->t5->extra_first + 1;
+    } else if (!status && !bert) {
         name_specials(tokenizer);
+    }
     return status;
 }
 
@@ -382,7 +377,7 @@ dipp_status dipp_tokenizer_encode(const dipp_tokenizer *tokenizer, const char *t
     if (bytes > DIPP_TOKENIZER_TEXT_MOST)
         return dipp_fail(error, DIPP_E_INVALID, "tokenizer: a text of %zu bytes; at most %d are taken", bytes,
                          (int)DIPP_TOKENIZER_TEXT_MOST);
-    encoding e = {.tokenizer = tokenizer, .out = {ids, length, 0}};
+    encoding e = {.tokenizer = tokenizer, .out = {.ids = ids, .room = length}};
     dipp_codes codes = {0};
     dipp_codes_append_utf8(&codes, text, bytes);
     if (!tokenizer->t5)
@@ -392,10 +387,11 @@ dipp_status dipp_tokenizer_encode(const dipp_tokenizer *tokenizer, const char *t
     dipp_codes_clear(&codes);
     if (!done)
         return fail_memory(error, "tokenizer");
-    /* T5Tokenizer takes an end that is written in the text, where it is cut, for its own. */
+    /* T5Tokenizer takes an end that is written last, or where it cuts the text, for its own; T5TokenizerFast does not. */
+    bool takes_written = tokenizer->t5 && !tokenizer->t5->from_json;
     size_t kept = e.out.count < length ? e.out.count : length - 1;
-    bool ended = tokenizer->t5 && kept && ids[kept - 1] == (int32_t)tokenizer->end;
-    *count = e.out.count + !(ended && kept == e.out.count);
+    bool ended = takes_written && kept && ids[kept - 1] == (int32_t)tokenizer->end;
+    *count = e.out.count + !(takes_written && e.out.count && e.out.last == tokenizer->end);
     if (!ended)
         ids[kept++] = (int32_t)tokenizer->end;
     for (; kept < length; kept++)

@@ -307,9 +307,10 @@ dipp_status dipp_tokenizer_read_json(dipp_tokenizer *tokenizer, const dipp_file_
         return dipp_fail(error, json_error_code(&trouble) == json_error_out_of_memory ? DIPP_E_MEMORY : DIPP_E_FORMAT,
                          "%s:%d:%d: not JSON with distinct names: %.80s", file->label, trouble.line, trouble.column,
                          trouble.text);
-    dipp_status status = tokenizer->rule == DIPP_TOKENIZER_BERT_UNCASED
-                             ? read_bert(tokenizer, root, file, error)
-                             : read_clip(tokenizer, root, file, merges, error);
+    dipp_status status =
+        tokenizer->rule == DIPP_TOKENIZER_T5             ? dipp_t5_read_json(tokenizer->t5, file->label, root, error)
+        : tokenizer->rule == DIPP_TOKENIZER_BERT_UNCASED ? read_bert(tokenizer, root, file, error)
+                                                         : read_clip(tokenizer, root, file, merges, error);
     json_decref(root);
     return status;
 }

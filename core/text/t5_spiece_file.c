@@ -249,7 +249,7 @@ dipp_status dipp_t5_read_spiece(dipp_t5 *t5, const char *label, const void *byte
         status = dipp_unigram_finish(t5->pieces, label, error);
     if (!status && settings.charsmap_bytes)
         status = dipp_charsmap_create(label, settings.charsmap, settings.charsmap_bytes, &t5->charsmap, error);
-    t5->add_prefix = settings.prefix != 0;
+    t5->prefix = settings.prefix ? DIPP_T5_PREFIX_ALWAYS : DIPP_T5_PREFIX_NEVER;
     t5->drop_blanks = settings.drop_blanks != 0;
     t5->extra_first = settings.count + DIPP_T5_EXTRA_IDS - 1;
     t5->extra_strips = (dipp_t5_strips){true, true};
