@@ -30,7 +30,7 @@ static void replace_infinities(char *text, size_t bytes)
     }
 }
 
-dipp_status dipp_description_open(const char *path, dipp_description *out, dipp_error *error)
+dipp_status dipp_json_read_object(const char *path, json_t **out, dipp_error *error)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -48,8 +48,14 @@ dipp_status dipp_description_open(const char *path, dipp_description *out, dipp_
         json_decref(keys);
         return dipp_fail(error, DIPP_E_FORMAT, "%s: expected an object", path);
     }
-    *out = (dipp_description){.path = path, .keys = keys, .error = error};
+    *out = keys;
     return DIPP_OK;
+}
+
+dipp_status dipp_description_open(const char *path, dipp_description *out, dipp_error *error)
+{
+    *out = (dipp_description){.path = path, .error = error};
+    return dipp_json_read_object(path, &out->keys, error);
 }
 
 void dipp_description_refuse(dipp_description *d, dipp_status status, const char *key, const char *format, ...)
@@ -67,7 +73,7 @@ void dipp_description_refuse(dipp_description *d, dipp_status status, const char
 /* As it stands in the file, shortened. */
 static void value_text(const json_t *value, char out[80])
 {
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
     snprintf(out, 80, "%.76s", text ? text : "?");
     free(text);
 }

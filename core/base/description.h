@@ -17,9 +17,12 @@ typedef struct dipp_description {
     dipp_error *error;
 } dipp_description;
 
-/* Reads a file of at most 1 MiB. Python writes -Infinity and Infinity for numbers, which JSON lacks: they are read as null.
- * DIPP_E_FORMAT says where it is no JSON, or names the key that stands twice; DIPP_E_NOT_FOUND, DIPP_E_IO,
- * DIPP_E_MEMORY. After DIPP_OK dipp_description_close is due. */
+/* The object of a file of at most 1 MiB, for the caller to json_decref. Python writes -Infinity and Infinity for numbers, which JSON
+ * lacks: they are read as null. DIPP_E_FORMAT says where it is no JSON or has a key twice; DIPP_E_NOT_FOUND, DIPP_E_IO,
+ * DIPP_E_MEMORY. */
+dipp_status dipp_json_read_object(const char *path, json_t **out, dipp_error *error);
+
+/* The same, to be read key by key. After DIPP_OK dipp_description_close is due. */
 dipp_status dipp_description_open(const char *path, dipp_description *out, dipp_error *error);
 
 /* Refuses what was not read (DIPP_E_UNSUPPORTED names the first such key and its value), but for null, false and lists of them,
