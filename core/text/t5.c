@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+const char *const dipp_t5_words[DIPP_T5_WORDS] = {"</s>", "<unk>", "<pad>"};
+
 dipp_t5 *dipp_t5_create(void)
 {
     return dipp_allocate_zeroed(1, sizeof(dipp_t5));
@@ -31,15 +33,11 @@ static bool begins_with(const int32_t *text, size_t count, const char *word)
 static size_t special_at(const dipp_t5 *t5, const int32_t *text, size_t count, uint32_t *id, dipp_t5_strips *strips)
 {
     static const char extra[] = "<extra_id_";
-    const struct {
-        const char *word;
-        uint32_t id;
-    } words[] = {{"</s>", t5->end}, {"<unk>", t5->unknown}, {"<pad>", t5->pad}};
     *strips = t5->word_strips;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (begins_with(text, count, words[i].word)) {
-            *id = words[i].id;
-            return strlen(words[i].word);
+    for (size_t i = 0; i < DIPP_T5_WORDS; i++)
+        if (begins_with(text, count, dipp_t5_words[i])) {
+            *id = t5->words[i];
+            return strlen(dipp_t5_words[i]);
         }
     if (!begins_with(text, count, extra))
         return 0;

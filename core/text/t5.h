@@ -9,7 +9,9 @@
 
 #include <jansson.h>
 
-enum { DIPP_T5_EXTRA_IDS = 100 };
+/* The special words of every T5, and how many <extra_id_N> there are beside them. */
+enum { DIPP_T5_END, DIPP_T5_UNKNOWN, DIPP_T5_PAD, DIPP_T5_WORDS, DIPP_T5_EXTRA_IDS = 100 };
+extern const char *const dipp_t5_words[DIPP_T5_WORDS];
 
 /* Whether blanks beside a word that is found in a text belong to it. */
 typedef struct dipp_t5_strips {
@@ -25,8 +27,8 @@ typedef struct dipp_t5 {
     dipp_unigram *pieces;
     dipp_charsmap *charsmap; /* NULL: characters stay as they are */
     bool from_json;
-    uint32_t end, unknown, pad; /* </s>, <unk>, <pad> */
-    uint32_t extra_first;       /* <extra_id_0>, the last id; <extra_id_1> is before it, and so on */
+    uint32_t words[DIPP_T5_WORDS]; /* their ids */
+    uint32_t extra_first;          /* <extra_id_0>, the last id; <extra_id_1> is before it, and so on */
     dipp_t5_strips word_strips, extra_strips;
     dipp_t5_prefix prefix;
     bool drop_blanks;              /* spiece.model: remove_extra_whitespaces */

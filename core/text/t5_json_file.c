@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ENTRIES_MOST = 1 << 20, NAME_BYTES = 24 };
+enum { ENTRIES_MOST = 1 << 20, FOUND_WORDS = DIPP_T5_WORDS + DIPP_T5_EXTRA_IDS };
 
 static dipp_status fail_unsupported(dipp_error *error, const char *label, const char *path, const json_t *found,
                                     const char *expected)
@@ -179,63 +179,64 @@ static dipp_status read_vocabulary(dipp_t5 *t5, const char *label, const json_t 
     return status ? status : dipp_unigram_finish(t5->pieces, label, error);
 }
 
-/* The word number i that is found in texts: where its id goes, and whether blanks belong to it. */
-static dipp_t5_strips *added_word(dipp_t5 *t5, size_t i, char name[NAME_BYTES], uint32_t *id, uint32_t **place)
+/* Which word it is that is found in texts: a special one, or DIPP_T5_WORDS + N for <extra_id_N>; FOUND_WORDS for none. */
+static size_t word_number(const char *content)
 {
-    static const char *const words[] = {"</s>", "<unk>", "<pad>"};
-    uint32_t *const places[] = {&t5->end, &t5->unknown, &t5->pad};
-    *place = i < 3 ? places[i] : NULL;
-    if (i < 3)
-        snprintf(name, NAME_BYTES, "%s", words[i]);
-    else
-        snprintf(name, NAME_BYTES, "<extra_id_%zu>", i - 3);
-    *id = t5->extra_first - (uint32_t)(i - 3); /* of an extra one */
-    return i < 3 ? &t5->word_strips : &t5->extra_strips;
+    for (size_t i = 0; i < DIPP_T5_WORDS; i++)
+        if (!strcmp(content, dipp_t5_words[i]))
+            return i;
+    for (size_t i = 0; i < DIPP_T5_EXTRA_IDS; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "<extra_id_%zu>", i);
+        if (!strcmp(content, name))
+            return DIPP_T5_WORDS + i;
+    }
+    return FOUND_WORDS;
 }
 
-/* added_tokens are the three special words and the hundred extra ones, each once and with its place in the vocabulary. */
+/* added_tokens[k]; seen says which words there were, and of which kind: special, extra. */
+static dipp_status read_word(dipp_t5 *t5, const char *label, const json_t *word, size_t k, const json_t *vocabulary,
+                             bool seen[FOUND_WORDS], bool seen_kind[2], dipp_error *error)
+{
+    const char *content = string_of(word, "content");
+    size_t i = word_number(content);
+    bool extra = i >= DIPP_T5_WORDS;
+    dipp_t5_strips *strips = extra ? &t5->extra_strips : &t5->word_strips;
+    bool left = json_is_true(json_object_get(word, "lstrip")), right = json_is_true(json_object_get(word, "rstrip"));
+    char path[64];
+    snprintf(path, sizeof path, "added_tokens[%zu]", k);
+    if (i == FOUND_WORDS || seen[i] || json_is_true(json_object_get(word, "single_word")) ||
+        json_is_true(json_object_get(word, "normalized")) ||
+        (seen_kind[extra] && (strips->left != left || strips->right != right)))
+        return fail_unsupported(error, label, path, word,
+                                "</s>, <unk>, <pad> and <extra_id_0> to <extra_id_99> once, found as the text comes, "
+                                "all of a kind with the same lstrip and rstrip");
+    const json_t *number = json_object_get(word, "id");
+    size_t id = json_is_integer(number) ? (size_t)json_integer_value(number) : SIZE_MAX;
+    const char *entry = json_string_value(json_array_get(json_array_get(vocabulary, id), 0));
+    if (!entry || strcmp(entry, content) != 0 || (extra && id != t5->extra_first - (i - DIPP_T5_WORDS)))
+        return dipp_fail(error, DIPP_E_FORMAT, "%s: %s: %s is not there in the vocabulary", label, path, content);
+    if (!extra)
+        t5->words[i] = (uint32_t)id;
+    *strips = (dipp_t5_strips){left, right};
+    seen[i] = seen_kind[extra] = true;
+    return DIPP_OK;
+}
+
+/* added_tokens are the special words and the extra ones, each once and with its place in the vocabulary. */
 static dipp_status read_added(dipp_t5 *t5, const char *label, const json_t *root, dipp_error *error)
 {
-    enum { WORDS = 3 + DIPP_T5_EXTRA_IDS };
     const json_t *added = json_object_get(root, "added_tokens"),
                  *vocabulary = json_object_get(json_object_get(root, "model"), "vocab");
-    bool found[WORDS] = {0};
-    size_t count = json_array_size(added);
-    for (size_t k = 0; k < count; k++) {
-        const json_t *word = json_array_get(added, k), *number = json_object_get(word, "id");
-        const json_int_t at = json_is_integer(number) ? json_integer_value(number) : -1;
-        const json_t *entry = at < 0 ? NULL : json_array_get(json_array_get(vocabulary, (size_t)at), 0);
-        char name[NAME_BYTES], path[64];
-        uint32_t id, *place;
-        size_t i = 0;
-        dipp_t5_strips *strips = NULL;
-        for (; i < WORDS; i++) {
-            strips = added_word(t5, i, name, &id, &place);
-            if (!strcmp(string_of(word, "content"), name))
-                break;
-        }
-        snprintf(path, sizeof path, "added_tokens[%zu]", k);
-        bool left = json_is_true(json_object_get(word, "lstrip")),
-             right = json_is_true(json_object_get(word, "rstrip"));
-        bool other = (i < 3 ? found[0] || found[1] || found[2] : memchr(found + 3, true, DIPP_T5_EXTRA_IDS) != NULL) &&
-                     (strips->left != left || strips->right != right);
-        if (i == WORDS || found[i] || other || json_is_true(json_object_get(word, "single_word")) ||
-            json_is_true(json_object_get(word, "normalized")))
-            return fail_unsupported(error, label, path, word,
-                                    "</s>, <unk>, <pad> and <extra_id_0> to <extra_id_99> once, found as the text "
-                                    "comes, all of a kind with the same lstrip and rstrip");
-        if (!json_is_string(entry) || strcmp(json_string_value(entry), name) != 0 || (i >= 3 && at != id))
-            return dipp_fail(error, DIPP_E_FORMAT, "%s: %s: %s is not there in the vocabulary", label, path, name);
-        if (place)
-            *place = (uint32_t)at;
-        *strips = (dipp_t5_strips){left, right};
-        found[i] = true;
-    }
-    return count == WORDS ? DIPP_OK
-                          : dipp_fail(error, DIPP_E_UNSUPPORTED,
-                                      "%s: added_tokens: expected </s>, <unk>, <pad> and <extra_id_0> to "
-                                      "<extra_id_%d>, found %zu",
-                                      label, DIPP_T5_EXTRA_IDS - 1, count);
+    bool seen[FOUND_WORDS] = {0}, seen_kind[2] = {0};
+    dipp_status status = DIPP_OK;
+    for (size_t k = 0; k < json_array_size(added) && !status; k++)
+        status = read_word(t5, label, json_array_get(added, k), k, vocabulary, seen, seen_kind, error);
+    if (!status && json_array_size(added) != FOUND_WORDS)
+        status = dipp_fail(error, DIPP_E_UNSUPPORTED,
+                           "%s: added_tokens: expected </s>, <unk>, <pad> and <extra_id_0> to <extra_id_%d>, found %zu",
+                           label, DIPP_T5_EXTRA_IDS - 1, json_array_size(added));
+    return status;
 }
 
 dipp_status dipp_t5_read_json(dipp_t5 *t5, const char *label, const json_t *root, dipp_error *error)

@@ -186,15 +186,13 @@ static dipp_status check_model(const model *m, const char *label, dipp_error *er
 }
 
 /* </s> and <pad> are control pieces, <unk> the unknown one: by their names, as T5Tokenizer finds them. */
-static dipp_status find_special(dipp_t5 *t5, const piece *p, uint32_t id, bool found[3], const char *label,
+static dipp_status find_special(dipp_t5 *t5, const piece *p, uint32_t id, bool found[DIPP_T5_WORDS], const char *label,
                                 dipp_error *error)
 {
-    static const char *const words[] = {"</s>", "<unk>", "<pad>"};
-    uint32_t *const places[] = {&t5->end, &t5->unknown, &t5->pad};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (p->bytes == strlen(words[i]) && !memcmp(p->text, words[i], p->bytes) && !found[i] &&
-            p->type == (i == 1 ? UNKNOWN : CONTROL)) {
-            *places[i] = id;
+    for (size_t i = 0; i < DIPP_T5_WORDS; i++)
+        if (p->bytes == strlen(dipp_t5_words[i]) && !memcmp(p->text, dipp_t5_words[i], p->bytes) && !found[i] &&
+            p->type == (i == DIPP_T5_UNKNOWN ? UNKNOWN : CONTROL)) {
+            t5->words[i] = id;
             found[i] = true;
             return DIPP_OK;
         }
@@ -208,7 +206,7 @@ static dipp_status find_special(dipp_t5 *t5, const piece *p, uint32_t id, bool f
 }
 
 /* Two passes, since <unk> may come behind pieces: the special ones, then the normal ones. */
-static dipp_status read_pieces(dipp_t5 *t5, message m, bool special, bool found[3], dipp_error *error)
+static dipp_status read_pieces(dipp_t5 *t5, message m, bool special, bool found[DIPP_T5_WORDS], dipp_error *error)
 {
     dipp_status status = DIPP_OK;
     field f;
@@ -230,18 +228,16 @@ dipp_status dipp_t5_read_spiece(dipp_t5 *t5, const char *label, const void *byte
 {
     message m = {label, bytes, (const uint8_t *)bytes + size};
     model settings;
-    bool found[3] = {0};
+    bool found[DIPP_T5_WORDS] = {0};
     dipp_status status = read_model(m, &settings, error);
     if (!status)
         status = check_model(&settings, label, error);
     if (!status)
         status = read_pieces(t5, m, true, found, error);
-    if (!status && !(found[0] && found[1] && found[2]))
-        status = dipp_fail(error, DIPP_E_FORMAT, "%s: the vocabulary lacks %s", label,
-                           !found[0]   ? "</s>"
-                           : !found[1] ? "<unk>"
-                                       : "<pad>");
-    if (!status && !(t5->pieces = dipp_unigram_create(settings.count, t5->unknown, true)))
+    for (size_t i = 0; i < DIPP_T5_WORDS && !status; i++)
+        if (!found[i])
+            status = dipp_fail(error, DIPP_E_FORMAT, "%s: the vocabulary lacks %s", label, dipp_t5_words[i]);
+    if (!status && !(t5->pieces = dipp_unigram_create(settings.count, t5->words[DIPP_T5_UNKNOWN], true)))
         status = dipp_fail(error, DIPP_E_MEMORY, "%s: no memory for the tokenizer", label);
     if (!status)
         status = read_pieces(t5, m, false, found, error);

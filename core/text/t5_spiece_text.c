@@ -32,13 +32,7 @@ static void normalize(const dipp_t5 *t5, const char *text, size_t bytes, dipp_te
 {
     const char *part;
     size_t part_bytes, at = 0;
-    while (at < bytes && t5->drop_blanks) {
-        size_t length = normalize_prefix(t5, text + at, bytes - at, &part, &part_bytes);
-        if (part_bytes != 1 || *part != ' ')
-            break;
-        at += length;
-    }
-    if (at < bytes && t5->prefix)
+    if (bytes && t5->prefix) /* dropped again below when nothing follows */
         dipp_text_append_n(out, META, META_BYTES);
     bool after_blank = t5->drop_blanks;
     while (at < bytes) {

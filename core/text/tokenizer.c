@@ -112,8 +112,8 @@ static dipp_status read_texts(dipp_tokenizer *tokenizer, const dipp_file_text *f
     else
         status = dipp_tokenizer_read_merges(tokenizer, file, error);
     if (!status && t5) {
-        tokenizer->end = tokenizer->t5->end;
-        tokenizer->pad = tokenizer->t5->pad;
+        tokenizer->end = tokenizer->t5->words[DIPP_T5_END];
+        tokenizer->pad = tokenizer->t5->words[DIPP_T5_PAD];
         tokenizer->size = tokenizer->t5->extra_first + 1;
     } else if (!status && !bert) {
         name_specials(tokenizer);

@@ -96,7 +96,7 @@ static void put_setting(writer *w, uint32_t message, uint32_t field, uint64_t va
     put_bytes(w, message, settings.bytes, settings.count);
 }
 
-enum { UNITS = 256, MAP_BYTES = 4 + 4 * UNITS };
+enum { UNITS = 512 };
 
 /* A double array with "A" to the replacement at value 0: the root's children are at 1 xor their byte, and the string's end at 2. */
 static void make_map(uint32_t units[UNITS])
@@ -187,6 +187,27 @@ static void models_that_are_read(void **state)
     make_map(units);
     put_map(&w, 4 * UNITS, units, "ab", 3);
     CHECK_PROMPT(&w, "A", 3, 6, 1);
+}
+
+/* A character that is no piece costs 10 more than the worst piece, here 15: "bc", "d" and "e" for less than that and "cde",
+ * or for more. */
+static void what_is_unknown_has_its_price(void **state)
+{
+    (void)state;
+    for (int dear = 0; dear < 2; dear++) {
+        writer w = {.count = 0};
+        put_specials(&w);
+        put_setting(&w, 3, 3, 0); /* no blank first */
+        put_piece(&w, "a", 0, NORMAL);
+        put_piece(&w, "bc", -5, NORMAL);
+        put_piece(&w, "d", -5, NORMAL);
+        put_piece(&w, "e", dear ? -5 : -4.5f, NORMAL);
+        put_piece(&w, "cde", dear ? 0.25f : 0, NORMAL);
+        if (dear)
+            CHECK_PROMPT(&w, "abcde", 3, 2, 7, 1);
+        else
+            CHECK_PROMPT(&w, "abcde", 3, 4, 5, 6, 1);
+    }
 }
 
 static void models_that_ask_for_more_are_named(void **state)
@@ -333,10 +354,38 @@ static void damaged_maps_are_named(void **state)
     units[1 ^ 'A'] = 'A' | 1u << 8 | 0x1000u << 10;
     expect_map(4 * UNITS, units, "ab", 3, "has a string whose replacement is outside");
     make_map(units);
-    units[0] = 0x100u << 10;
+    units[0] = UNITS << 10;
     expect_map(4 * UNITS, units, "ab", 3, "has a node whose children are outside");
     units[0] = 0xffffffffu & ~0x800000ffu;
     expect_map(4 * UNITS, units, "ab", 3, "has a node whose children are outside");
+}
+
+/* Strings of A to AAA..., one unit after the other, and each of them with the value behind them all. */
+static void make_chain(uint32_t units[UNITS], uint32_t length)
+{
+    make_map(units);
+    units[0] = (1u ^ 'A') << 10;
+    for (uint32_t i = 1; i <= length; i++)
+        units[i] = 'A' | (i ^ (i + 1) ^ 'A') << 10;
+    units[length] = 'A' | 1u << 8 | (length ^ 511u) << 10;
+    units[511] = 0x80000000u;
+}
+
+static void long_strings_of_a_map_are_refused(void **state)
+{
+    (void)state;
+    uint32_t units[UNITS];
+    writer w = {.count = 0};
+    char text[300];
+    memset(text, 'A', sizeof text);
+    text[256] = 0;
+    put_model(&w);
+    make_chain(units, 256);
+    put_map(&w, 4 * UNITS, units, "ab", 3);
+    CHECK_PROMPT(&w, text, 3, 6, 1);
+    CHECK_PROMPT(&w, text + 1, 3, 2, 1);
+    make_chain(units, 257);
+    expect_map(4 * UNITS, units, "ab", 3, "has a string of more than 256 bytes");
 }
 
 /* A node that is its own child: strings without end. Text is read no further than 256 bytes into it. */
@@ -389,6 +438,7 @@ static const struct json_case {
     {"[\"<pad>\",0.0]", "[\"</s>\",0.0]", DIPP_E_FORMAT, "are the same"},
     {"[\"<pad>\",0.0]", "[\"<pod>\",0.0]", DIPP_E_FORMAT, "added_tokens[0]: <pad> is not there"},
     {"[\"<extra_id_0>\",0.0]", "[\"<extra>\",0.0]", DIPP_E_FORMAT, "added_tokens[102]: <extra_id_0> is not there"},
+    {"[\"<extra_id_0>\",0.0]", "[\"<extra_id_0>\",0.0],[\"zz\",0.0]", DIPP_E_FORMAT, "<extra_id_99> is not there"},
     {"\"content\":\"<pad>\"", "\"content\":\"<pod>\"", DIPP_E_UNSUPPORTED, "added_tokens[0]: expected </s>, <unk>"},
     {"\"content\":\"<pad>\"", "\"content\":\"</s>\"", DIPP_E_FORMAT, "added_tokens[0]: </s> is not there"},
     {"\"content\":\"<unk>\"", "\"content\":\"</s>\"", DIPP_E_UNSUPPORTED, "added_tokens[2]: expected </s>, <unk>"},
@@ -398,6 +448,10 @@ static const struct json_case {
      DIPP_E_UNSUPPORTED, "added_tokens[102]: expected"},
     {"\"content\":\"<pad>\",\"single_word\":false", "\"content\":\"<pad>\",\"single_word\":true", DIPP_E_UNSUPPORTED,
      "added_tokens[0]"},
+    {"{\"id\":0,\"content\":\"<pad>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+     "\"special\":"
+     "true},",
+     "", DIPP_E_UNSUPPORTED, "added_tokens: expected </s>, <unk>, <pad> and <extra_id_0> to <extra_id_99>, found 102"},
     {"\"normalized\":false", "\"normalized\":true", DIPP_E_UNSUPPORTED, "added_tokens[0]"},
     {"{\"type\":\"Strip\"", "{\"type\":\"NFKC\"", DIPP_E_UNSUPPORTED,
      "x: normalizer.normalizers[1]: expected Precompiled, Strip and Replace of / {2,}/ in this order, found "
@@ -498,9 +552,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(models_that_are_read),
+        cmocka_unit_test(what_is_unknown_has_its_price),
         cmocka_unit_test(models_that_ask_for_more_are_named),
         cmocka_unit_test(damaged_models_are_named),
         cmocka_unit_test(damaged_maps_are_named),
+        cmocka_unit_test(long_strings_of_a_map_are_refused),
         cmocka_unit_test(a_map_that_turns_in_a_circle_is_survived),
         cmocka_unit_test(every_json_is_judged_and_named),
         cmocka_unit_test(any_allocation_may_fail),
