@@ -24,8 +24,8 @@ void dipp_charsmap_destroy(dipp_charsmap **map)
     *map = NULL;
 }
 
-/* Units of darts-clone: a node's children are at its place xor its offset xor their byte, and are its own where their label
- * is that byte; where a string ends, its value is at place xor offset. */
+/* Units of darts-clone: a node's children are at its place xor its offset xor their byte, and are its own where their
+ * label is that byte; where a string ends, its value is at place xor offset. */
 static size_t unit_offset(uint32_t unit)
 {
     return (size_t)(unit >> 10) << ((unit & 0x200u) >> 6);

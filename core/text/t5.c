@@ -24,7 +24,7 @@ void dipp_t5_destroy(dipp_t5 **t5)
 static bool begins_with(const int32_t *text, size_t count, const char *word)
 {
     size_t same = 0;
-    while (word[same] && same < count && text[same] == (unsigned char)word[same])
+    while (same < count && word[same] && text[same] == (unsigned char)word[same])
         same++;
     return !word[same];
 }

@@ -21,8 +21,8 @@ typedef struct dipp_t5_strips {
 /* When a blank is put before a text: never, before all of it, before each part between special words. */
 typedef enum dipp_t5_prefix { DIPP_T5_PREFIX_NEVER, DIPP_T5_PREFIX_FIRST, DIPP_T5_PREFIX_ALWAYS } dipp_t5_prefix;
 
-/* Whose steps are taken depends on the file: those of the sentencepiece library for a spiece.model, as in T5Tokenizer; those
- * of the tokenizers library for a tokenizer.json, as in T5TokenizerFast. */
+/* Whose steps are taken depends on the file: those of the sentencepiece library for a spiece.model, as in T5Tokenizer;
+ * those of the tokenizers library for a tokenizer.json, as in T5TokenizerFast. */
 typedef struct dipp_t5 {
     dipp_unigram *pieces;
     dipp_charsmap *charsmap; /* NULL: characters stay as they are */
@@ -39,8 +39,8 @@ typedef struct dipp_t5 {
 dipp_t5 *dipp_t5_create(void); /* NULL for no memory */
 void dipp_t5_destroy(dipp_t5 **t5);
 
-/* A spiece.model: protobuf, sentencepiece_model.proto. Both readers take what is done here exactly and name what is not;
- * label is for messages. What was made stays in t5 on failure. */
+/* A spiece.model: protobuf, sentencepiece_model.proto. Both readers take what is done here exactly and name what is
+ * not; label is for messages. What was made stays in t5 on failure. */
 dipp_status dipp_t5_read_spiece(dipp_t5 *t5, const char *label, const void *bytes, size_t size, dipp_error *error);
 
 /* A tokenizer.json. */

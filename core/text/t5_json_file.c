@@ -1,4 +1,4 @@
-/* T5's tokenizer.json: what it says of cleaning and cutting is taken when it is done here exactly, and named otherwise. */
+/* T5's tokenizer.json: what it says of cleaning and cutting is taken when it is done here exactly, else named. */
 #include "base/memory.h"
 #include "text/t5.h"
 
@@ -179,7 +179,7 @@ static dipp_status read_vocabulary(dipp_t5 *t5, const char *label, const json_t 
     return status ? status : dipp_unigram_finish(t5->pieces, label, error);
 }
 
-/* Which word it is that is found in texts: a special one, or DIPP_T5_WORDS + N for <extra_id_N>; FOUND_WORDS for none. */
+/* Which word of those that are found in texts: a special one, DIPP_T5_WORDS + N for <extra_id_N>, FOUND_WORDS: none. */
 static size_t word_number(const char *content)
 {
     for (size_t i = 0; i < DIPP_T5_WORDS; i++)

@@ -1,5 +1,5 @@
-/* A part of a text with a tokenizer.json: the normaliser and the cutting into words of Hugging Face's tokenizers, then the
- * best cut of each word. */
+/* A part of a text with a tokenizer.json: the normaliser and the cutting into words of Hugging Face's tokenizers, then
+ * the best cut of each word. */
 #include "base/text.h"
 #include "text/t5.h"
 
@@ -13,7 +13,7 @@ static void append_utf8(dipp_text *text, int32_t code)
     dipp_text_append_n(text, bytes, dipp_code_to_utf8(code, bytes));
 }
 
-/* Appends what codes[count] become as one, when a rule has a beginning of them: the shortest beginning stands for all. */
+/* Appends what codes[count] become as one, where a rule is for a beginning of them: the shortest one stands for all. */
 static bool replace(const dipp_t5 *t5, const int32_t *codes, size_t count, dipp_text *bytes, dipp_codes *out)
 {
     const char *replacement;
@@ -26,8 +26,8 @@ static bool replace(const dipp_t5 *t5, const int32_t *codes, size_t count, dipp_
     return true;
 }
 
-/* Rules are looked up for a grapheme cluster of up to five bytes, then for its characters one by one: unlike SentencePiece's,
- * which take the longest beginning of the text. */
+/* Rules are looked up for a grapheme cluster of up to five bytes, then for its characters one by one: unlike
+ * SentencePiece's, which take the longest beginning of the text. */
 static void normalize(const dipp_t5 *t5, const int32_t *codes, size_t count, dipp_codes *out)
 {
     enum { CLUSTER_BYTES = 5 };

@@ -96,7 +96,7 @@ typedef struct piece {
 
 static dipp_status read_piece(message m, piece *out, dipp_error *error)
 {
-    *out = (piece){.type = NORMAL};
+    *out = (piece){.text = "", .type = NORMAL};
     dipp_status status = DIPP_OK;
     field f;
     while (!status && m.at < m.end && !(status = next_field(&m, &f, error)))
@@ -201,7 +201,7 @@ static dipp_status find_special(dipp_t5 *t5, const piece *p, uint32_t id, bool f
     return dipp_fail(error, DIPP_E_UNSUPPORTED,
                      "%s: piece %u is \"%.*s\" of %s; expected normal pieces, </s> and <pad> as control pieces and "
                      "<unk> as the unknown one, each once",
-                     label, id, (int)(p->bytes < 40 ? p->bytes : 40), p->bytes ? p->text : "",
+                     label, id, (int)(p->bytes < 40 ? p->bytes : 40), p->text,
                      p->type < sizeof types / sizeof *types ? types[p->type] : types[0]);
 }
 

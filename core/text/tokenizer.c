@@ -387,7 +387,7 @@ dipp_status dipp_tokenizer_encode(const dipp_tokenizer *tokenizer, const char *t
     dipp_codes_clear(&codes);
     if (!done)
         return fail_memory(error, "tokenizer");
-    /* T5Tokenizer takes an end that is written last, or where it cuts the text, for its own; T5TokenizerFast does not. */
+    /* T5Tokenizer takes an end that is written last, or where it cuts the text, for its own; T5TokenizerFast adds one. */
     bool takes_written = tokenizer->t5 && !tokenizer->t5->from_json;
     size_t kept = e.out.count < length ? e.out.count : length - 1;
     bool ended = takes_written && kept && ids[kept - 1] == (int32_t)tokenizer->end;

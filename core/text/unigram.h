@@ -11,14 +11,14 @@
 
 typedef struct dipp_unigram dipp_unigram;
 
-/* For at most limit pieces. in_float: sums are rounded to float, as SentencePiece's are; else they are doubles, as those of
- * Hugging Face's tokenizers. Equally good cuts are decided by rounding and order, so this is part of the result. unknown
- * is the id of what no piece covers. NULL for no memory. */
+/* For at most limit pieces. in_float: sums are rounded to float, as SentencePiece's are; else they are doubles, as those
+ * of Hugging Face's tokenizers. Equally good cuts are decided by rounding and order, so this is part of the result.
+ * unknown is the id of what no piece covers. NULL for no memory. */
 dipp_unigram *dipp_unigram_create(size_t limit, uint32_t unknown, bool in_float);
 void dipp_unigram_destroy(dipp_unigram **model);
 
-/* Copies the piece. where is for messages. DIPP_E_FORMAT (empty, not UTF-8, with a zero byte, a score that is no number),
- * DIPP_E_UNSUPPORTED (too long), DIPP_E_MEMORY. */
+/* Copies the piece. where is for messages. DIPP_E_FORMAT (empty, not UTF-8, with a zero byte, a score that is no
+ * number), DIPP_E_UNSUPPORTED (too long), DIPP_E_MEMORY. */
 dipp_status dipp_unigram_add(dipp_unigram *model, const char *where, const char *piece, size_t bytes, uint32_t id,
                              double score, dipp_error *error);
 

@@ -1,5 +1,5 @@
-/* Any bytes as T5's tokenizer, a spiece.model or a tokenizer.json: refused with a reason, or texts (among them the file itself)
- * become ids that are in the vocabulary. */
+/* Any bytes as T5's tokenizer, a spiece.model or a tokenizer.json: refused with a reason, or texts (among them the file
+ * itself) become ids that are in the vocabulary. */
 #include "target.h"
 
 #include <dipp/text.h>

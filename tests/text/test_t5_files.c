@@ -1,5 +1,5 @@
-/* What T5's files may and may not say: spiece.model, written here field by field, and tokenizer.json, the fixture with a
- * piece of it changed. */
+/* What T5's files may and may not say: spiece.model, written here field by field, and tokenizer.json, the fixture with
+ * a piece of it changed. */
 #include "base/file.h"
 #include "base/memory.h"
 
@@ -98,7 +98,8 @@ static void put_setting(writer *w, uint32_t message, uint32_t field, uint64_t va
 
 enum { UNITS = 512 };
 
-/* A double array with "A" to the replacement at value 0: the root's children are at 1 xor their byte, and the string's end at 2. */
+/* A double array with "A" to the replacement at value 0: the root's children are at 1 xor their byte, and the string's
+ * end at 2. */
 static void make_map(uint32_t units[UNITS])
 {
     memset(units, 0, UNITS * sizeof *units);
@@ -189,8 +190,8 @@ static void models_that_are_read(void **state)
     CHECK_PROMPT(&w, "A", 3, 6, 1);
 }
 
-/* A character that is no piece costs 10 more than the worst piece, here 15: "bc", "d" and "e" for less than that and "cde",
- * or for more. */
+/* A character that is no piece costs 10 more than the worst piece, here 15: "bc", "d" and "e" for less than that and
+ * "cde", or for more. */
 static void what_is_unknown_has_its_price(void **state)
 {
     (void)state;

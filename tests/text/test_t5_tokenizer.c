@@ -1,5 +1,5 @@
-/* T5's ids: of a few hundred odd texts with small models (tests/fixtures/make_t5_tokenizer_fixture.py), from both kinds of
- * file and with changed settings. */
+/* T5's ids: of a few hundred odd texts with small models (tests/fixtures/make_t5_tokenizer_fixture.py), from both kinds
+ * of file and with changed settings. */
 #include "base/file.h"
 #include "base/memory.h"
 

@@ -30,8 +30,8 @@ dipp_status dipp_vocabulary_encode(const dipp_vocabulary *vocabulary, const char
 
 void dipp_vocabulary_destroy(dipp_vocabulary **vocabulary);
 
-/* ---- Published tokenizers: CLIP's byte pair encoding, BERT's word pieces and T5's scored pieces, to the same ids as the
- * programs they came with */
+/* ---- Published tokenizers: CLIP's byte pair encoding, BERT's word pieces and T5's scored pieces, to the same ids as
+ * the programs they came with */
 
 /* Whose behaviour. The first three differ in cleaning, in the special words that are recognised in a text and in
  * padding. */
@@ -66,10 +66,10 @@ void dipp_tokenizer_destroy(dipp_tokenizer **tokenizer);
 uint32_t dipp_tokenizer_size(const dipp_tokenizer *tokenizer);
 
 /* Writes length ids of text[bytes]: start (T5 has none), pieces, end, padding. *count is how many tokens the whole text
- * has, start and end included. When that is more than length the ids are the first length - 1 and the end: open_clip and
- * Hugging Face (with truncation) cut so, openai/CLIP unless asked refuses, so a caller that follows it compares count with
- * length. What is not UTF-8 counts as U+FFFD. DIPP_E_INVALID for a length below 2 or more than DIPP_TOKENIZER_TEXT_MOST
- * bytes; DIPP_E_MEMORY. [any thread] */
+ * has, start and end included. When that is more than length the ids are the first length - 1 and the end: open_clip
+ * and Hugging Face (with truncation) cut so, openai/CLIP unless asked refuses, so a caller that follows it compares
+ * count with length. What is not UTF-8 counts as U+FFFD. DIPP_E_INVALID for a length below 2 or more than
+ * DIPP_TOKENIZER_TEXT_MOST bytes; DIPP_E_MEMORY. [any thread] */
 dipp_status dipp_tokenizer_encode(const dipp_tokenizer *tokenizer, const char *text, size_t bytes, uint32_t length,
                                   int32_t *ids, size_t *count, dipp_error *error);
 
