@@ -1,6 +1,6 @@
 #!/bin/sh
 # Hunts with libFuzzer (clang): scripts/fuzz.sh TARGET [SECONDS]; TARGET is png, prompts, vocabulary, cldr, checkpoint,
-# preferences or spiece (tests/fuzz), SECONDS 300. Starts from the committed corpus; what it finds goes to build-fuzz/TARGET.
+# preferences, spiece or description (tests/fuzz), SECONDS 300. Starts from the committed corpus; what it finds goes to build-fuzz/TARGET.
 set -eu
 cd "$(dirname "$0")/.."
 target=$1
@@ -12,10 +12,12 @@ png) sources='core/data/image*.c' ;;
 prompts | cldr) sources="$(ls core/data/*.c | grep -v -e preference -e npy) core/text/*.c" ;;
 preferences) sources='core/data/preference*.c core/data/string_pool.c core/data/json_lines.c core/store/*.c' ;; # with what a build wrote for the store
 vocabulary | spiece) sources='core/text/*.c' ;;
-checkpoint) sources='core/train/checkpoint.c core/weights/*.c core/tensor/*.c core/backend/backend.c core/backend/module.c
+description) sources="core/nn/*.c core/diffusion/schedule*.c core/tensor/*.c core/backend/backend.c core/backend/module.c core/backend/null/*.c
+  core/backend/reference/*.c" ;;
+checkpoint) sources='core/train/checkpoint.c core/weights/*.c core/tensor/*.c core/backend/backend.c core/backend/module.c core/backend/null/*.c
   core/backend/reference/*.c' ;;
 *)
-  echo "usage: scripts/fuzz.sh png|prompts|vocabulary|cldr|checkpoint|preferences|spiece [SECONDS]" >&2
+  echo "usage: scripts/fuzz.sh png|prompts|vocabulary|cldr|checkpoint|preferences|spiece|description [SECONDS]" >&2
   exit 2
   ;;
 esac

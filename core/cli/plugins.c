@@ -16,11 +16,13 @@ static void print_parameters(const dipp_plugin *plugin, const char *path)
         const dipp_parameter *row = &plugin->parameters[i];
         dipp_text text = {0};
         dipp_schema_write_expectation(&text, row);
-        printf("  %-20s %s%s%s%s%s\n", row->key, text.data ? text.data : "", row->unit ? " in " : "",
+        bool published = row->flags & (DIPP_PARAMETER_FROM_PIPELINE | DIPP_PARAMETER_NOT_WITH_PIPELINE);
+        printf("  %-20s %s%s%s%s%s%s\n", row->key, text.data ? text.data : "", row->unit ? " in " : "",
                row->unit ? row->unit : "", row->default_text ? ", default " : "",
                row->default_text                      ? row->default_text
                : row->flags & DIPP_PARAMETER_REQUIRED ? ", required"
-                                                      : ", optional");
+                                                      : ", optional",
+               published ? ", or what pipeline says" : "");
         printf("  %-20s   %s\n", "", row->help ? row->help : "");
         dipp_text_discard(&text);
     }

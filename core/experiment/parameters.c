@@ -156,6 +156,33 @@ static void check_keys(dipp_schema_context *context, const dipp_parameter *table
     }
 }
 
+/* Whether a folder is named that says what is not written (DIPP_PARAMETER_FROM_PIPELINE). */
+static bool names_pipeline(const dipp_parameter *table, size_t count, const dipp_yaml_node *given)
+{
+    const dipp_yaml_entry *entry = dipp_yaml_find(given, "pipeline");
+    for (size_t i = 0; i < count && entry && entry->value->kind != DIPP_YAML_NULL; i++)
+        if (!strcmp(table[i].key, "pipeline"))
+            return table[i].type == DIPP_TYPE_PATH;
+    return false;
+}
+
+/* The value of a row as it is to be: written, the default, or NULL for unset, also after a fault. */
+static const dipp_yaml_node *resolve_row(dipp_schema_context *context, const dipp_parameter *row, const char *path,
+                                         const dipp_yaml_node *value, bool pipeline)
+{
+    if (value && pipeline && (row->flags & DIPP_PARAMETER_NOT_WITH_PIPELINE)) {
+        dipp_fault fault = {.mark = &value->mark, .path = path, .hint = "leave one of the two out"};
+        dipp_diagnostics_add(context->diagnostics, &fault, "`%s` is written beside `pipeline`, whose files say it",
+                             row->key);
+        return NULL;
+    }
+    if (value)
+        return dipp_schema_check(context, row, path, value);
+    if (pipeline && (row->flags & (DIPP_PARAMETER_FROM_PIPELINE | DIPP_PARAMETER_NOT_WITH_PIPELINE)))
+        return NULL;
+    return dipp_schema_default(context, row, path);
+}
+
 bool dipp_schema_resolve_parameters(dipp_schema_context *context, const dipp_parameter *table, size_t count,
                                     const dipp_yaml_node *given, const char *prefix, const char *owner,
                                     const dipp_mark *mark, const dipp_yaml_node **map, dipp_parameters **bag)
@@ -180,6 +207,7 @@ bool dipp_schema_resolve_parameters(dipp_schema_context *context, const dipp_par
     }
     parameters->table = table;
     parameters->count = count;
+    bool pipeline = names_pipeline(table, count, given);
     for (size_t i = 0; i < count && !context->out_of_memory; i++) {
         const dipp_parameter *row = &table[i];
         const char *path = dipp_schema_text(context, "%s%s%s", prefix, *prefix ? "." : "", row->key);
@@ -198,8 +226,7 @@ bool dipp_schema_resolve_parameters(dipp_schema_context *context, const dipp_par
             dipp_text_discard(&expected);
             continue;
         }
-        const dipp_yaml_node *typed =
-            value ? dipp_schema_check(context, row, path, value) : dipp_schema_default(context, row, path);
+        const dipp_yaml_node *typed = resolve_row(context, row, path, value, pipeline);
         if (!typed)
             continue;
         dipp_yaml_node *own = dipp_arena_allocate_zeroed(context->arena, 1, sizeof *own);

@@ -1,5 +1,7 @@
 #include "experiment/run_key.h"
 
+#include <dipp/nn.h>
+
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -94,6 +96,30 @@ static dipp_status add_folder_file(dipp_run_keys *keys, const char *name, char *
     return status;
 }
 
+/* A folder for its descriptions: each that is there, by its content. A generator reads the first few. */
+static dipp_status add_pipeline(dipp_run_keys *keys, const dipp_config_value *value, dipp_text *text, dipp_error *error)
+{
+    bool generator = !strncmp(value->key, "generator.", 10);
+    int count = generator ? (int)DIPP_PIPELINE_GENERATOR_FILES : (int)DIPP_PIPELINE_FILES;
+    char path[DIPP_PIPELINE_PATH_BYTES];
+    size_t found = 0;
+    for (int i = 0; i < count; i++) {
+        const char *sha256 = NULL;
+        if (!dipp_pipeline_file(value->text, (dipp_pipeline_part)i, path, sizeof path))
+            continue;
+        dipp_status status = hash_file(keys, path, AS_FILE, NULL, &sha256, error);
+        if (status != DIPP_OK)
+            return dipp_error_context(error, "%s", value->key);
+        dipp_text_printf(text, " %d %s", i, sha256);
+        found++;
+    }
+    return found ? DIPP_OK
+                 : dipp_fail(error, DIPP_E_NOT_FOUND,
+                             "%s: the folder %s holds nothing that diffusers writes, not unet/config.json nor "
+                             "transformer/config.json",
+                             value->key, value->text);
+}
+
 /* A file counts by its content; a folder by the files in it that dipp reads; preferences by their pictures too. */
 static dipp_status add_path(dipp_run_keys *keys, const dipp_config *config, const dipp_config_value *value,
                             dipp_text *text, dipp_error *error)
@@ -115,6 +141,8 @@ static dipp_status add_path(dipp_run_keys *keys, const dipp_config *config, cons
         dipp_text_printf(text, " %s", sha256);
         return DIPP_OK;
     }
+    if (dipp_run_weights_key_describes(value->key))
+        return add_pipeline(keys, value, text, error);
     size_t found = 0;
     for (size_t i = 0; i < sizeof names / sizeof *names && status == DIPP_OK; i++)
         status = add_folder_file(keys, names[i], dipp_run_weights_file(value->text, names[i]), &found, text, error);

@@ -1,5 +1,7 @@
 #include "experiment/run_missing.h"
 
+#include <dipp/nn.h>
+
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -15,10 +17,13 @@ static const struct {
     const char *plugin, *files;
 } published[] = {
     {"dit", "weights/emoji-dit and weights/emoji-dit-onestep ship with dipp; of this architecture "
-            "PixArt-alpha/PixArt-XL-2-512x512 is published: transformer/diffusion_pytorch_model.safetensors"},
+            "PixArt-alpha/PixArt-XL-2-512x512 is published, whose folder is named as a whole: transformer/, vae/ and "
+            "text_encoder/ with config.json and *.safetensors, tokenizer/spiece.model, scheduler/scheduler_config.json "
+            "(docs/pipelines.md)"},
     {"unet", "weights/emoji-unet and weights/emoji-unet-onestep ship with dipp; of this architecture "
-             "stable-diffusion-v1-5/stable-diffusion-v1-5 is published: unet/diffusion_pytorch_model.safetensors and "
-             "vae/diffusion_pytorch_model.safetensors, whose folder can be named as a whole"},
+             "stable-diffusion-v1-5/stable-diffusion-v1-5 is published, whose folder is named as a whole: unet/, vae/ "
+             "and text_encoder/ with config.json and *.safetensors, tokenizer/vocab.json and merges.txt, "
+             "scheduler/scheduler_config.json (docs/pipelines.md)"},
     {"hps", "xswu/HPSv2: HPS_v2_compressed.pt (2.0), HPS_v2.1_compressed.pt (2.1); vocabulary: github.com/openai/CLIP: "
             "clip/bpe_simple_vocab_16e6.txt.gz"},
     {"pickscore", "yuvalkirstain/PickScore_v1: model.safetensors; vocabulary: laion/CLIP-ViT-H-14-laion2B-s32B-b79K: "
@@ -91,10 +96,43 @@ static dipp_status look_for(missing_search *search, const char *key, char *path,
     return DIPP_OK;
 }
 
+/* The descriptions in a folder, of which a generator needs the first few; all of a folder that is not there at all. */
+static dipp_status look_at_pipeline(missing_search *search, const dipp_config_value *value, dipp_error *error)
+{
+    bool generator = !strncmp(value->key, "generator.", 10);
+    int count = generator ? (int)DIPP_PIPELINE_GENERATOR_FILES : (int)DIPP_PIPELINE_TOKENIZER_SETTINGS;
+    char path[DIPP_PIPELINE_PATH_BYTES], tokenizer[DIPP_PIPELINE_PATH_BYTES];
+    dipp_status status = DIPP_OK;
+    if (!dipp_path_exists(value->text))
+        return look_for(search, value->key, dipp_string_copy(value->text), error);
+    dipp_pipeline_file(value->text, DIPP_PIPELINE_TOKENIZER, tokenizer, sizeof tokenizer);
+    for (int i = 0; i < count && status == DIPP_OK && !search->stopped; i++)
+        if (!dipp_pipeline_file(value->text, (dipp_pipeline_part)i, path, sizeof path) &&
+            (i != DIPP_PIPELINE_MERGES || ends_with(tokenizer, "vocab.json")))
+            status = look_for(search, value->key, dipp_string_copy(path), error);
+    return status;
+}
+
+/* Of a reference that is described by a pipeline: the parts beside its network. */
+static dipp_status look_at_parts(missing_search *search, const dipp_config_value *value, dipp_error *error)
+{
+    dipp_status status = DIPP_OK;
+    if (strcmp(value->key, "reference.weights") || !dipp_run_weights_is_pipeline(value->text) ||
+        !dipp_config_has(search->cell->config, "reference.params.pipeline"))
+        return DIPP_OK;
+    if (!dipp_config_has(search->cell->config, "reference.decoder"))
+        status = look_for(search, value->key, dipp_run_weights_part(value->text, DIPP_PART_AUTOENCODER), error);
+    if (status == DIPP_OK && !search->stopped)
+        status = look_for(search, value->key, dipp_run_weights_part(value->text, DIPP_PART_TEXT), error);
+    return status;
+}
+
 static dipp_status look_at(missing_search *search, const dipp_config_value *value, dipp_error *error)
 {
     if (strcmp(value->type, "path") || !strcmp(value->key, "output"))
         return DIPP_OK;
+    if (dipp_run_weights_key_describes(value->key))
+        return look_at_pipeline(search, value, error);
     bool init = !strcmp(value->key, "generator.init");
     bool adapted = dipp_config_has(search->cell->config, "generator.adapter"); /* then the TA lies beside that */
     char *file = NULL;
@@ -109,6 +147,8 @@ static dipp_status look_at(missing_search *search, const dipp_config_value *valu
     else
         file = dipp_string_copy(value->text);
     dipp_status status = look_for(search, value->key, file, error);
+    if (status == DIPP_OK && !search->stopped)
+        status = look_at_parts(search, value, error);
     const char *ta = dipp_config_string(search->cell->config, "align.ta.init");
     if (status == DIPP_OK && init && !adapted && ta && !strcmp(ta, "stage1") && dipp_path_is_directory(value->text))
         status = look_for(search, value->key, dipp_run_weights_file(value->text, "ta"), error);

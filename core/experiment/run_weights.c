@@ -42,11 +42,24 @@ bool dipp_run_weights_is_pipeline(const char *path)
     return found;
 }
 
+/* What weights are called where they are published, the best first: whole numbers of bytes before halves, one file's names
+ * before those of several, and PyTorch's own files last. */
+static const char *const published[] = {"model.safetensors.index.json",
+                                        "diffusion_pytorch_model.safetensors.index.json",
+                                        "diffusion_pytorch_model.safetensors",
+                                        "model.bf16.safetensors",
+                                        "diffusion_pytorch_model.bf16.safetensors",
+                                        "model.safetensors.index.bf16.json",
+                                        "diffusion_pytorch_model.safetensors.index.bf16.json",
+                                        "model.fp16.safetensors",
+                                        "diffusion_pytorch_model.fp16.safetensors",
+                                        "model.safetensors.index.fp16.json",
+                                        "diffusion_pytorch_model.safetensors.index.fp16.json",
+                                        "pytorch_model.bin",
+                                        "diffusion_pytorch_model.bin"};
+
 char *dipp_run_weights_file(const char *path, const char *name)
 {
-    static const char *const published[] = {"model.safetensors.index.json",
-                                            "diffusion_pytorch_model.safetensors.index.json",
-                                            "diffusion_pytorch_model.safetensors"};
     char file[64];
     if (!dipp_path_is_directory(path))
         return dipp_string_copy(path);
@@ -59,11 +72,17 @@ char *dipp_run_weights_file(const char *path, const char *name)
 
 char *dipp_run_weights_part(const char *path, dipp_weights_part part)
 {
-    static const char *const names[DIPP_WEIGHTS_PARTS] = {"unet", "vae", "text_encoder"};
+    static const char *const expected[DIPP_WEIGHTS_PARTS] = {"unet/diffusion_pytorch_model.safetensors",
+                                                             "vae/diffusion_pytorch_model.safetensors",
+                                                             "text_encoder/model.safetensors"};
     if (!dipp_run_weights_is_pipeline(path))
         return dipp_run_weights_file(path, "model");
     char *folder = part_folder(path, part);
-    char *file = folder ? dipp_run_weights_file(folder, "model") : dipp_path_join(path, names[part]);
+    char *file = folder ? dipp_run_weights_file(folder, "model") : dipp_path_join(path, expected[part]);
+    if (folder && file && !dipp_path_exists(file)) { /* what it is called where it is published */
+        dipp_release(file);
+        file = dipp_path_join(folder, dipp_path_name(expected[part]));
+    }
     dipp_release(folder);
     return file;
 }
@@ -72,4 +91,11 @@ char *dipp_run_weights_generator(const char *path)
 {
     return dipp_run_weights_is_pipeline(path) ? dipp_run_weights_part(path, DIPP_PART_NETWORK)
                                               : dipp_run_weights_file(path, "generator");
+}
+
+bool dipp_run_weights_key_describes(const char *key)
+{
+    static const char end[] = ".params.pipeline";
+    size_t length = strlen(key);
+    return length >= sizeof end && !strcmp(key + length - (sizeof end - 1), end);
 }

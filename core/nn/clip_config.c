@@ -2,6 +2,7 @@
  * CLIPVisionConfig. */
 #include <dipp/nn.h>
 
+#include "base/description.h"
 #include "nn/config_file.h"
 
 #include <string.h>
@@ -81,7 +82,7 @@ static dipp_status read_model(const char *path, const json_t *root, dipp_clip_op
 dipp_status dipp_clip_read_config(const char *path, dipp_clip_options *out, dipp_error *error)
 {
     json_t *root;
-    dipp_status status = dipp_nn_config_open(path, &root, error);
+    dipp_status status = dipp_json_read_object(path, &root, error);
     if (status != DIPP_OK)
         return status;
     status = read_model(path, root, out, error);
@@ -114,7 +115,7 @@ static dipp_status read_text_model(const char *path, const json_t *root, dipp_cl
 dipp_status dipp_clip_read_text_config(const char *path, dipp_clip_options *out, dipp_error *error)
 {
     json_t *root;
-    dipp_status status = dipp_nn_config_open(path, &root, error);
+    dipp_status status = dipp_json_read_object(path, &root, error);
     if (status != DIPP_OK)
         return status;
     status = read_text_model(path, root, out, error);

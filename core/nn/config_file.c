@@ -1,33 +1,7 @@
 #include "nn/config_file.h"
 
-#include "base/file.h"
-#include "base/memory.h"
-
 #include <stdio.h>
 #include <string.h>
-
-enum { LARGEST_FILE = 1 << 20 };
-
-dipp_status dipp_nn_config_open(const char *path, json_t **root, dipp_error *error)
-{
-    char *text = NULL;
-    size_t bytes = 0;
-    json_error_t trouble;
-    dipp_status status = dipp_file_read(path, LARGEST_FILE, &text, &bytes, error);
-    if (status != DIPP_OK)
-        return status;
-    json_t *read = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &trouble);
-    dipp_release(text);
-    if (!read)
-        return dipp_fail(error, DIPP_E_FORMAT, "%s:%d:%d: not JSON: %.200s", path, trouble.line, trouble.column,
-                         trouble.text);
-    if (!json_is_object(read)) {
-        json_decref(read);
-        return dipp_fail(error, DIPP_E_FORMAT, "%s: expected an object", path);
-    }
-    *root = read;
-    return DIPP_OK;
-}
 
 /* NULL where the default stands: the key is absent or null, or there was trouble before. */
 static const json_t *find(const dipp_nn_section *s, const char *key)

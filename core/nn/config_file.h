@@ -17,10 +17,6 @@ typedef struct dipp_nn_section {
     dipp_error *error;  /* its message, which names file and key */
 } dipp_nn_section;
 
-/* The file's object, for the caller to json_decref. DIPP_E_FORMAT (not JSON, a key twice, no object), DIPP_E_NOT_FOUND,
- * DIPP_E_IO, DIPP_E_MEMORY. [any thread] */
-dipp_status dipp_nn_config_open(const char *path, json_t **root, dipp_error *error);
-
 /* Keys that are absent or null give `otherwise`; what is no such value is DIPP_E_FORMAT. [any thread] */
 int64_t dipp_nn_config_size(dipp_nn_section *s, const char *key, int64_t otherwise);   /* whole, 1 to 2^31 - 1 */
 double dipp_nn_config_positive(dipp_nn_section *s, const char *key, double otherwise); /* above 0 */

@@ -1,6 +1,7 @@
 /* config.json of transformers' T5EncoderModel. Keys that are absent have the defaults of T5Config. */
 #include <dipp/nn.h>
 
+#include "base/description.h"
 #include "nn/config_file.h"
 
 static dipp_status read_root(const char *path, const json_t *root, dipp_t5_options *out, dipp_error *error)
@@ -38,7 +39,7 @@ static dipp_status read_root(const char *path, const json_t *root, dipp_t5_optio
 dipp_status dipp_t5_read_config(const char *path, dipp_t5_options *out, dipp_error *error)
 {
     json_t *root;
-    dipp_status status = dipp_nn_config_open(path, &root, error);
+    dipp_status status = dipp_json_read_object(path, &root, error);
     if (status != DIPP_OK)
         return status;
     status = read_root(path, root, out, error);

@@ -103,8 +103,8 @@ static dipp_status check_parameter(const dipp_plugin *plugin, uint32_t index, di
     if (p->type < DIPP_TYPE_BOOL || p->type > DIPP_TYPE_STRING_LIST)
         return dipp_fail(error, DIPP_E_PLUGIN, "parameter \"%s\": expected a type from %d to %d, found %d", p->key,
                          DIPP_TYPE_BOOL, DIPP_TYPE_STRING_LIST, (int)p->type);
-    uint32_t known =
-        DIPP_PARAMETER_REQUIRED | DIPP_PARAMETER_OPTIONAL | DIPP_PARAMETER_STRUCTURAL | DIPP_PARAMETER_LIVE;
+    uint32_t known = DIPP_PARAMETER_REQUIRED | DIPP_PARAMETER_OPTIONAL | DIPP_PARAMETER_STRUCTURAL |
+                     DIPP_PARAMETER_LIVE | DIPP_PARAMETER_FROM_PIPELINE | DIPP_PARAMETER_NOT_WITH_PIPELINE;
     if (p->flags & ~known)
         return dipp_fail(error, DIPP_E_PLUGIN, "parameter \"%s\": expected flags within 0x%x, found 0x%x", p->key,
                          (unsigned)known, (unsigned)p->flags);

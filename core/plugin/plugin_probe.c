@@ -33,7 +33,8 @@ static json_t *describe_parameter(const dipp_parameter *p)
     }
     if (p->unit)
         json_object_set_new(o, "unit", json_string(p->unit));
-    static const char *const flag_names[] = {"required", "optional", "structural", "live"};
+    static const char *const flag_names[] = {"required", "optional",      "structural",
+                                             "live",     "from_pipeline", "not_with_pipeline"};
     json_t *flags = json_array();
     for (size_t i = 0; i < sizeof flag_names / sizeof *flag_names; i++)
         if (p->flags & (1u << i))

@@ -322,8 +322,8 @@ static void test_pipeline(void **state)
     write_part(model, autoencoder, true, -1, 1.0);
     snprintf(arguments, sizeof arguments, "%s reference.weights=sd", one);
     assert_int_equal(dipp(arguments), 4);
-    assert_true(
-        output_has("the pipeline in sd lacks this part, expected at sd/unet; the network is in unet/ or transformer/"));
+    assert_true(output_has("the pipeline in sd lacks this part, expected at "
+                           "sd/unet/diffusion_pytorch_model.safetensors; the network is in unet/ or transformer/"));
     MUST(dipp_make_directories("sd/unet", &error_));
     write_part(model, network, false, -1, 1.0);
     assert_int_equal(dipp(arguments), 0);
@@ -352,8 +352,8 @@ static void test_pipeline(void **state)
     /* The autoencoder may be missing where it is named elsewhere, and is taken from a pipeline when that is named for it. */
     assert_int_equal(rename("sd/vae", "elsewhere"), 0);
     assert_int_equal(dipp(arguments), 4);
-    assert_true(
-        output_has("the pipeline in sd lacks this part, expected at sd/vae; name other weights (reference.decoder)"));
+    assert_true(output_has("the pipeline in sd lacks this part, expected at "
+                           "sd/vae/diffusion_pytorch_model.safetensors; name other weights (reference.decoder)"));
     snprintf(arguments, sizeof arguments, "%s reference.weights=sd reference.decoder=elsewhere", one);
     assert_int_equal(dipp(arguments), 0);
     snprintf(arguments, sizeof arguments, "%s reference.weights=%s generator.init=sd reference.decoder=elsewhere", one,

@@ -42,8 +42,8 @@ static void refuses(const char *fixture, uint32_t timeout_ms, const char *const 
 static void versions_and_sizes_are_compared(void **state)
 {
     (void)state;
-    REFUSES("wrong-major", "ABI: expected major version 1", "found 2.3", "rebuild");
-    REFUSES("newer-minor", "ABI: expected at most 1.3", "found 1.4", "newer dipp");
+    REFUSES("wrong-major", "ABI: expected major version 1", "found 2.4", "rebuild");
+    REFUSES("newer-minor", "ABI: expected at most 1.4", "found 1.5", "newer dipp");
     REFUSES("wrong-tag", "build tag: expected \"" DIPP_BUILD_TAG "\"", "found \"shape8-tensor1\"");
     REFUSES("lying-size", "dipp_plugin.struct_size: expected", "found 4096");
     REFUSES("short-vtable", "plugin \"fixture\"", "dipp_reward.struct_size: expected", "found 16");

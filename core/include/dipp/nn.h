@@ -35,6 +35,13 @@ typedef struct dipp_dit_options {
 /* Checks the options alone: DIPP_E_INVALID says which field is wrong and why. [any thread] */
 dipp_status dipp_dit_check(const dipp_dit_options *options, dipp_error *error);
 
+/* The network that a transformer/config.json of diffusers describes: PixArtTransformer2DModel, or Transformer2DModel with
+ * norm_type ada_norm_single. All fields of *out but time_scale, which is 0: height and width are sample_size, and with
+ * micro-conditioning the picture's size is 8 sample_size, as PixArt-alpha's autoencoder makes it. DIPP_E_UNSUPPORTED names file,
+ * key and value of what changes the network and is not known here; DIPP_E_FORMAT, DIPP_E_INVALID (sizes that make no network),
+ * DIPP_E_NOT_FOUND, DIPP_E_IO, DIPP_E_MEMORY. [any thread] */
+dipp_status dipp_dit_read_config(const char *path, dipp_dit_options *out, dipp_error *error);
+
 /* x [N, channels, height, width], t wide [N], caption [N, L, caption_channels] and mask wide [N, L] (1 valid, 0 padding),
  * the last two DIPP_NONE when caption_channels is 0 -> [N, channels (twice with learn_sigma), height, width], wide. */
 dipp_tensor dipp_dit(dipp_graph *g, dipp_params p, const dipp_dit_options *options, dipp_tensor x, dipp_tensor t,
@@ -76,6 +83,10 @@ typedef struct dipp_unet_options {
 /* As dipp_dit_check. [any thread] */
 dipp_status dipp_unet_check(const dipp_unet_options *options, dipp_error *error);
 
+/* The network that a unet/config.json of diffusers' UNet2DConditionModel describes, but time_scale, which is 0, and its
+ * sample_size, 0 where the file has none. Errors as dipp_dit_read_config's. [any thread] */
+dipp_status dipp_unet_read_config(const char *path, dipp_unet_options *out, int64_t *size, dipp_error *error);
+
 /* x [N, in_channels, H, W] of any size, t wide [N], caption [N, L, caption_channels] (DIPP_NONE when caption_channels is 0) and
  * mask wide [N, L] (1 valid, 0 padding; DIPP_NONE: all are valid) -> [N, out_channels, H, W], wide. */
 dipp_tensor dipp_unet(dipp_graph *g, dipp_params p, const dipp_unet_options *options, dipp_tensor x, dipp_tensor t,
@@ -99,6 +110,9 @@ typedef struct dipp_vae_options {
 
 /* As dipp_dit_check. [any thread] */
 dipp_status dipp_vae_check(const dipp_vae_options *options, dipp_error *error);
+
+/* The autoencoder that a vae/config.json of diffusers' AutoencoderKL describes. Errors as dipp_dit_read_config's. [any thread] */
+dipp_status dipp_vae_read_config(const char *path, dipp_vae_options *out, dipp_error *error);
 
 /* Pictures [N, image_channels, H, W], nominally in [-1, 1], both sides multiples of 2^(levels - 1) ->
  * latents [N, latent_channels, H / 2^(levels-1), W / 2^(levels-1)], wide: the mean of the posterior, scaled. */
@@ -249,6 +263,36 @@ dipp_tensor dipp_blip_image(dipp_graph *g, dipp_params p, const dipp_blip_option
  * state of the first token [N, text_width], compute. Declares text_encoder.*. */
 dipp_tensor dipp_blip_text(dipp_graph *g, dipp_params p, const dipp_blip_options *options, dipp_tensor tokens,
                            dipp_tensor mask, dipp_tensor image_tokens);
+
+/* ---- Folders as diffusers writes them (docs/pipelines.md) --------------------------------------------------------- */
+
+/* Files of such a folder that say what its networks are; the weights are the host's to find. A generator needs the first two. */
+typedef enum dipp_pipeline_part {
+    DIPP_PIPELINE_NETWORK = 0, /* unet/config.json or transformer/config.json */
+    DIPP_PIPELINE_SCHEDULER,
+    DIPP_PIPELINE_AUTOENCODER,
+    DIPP_PIPELINE_TEXT_ENCODER,
+    DIPP_PIPELINE_TOKENIZER,          /* vocab.json, spiece.model or tokenizer.json */
+    DIPP_PIPELINE_MERGES,             /* beside vocab.json alone */
+    DIPP_PIPELINE_TOKENIZER_SETTINGS, /* this and the next may be missing */
+    DIPP_PIPELINE_SPECIAL_TOKENS,
+    DIPP_PIPELINE_FILES
+} dipp_pipeline_part;
+
+enum { DIPP_PIPELINE_PATH_BYTES = 4096, DIPP_PIPELINE_GENERATOR_FILES = 2 };
+
+/* The path of a file of folder into out [size]; where it is not there, false, and the path where it is expected. [any thread] */
+bool dipp_pipeline_file(const char *folder, dipp_pipeline_part part, char *out, size_t size);
+
+typedef enum dipp_pipeline_text { DIPP_PIPELINE_CLIP = 0, DIPP_PIPELINE_T5 } dipp_pipeline_text;
+
+/* Which text encoder the folder's text_encoder/config.json is of. DIPP_E_UNSUPPORTED for others; DIPP_E_FORMAT,
+ * DIPP_E_NOT_FOUND, DIPP_E_IO, DIPP_E_MEMORY. [any thread] */
+dipp_status dipp_pipeline_read_text_kind(const char *folder, dipp_pipeline_text *out, dipp_error *error);
+
+/* Whether what CLIP's tokenizer in the folder says of padding is what DIPP_TOKENIZER_HUGGING_FACE_CLIP does, for a text encoder
+ * of so many positions: DIPP_E_UNSUPPORTED names file and key where not; the rest as above. [any thread] */
+dipp_status dipp_pipeline_check_clip_tokenizer(const char *folder, int64_t positions, dipp_error *error);
 
 /* ---- A small text encoder for vocabularies of our own ---------------------------------------------------------- */
 

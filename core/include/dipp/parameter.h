@@ -27,7 +27,10 @@ enum {
     DIPP_PARAMETER_REQUIRED = 1u << 0,
     DIPP_PARAMETER_OPTIONAL = 1u << 1,   /* may stay unset: dipp_parameters_has() is false */
     DIPP_PARAMETER_STRUCTURAL = 1u << 2, /* changes the recording or the set of tensors */
-    DIPP_PARAMETER_LIVE = 1u << 3        /* may change between steps */
+    DIPP_PARAMETER_LIVE = 1u << 3,       /* may change between steps */
+    /* Since 1.4, of tables with an optional path `pipeline`, a folder whose files say what is not written: while that is set, */
+    DIPP_PARAMETER_FROM_PIPELINE = 1u << 4,     /* the default does not count: unset where it is not written */
+    DIPP_PARAMETER_NOT_WITH_PIPELINE = 1u << 5, /* the same, and writing it is an error */
 };
 
 typedef struct dipp_parameter {

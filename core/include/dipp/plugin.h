@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 #define DIPP_ABI_MAJOR 1
-#define DIPP_ABI_MINOR 3
+#define DIPP_ABI_MINOR 4
 
 /* What silently breaks us when it differs: sizes that cross the border by value. Compared as text, reported when unequal. */
 #define DIPP_BUILD_TAG "shape56-tensor4-params8"
@@ -67,16 +67,6 @@ typedef struct dipp_host {
 } dipp_host;
 
 /* ---- Shared vocabulary ---------------------------------------------------------------------------------------- */
-
-typedef enum dipp_parameterisation {
-    DIPP_PREDICTS_X0 = 0,
-    DIPP_PREDICTS_EPS,
-    DIPP_PREDICTS_V,    /* alpha eps - sigma x0 */
-    DIPP_PREDICTS_FLOW, /* eps - x0 */
-    DIPP_PREDICTS_SCORE,
-    DIPP_PREDICTS_EDM /* F of EDM preconditioning with sigma_data; the core scales the input by
-                            1/sqrt(r^2 + sigma_data^2) of x_t/alpha, r = sigma/alpha, and gives t = ln(r)/4 */
-} dipp_parameterisation;
 
 /* Level of noise per sample, each wide [N]. t is as the parameterisation wants it (EDM: ln(sigma/alpha)/4). */
 typedef struct dipp_level {

@@ -73,6 +73,13 @@ uint32_t dipp_tokenizer_size(const dipp_tokenizer *tokenizer);
 dipp_status dipp_tokenizer_encode(const dipp_tokenizer *tokenizer, const char *text, size_t bytes, uint32_t length,
                                   int32_t *ids, size_t *count, dipp_error *error);
 
+/* ---- What pipelines do to a prompt before they split it ---- */
+
+/* text[bytes] as Python's text.lower().strip() leaves it, which is how PixArt-alpha's pipeline prepares its prompts. out has
+ * room for 3 * bytes + 4 and is ended by a zero, *out_bytes counts what is before it; what is not UTF-8 becomes U+FFFD.
+ * DIPP_E_INVALID for more than DIPP_TOKENIZER_TEXT_MOST bytes; DIPP_E_MEMORY. [any thread] */
+dipp_status dipp_prompt_lowered(const char *text, size_t bytes, char *out, size_t *out_bytes, dipp_error *error);
+
 #ifdef __cplusplus
 }
 #endif

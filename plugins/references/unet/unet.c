@@ -1,7 +1,7 @@
 /* Plugin `unet`: Stable Diffusion's UNet as a reference diffusion and as a one-step generator.
  *
  * As plugin `dit` it exports both descriptors, for they are one network. The published SD 1.5 and a small model for 32 px
- * pictures differ in the values of the parameters below, whose lists have one entry per level, finest first, or one for all
+ * pictures differ in the values of the parameters below (or the former's come from its folder), whose lists have one entry per level, finest first, or one for all
  * levels. A reference may bring a text encoder for a vocabulary of its own, and an autoencoder, in whose latents it then works. */
 #include "../../shared/diffusion.h"
 
@@ -11,10 +11,9 @@
 static const char *const mid_blocks[] = {"UNetMidBlock2DCrossAttn", "UNetMidBlock2D", "none", NULL};
 
 typedef struct model {
-    dipp_unet_options network; /* caption_channels is taken from the condition */
+    dipp_unet_options network; /* caption_channels is taken from the condition; a pipeline's is kept until then */
     int64_t size;              /* of a sample, height and width */
     diffusion diffusion;
-    dipp_vae_options vae; /* reference only; levels 0: samples are the pictures themselves */
 } model;
 
 static void destroy(void *self)
@@ -105,41 +104,40 @@ static dipp_status read_network(const dipp_parameters *parameters, const diffusi
     return status == DIPP_OK ? dipp_unet_check(o, error) : status;
 }
 
+static dipp_status read_pipeline(const dipp_parameters *parameters, model *m, dipp_error *error)
+{
+    char path[DIPP_PIPELINE_PATH_BYTES];
+    int64_t sample_size = 0;
+    diffusion_network_file(&m->diffusion, path);
+    dipp_status status = dipp_unet_read_config(path, &m->network, &sample_size, error);
+    m->network.time_scale = m->diffusion.time_scale;
+    if (status == DIPP_OK && m->network.in_channels != m->network.out_channels)
+        return dipp_fail(error, DIPP_E_UNSUPPORTED,
+                         "%s: in_channels is %lld and out_channels %lld; a network that reads more than the sample is "
+                         "not supported",
+                         path, (long long)m->network.in_channels, (long long)m->network.out_channels);
+    return status == DIPP_OK ? diffusion_read_size(parameters, &m->diffusion, sample_size, &m->size, error) : status;
+}
+
 /* What reference and generator have in common. */
 static dipp_status create_model(const dipp_parameters *parameters, model **out, dipp_error *error)
 {
     model *m = calloc(1, sizeof *m);
     if (!m)
         return dipp_fail(error, DIPP_E_MEMORY, "unet: no memory for the plugin's state (%zu bytes)", sizeof *m);
-    diffusion_read(parameters, "unet", &m->diffusion);
-    m->size = dipp_parameters_int(parameters, "size");
-    dipp_status status = read_network(parameters, &m->diffusion, &m->network, error);
+    dipp_status status = diffusion_read(parameters, "unet", &m->diffusion, error);
+    if (status == DIPP_OK && m->diffusion.pipeline) {
+        status = read_pipeline(parameters, m, error);
+    } else if (status == DIPP_OK) {
+        m->size = dipp_parameters_int(parameters, "size");
+        status = read_network(parameters, &m->diffusion, &m->network, error);
+    }
     if (status != DIPP_OK) {
         destroy(m);
         return status;
     }
     *out = m;
     return DIPP_OK;
-}
-
-static dipp_status read_vae(const dipp_parameters *parameters, model *m, dipp_error *error)
-{
-    if (!dipp_parameters_has(parameters, "vae_widths"))
-        return DIPP_OK;
-    size_t levels;
-    const int64_t *widths = dipp_parameters_ints(parameters, "vae_widths", &levels);
-    if (levels < 1 || levels > DIPP_VAE_MAX_LEVELS)
-        return dipp_fail(error, DIPP_E_INVALID, "unet: vae_widths has %zu entries; 1 to %d levels are possible", levels,
-                         (int)DIPP_VAE_MAX_LEVELS);
-    dipp_vae_options *o = &m->vae;
-    o->struct_size = sizeof *o;
-    o->levels = (uint32_t)levels;
-    memcpy(o->channels, widths, levels * sizeof *widths);
-    o->latent_channels = m->network.in_channels;
-    o->layers = dipp_parameters_int(parameters, "vae_layers");
-    o->groups = dipp_parameters_int(parameters, "vae_groups");
-    o->scaling = dipp_parameters_float(parameters, "vae_scaling");
-    return dipp_vae_check(o, error);
 }
 
 /* ---- Both -------------------------------------------------------------------------------------------------------- */
@@ -167,9 +165,9 @@ static dipp_status reference_create(const dipp_parameters *parameters, const dip
     model *m = NULL;
     dipp_status status = create_model(parameters, &m, error);
     if (status == DIPP_OK)
-        status = diffusion_read_text(parameters, &m->diffusion, error);
+        status = diffusion_read_text(parameters, &m->diffusion, m->network.caption_channels, error);
     if (status == DIPP_OK)
-        status = read_vae(parameters, m, error);
+        status = diffusion_read_vae(parameters, &m->diffusion, m->network.in_channels, error);
     if (status != DIPP_OK) {
         destroy(m);
         return status;
@@ -181,7 +179,7 @@ static dipp_status reference_create(const dipp_parameters *parameters, const dip
 static dipp_status reference_space(void *self, dipp_space *out, dipp_error *error)
 {
     const model *m = self;
-    diffusion_space(&m->diffusion, sample_of(m), m->vae.levels || m->network.in_channels == 3, out);
+    diffusion_space(&m->diffusion, sample_of(m), out);
     return DIPP_OK;
 }
 
@@ -198,21 +196,14 @@ static dipp_condition reference_encode_text(void *self, dipp_graph *g, dipp_para
     return diffusion_encode_text(&m->diffusion, g, p, text);
 }
 
-/* Through the autoencoder if there is one; without it samples of other than three channels are left alone. */
 static dipp_tensor reference_decode(void *self, dipp_graph *g, dipp_params p, dipp_tensor x0)
 {
-    const model *m = self;
-    if (m->vae.levels)
-        return diffusion_to_pictures(g, dipp_vae_decode(g, p, &m->vae, x0));
-    return m->network.in_channels == 3 ? diffusion_to_pictures(g, x0) : x0;
+    return diffusion_decode(&((const model *)self)->diffusion, g, p, x0);
 }
 
 static dipp_tensor reference_encode(void *self, dipp_graph *g, dipp_params p, dipp_tensor images)
 {
-    const model *m = self;
-    if (m->vae.levels)
-        return dipp_vae_encode(g, p, &m->vae, diffusion_from_pictures(g, images));
-    return m->network.in_channels == 3 ? diffusion_from_pictures(g, images) : images;
+    return diffusion_encode(&((const model *)self)->diffusion, g, p, images);
 }
 
 /* ---- Generator --------------------------------------------------------------------------------------------------- */
@@ -222,9 +213,12 @@ static dipp_status generator_create(const dipp_parameters *parameters, const dip
 {
     model *m = NULL;
     dipp_status status = create_model(parameters, &m, error);
-    if (status != DIPP_OK)
+    if (status == DIPP_OK)
+        status = diffusion_read_generator(parameters, &m->diffusion, error);
+    if (status != DIPP_OK) {
+        destroy(m);
         return status;
-    diffusion_read_generator(parameters, &m->diffusion);
+    }
     *self = m;
     return DIPP_OK;
 }
@@ -241,38 +235,32 @@ static dipp_status generator_info(void *self, dipp_generator_info *out, dipp_err
 /* clang-format off */
 #define INTS(key_, default_, minimum_, maximum_, help_) \
     {.key = key_, .type = DIPP_TYPE_INT_LIST, .default_text = default_, .minimum = minimum_, .maximum = maximum_, \
-     .flags = DIPP_PARAMETER_STRUCTURAL, .help = help_}
+     .flags = DIFFUSION_STRUCTURE, .help = help_}
 
 #define NETWORK_PARAMETERS \
     DIFFUSION_INT("channels", "3", 1, 1024, NULL, "Channels of a sample: 3 for pictures, 4 for Stable Diffusion latents."), \
-    DIFFUSION_INT("size", "32", 1, 4096, "pixel", "Height and width of a sample."), \
+    DIFFUSION_SIZE, \
     INTS("widths", "[32, 64, 96]", 1, 16384, "Channels of each level, finest first (block_out_channels of published files)."), \
     INTS("layers", "[1]", 1, 15, "Resnets of a level's down block, one fewer than its up block's (layers_per_block)."), \
     INTS("heads", "[4]", 1, 512, "Attention heads of a level's transformers (published files say attention_head_dim)."), \
     INTS("transformer_layers", "[1]", 1, 64, "Blocks of each of a level's transformers (transformer_layers_per_block)."), \
     {.key = "down_blocks", .type = DIPP_TYPE_STRING_LIST, .default_text = "[DownBlock2D, CrossAttnDownBlock2D, CrossAttnDownBlock2D]", \
-     .flags = DIPP_PARAMETER_STRUCTURAL, .help = "Blocks on the way down, finest first: DownBlock2D or CrossAttnDownBlock2D."}, \
+     .flags = DIFFUSION_STRUCTURE, .help = "Blocks on the way down, finest first: DownBlock2D or CrossAttnDownBlock2D."}, \
     {.key = "up_blocks", .type = DIPP_TYPE_STRING_LIST, .default_text = "[CrossAttnUpBlock2D, CrossAttnUpBlock2D, UpBlock2D]", \
-     .flags = DIPP_PARAMETER_STRUCTURAL, .help = "Blocks on the way up, coarsest first: UpBlock2D or CrossAttnUpBlock2D."}, \
+     .flags = DIFFUSION_STRUCTURE, .help = "Blocks on the way up, coarsest first: UpBlock2D or CrossAttnUpBlock2D."}, \
     {.key = "mid_block", .type = DIPP_TYPE_ENUM, .default_text = "UNetMidBlock2DCrossAttn", .choices = mid_blocks, \
-     .flags = DIPP_PARAMETER_STRUCTURAL, .help = "Block between them."}, \
+     .flags = DIFFUSION_STRUCTURE, .help = "Block between them."}, \
     DIFFUSION_INT("groups", "32", 1, 1024, NULL, "Groups of the group norms; divides all widths (norm_num_groups)."), \
     {.key = "epsilon", .type = DIPP_TYPE_FLOAT, .default_text = "1e-5", .minimum = 1e-12, .maximum = 1, \
-     .flags = DIPP_PARAMETER_STRUCTURAL, .help = "Of the resnets' norms; the transformers' is 1e-6 (norm_eps)."}, \
-    {.key = "linear_projection", .type = DIPP_TYPE_BOOL, .default_text = "false", .flags = DIPP_PARAMETER_STRUCTURAL, \
+     .flags = DIFFUSION_STRUCTURE, .help = "Of the resnets' norms; the transformers' is 1e-6 (norm_eps)."}, \
+    {.key = "linear_projection", .type = DIPP_TYPE_BOOL, .default_text = "false", .flags = DIFFUSION_STRUCTURE, \
      .help = "Whether transformers begin and end with linear layers, as SD 2's, or 1x1 convolutions, as SD 1's."}, \
     DIFFUSION_PARAMETERS
 
 static const dipp_parameter reference_parameters[] = {
     NETWORK_PARAMETERS,
     DIFFUSION_TEXT_PARAMETERS("96", "4"),
-    {.key = "vae_widths", .type = DIPP_TYPE_INT_LIST, .minimum = 1, .maximum = 16384,
-     .flags = DIPP_PARAMETER_STRUCTURAL | DIPP_PARAMETER_OPTIONAL,
-     .help = "Channels of each level of an autoencoder, finest first; set: samples are its latents, of which each further level halves the size."},
-    DIFFUSION_INT("vae_layers", "2", 1, 15, NULL, "Resnets of a level of the encoder; the decoder's have one more."),
-    DIFFUSION_INT("vae_groups", "32", 1, 1024, NULL, "Groups of the autoencoder's norms."),
-    {.key = "vae_scaling", .type = DIPP_TYPE_FLOAT, .default_text = "0.18215", .minimum = 1e-6, .maximum = 1e6,
-     .flags = DIPP_PARAMETER_STRUCTURAL, .help = "Factor of the latents."},
+    DIFFUSION_VAE_PARAMETERS,
 };
 static const dipp_parameter generator_parameters[] = {NETWORK_PARAMETERS, DIFFUSION_GENERATOR_PARAMETERS};
 /* clang-format on */
@@ -304,9 +292,9 @@ static const dipp_plugin reference_plugin = {
     .build_tag = DIPP_BUILD_TAG,
     .kind = DIPP_PLUGIN_REFERENCE,
     .name = "unet",
-    .version = "1.0.0",
+    .version = "1.1.0",
     .licence = "Apache-2.0",
-    .summary = "UNet (Stable Diffusion), with a small text encoder and an autoencoder of its own if wanted",
+    .summary = "UNet (Stable Diffusion), with a text encoder and an autoencoder if wanted; reads published pipelines",
     .parameters = reference_parameters,
     .parameter_count = sizeof reference_parameters / sizeof *reference_parameters,
     .vtable = &reference,
@@ -319,7 +307,7 @@ static const dipp_plugin generator_plugin = {
     .build_tag = DIPP_BUILD_TAG,
     .kind = DIPP_PLUGIN_GENERATOR,
     .name = "unet",
-    .version = "1.0.0",
+    .version = "1.1.0",
     .licence = "Apache-2.0",
     .summary = "One-step generator with the network of the reference unet",
     .parameters = generator_parameters,
