@@ -55,6 +55,8 @@ static const char *const published[] = {"model.safetensors.index.json",
                                         "diffusion_pytorch_model.fp16.safetensors",
                                         "model.safetensors.index.fp16.json",
                                         "diffusion_pytorch_model.safetensors.index.fp16.json",
+                                        "pytorch_model.bin.index.json",
+                                        "diffusion_pytorch_model.bin.index.json",
                                         "pytorch_model.bin",
                                         "diffusion_pytorch_model.bin"};
 

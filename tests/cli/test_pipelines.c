@@ -149,6 +149,22 @@ static void what_is_missing_is_named(const subject *s)
 }
 
 /* The experiments for the published pipelines are sound but for the files. */
+/* A folder whose text encoder is in several files of PyTorch's own kind: their index is found, and believed. */
+static void an_index_of_older_files_is_read(const subject *s)
+{
+    char line[1024];
+    prepare(s, "older");
+    snprintf(
+        line, sizeof line,
+        "cd older/text_encoder && mv model.safetensors pytorch_model-00001-of-00001.bin && echo "
+        "'{\"weight_map\": {\"of.nobody\": \"pytorch_model-00001-of-00001.bin\"}}' > pytorch_model.bin.index.json");
+    assert_int_equal(system(line), 0);
+    assert_int_not_equal(dipp("run older.yaml"), 0);
+    expect("pytorch_model.bin.index.json");
+    expect("of.nobody");
+    assert_int_equal(system("rm -r older"), 0);
+}
+
 static void experiments_start_from_such_folders(const subject *s)
 {
     char line[1024];
@@ -173,6 +189,7 @@ static void everything_of(const subject *s)
     through_all_commands(s);
     content_makes_the_key(s);
     what_is_missing_is_named(s);
+    an_index_of_older_files_is_read(s);
     experiments_start_from_such_folders(s);
 }
 
