@@ -56,7 +56,7 @@ static dipp_status create_trainee(const dipp_judge_pairs_request *request, const
     if (!request->weights)
         return dipp_parameter_set_initialise(set, 0, DIPP_STREAM_REWARD_INIT, error);
     char *file = dipp_run_weights_file(request->weights, "model");
-    status = file ? dipp_weights_read_sets(file, "model", &set, 1, NULL, error)
+    status = file ? dipp_weights_read_sets(file, "model", &set, 1, error)
                   : dipp_fail(error, DIPP_E_MEMORY, "no memory to read %s", request->weights);
     dipp_release(file);
     return status;

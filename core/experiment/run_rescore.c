@@ -68,7 +68,7 @@ static dipp_status load_result(const dipp_run_setup *setup, const char *folder, 
     if (setup->pretrain) {
         dipp_parameter_set *sets[DIPP_MODEL_SETS];
         uint32_t count = dipp_run_result_sets(setup, average, sets);
-        return dipp_weights_read_sets(folder, "model", sets, count, NULL, error);
+        return dipp_weights_read_sets(folder, "model", sets, count, error);
     }
     dipp_trained theta = dipp_trained_generator(models);
     dipp_status status =

@@ -183,7 +183,7 @@ dipp_status dipp_run_result_read_generator(const dipp_run_setup *setup, const ch
 {
     const dipp_overlay *overlay = &setup->models->generator_overlay;
     if (!overlay->layout)
-        return dipp_weights_read_sets(folder, raw ? "generator-raw" : "generator", &set, 1, NULL, error);
+        return dipp_weights_read_sets(folder, raw ? "generator-raw" : "generator", &set, 1, error);
     char *file = dipp_run_weights_file(folder, raw ? DIPP_GENERATOR_ADAPTER_RAW : DIPP_GENERATOR_ADAPTER);
     dipp_status status = file ? dipp_run_check_adapter_base(file, setup->generator_base, error)
                               : dipp_fail(error, DIPP_E_MEMORY, "no memory to read a result");

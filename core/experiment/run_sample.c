@@ -30,7 +30,7 @@ static dipp_status load_result(const dipp_run_setup *setup, const char *folder, 
     if (setup->pretrain) {
         dipp_parameter_set *sets[DIPP_MODEL_SETS];
         uint32_t count = dipp_run_result_sets(setup, false, sets);
-        return dipp_weights_read_sets(folder, "model", sets, count, NULL, error);
+        return dipp_weights_read_sets(folder, "model", sets, count, error);
     }
     return dipp_run_result_read_generator(setup, folder, false, dipp_trained_generator(models).set, error);
 }

@@ -233,7 +233,7 @@ static dipp_status read_input(dipp_run_setup *setup, const char *role, char *fil
     dipp_status status = note_input(setup, role, file, &input, error);
     if (status != DIPP_OK)
         return status;
-    status = dipp_weights_read_sets(file, "model", sets, count, NULL, error);
+    status = dipp_weights_read_sets(file, "model", sets, count, error);
     if (status == DIPP_OK)
         status = dipp_run_hashes_of(setup->hashes, file, input->sha256, error);
     return status == DIPP_OK ? status : dipp_error_context(error, "%s", role);

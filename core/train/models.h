@@ -175,9 +175,9 @@ dipp_tensor dipp_record_pictures(const dipp_models *models, dipp_graph *g, dipp_
 /* Reads all tensors of the layouts (count of them; sets NULL are skipped) from path, by their names, with or without the
  * prefixes of dipp_weights_find_prefixed, or as their first authors named and arranged them (weights/original_names.h).
  * Missing tensors and wrong shapes are errors (DIPP_E_FORMAT) that list them, with the first tensors that nobody wants; by
- * themselves such are ignored. sha256 may be NULL. [main] */
+ * themselves such are ignored. [main] */
 dipp_status dipp_weights_read_sets(const char *path, const char *name, dipp_parameter_set *const *sets, uint32_t count,
-                                   char *sha256, dipp_error *error);
+                                   dipp_error *error);
 
 /* The same of one set whose tensors may be in two files: what `file` lacks is read from
  * `head`, which may be NULL. Neither is a folder. [main] */

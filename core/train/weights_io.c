@@ -283,14 +283,12 @@ static dipp_status read_files(const char *file, const char *head, dipp_parameter
 }
 
 dipp_status dipp_weights_read_sets(const char *path, const char *name, dipp_parameter_set *const *sets, uint32_t count,
-                                   char *sha256, dipp_error *error)
+                                   dipp_error *error)
 {
     char *file = file_of(path, name);
     if (!file)
         return dipp_fail(error, DIPP_E_MEMORY, "no memory to open %s", path);
     dipp_status status = read_files(file, NULL, sets, count, error);
-    if (status == DIPP_OK && sha256)
-        status = dipp_weights_sha256(file, sha256, error);
     dipp_release(file);
     return status;
 }

@@ -54,11 +54,12 @@ static void prepare(const subject *s, const char *name)
     write_file(file, text);
 }
 
-/* Runs one command line made of a format and the subject's name. */
-static int run(const char *format, const char *name)
+/* Runs one command line in which every @ stands for the name. */
+static int run(const char *command, const char *name)
 {
-    char line[512];
-    snprintf(line, sizeof line, format, name, name, name, name);
+    char line[512] = "";
+    for (size_t at = 0; *command && at + 1 < sizeof line; at = strlen(line), command++)
+        snprintf(line + at, sizeof line - at, "%.*s", *command == '@' ? 64 : 1, *command == '@' ? name : command);
     return dipp(line);
 }
 
@@ -79,16 +80,16 @@ static void through_all_commands(const subject *s)
 {
     char text[128];
     prepare(s, s->name);
-    assert_int_equal(run("check %s.yaml", s->name), 0);
+    assert_int_equal(run("check @.yaml", s->name), 0);
     expect("full: ok");
     expect("lora: ok");
-    assert_int_equal(run("plan %s.yaml", s->name), 0);
+    assert_int_equal(run("plan @.yaml", s->name), 0);
     expect("text encoder");
     expect("decoder");
-    run("doctor %s.yaml --db %s.db", s->name);
+    run("doctor @.yaml --db @.db", s->name);
     snprintf(text, sizeof text, "files of %s: all there", s->name);
     expect(text);
-    assert_int_equal(run("run %s.yaml --db %s.db --quiet", s->name), 0);
+    assert_int_equal(run("run @.yaml --db @.db --quiet", s->name), 0);
     snprintf(text, sizeof text, "%s.db", s->name);
     assert_int_equal(ask(text, "SELECT count(*) FROM runs WHERE status='completed'"), 2);
     assert_int_equal(ask(text, "SELECT count(*) FROM metrics JOIN metric_names USING(metric_id) "
@@ -97,10 +98,10 @@ static void through_all_commands(const subject *s)
     assert_sound(text);
 
     /* Text is read: another prompt gives another picture, from the trained weights and from the reference. */
-    assert_int_equal(run("sample full:0 -e %s --db %s.db -n 1 -p cat -o cat.png", s->name), 0);
-    assert_int_equal(run("sample full:0 -e %s --db %s.db -n 1 -p dogs -o dogs.png", s->name), 0);
+    assert_int_equal(run("sample full:0 -e @ --db @.db -n 1 -p cat -o cat.png", s->name), 0);
+    assert_int_equal(run("sample full:0 -e @ --db @.db -n 1 -p dogs -o dogs.png", s->name), 0);
     assert_int_not_equal(digest_file("cat.png"), digest_file("dogs.png"));
-    assert_int_equal(run("sample %s.yaml -n 1 -p cat -o drawn.png --reference", s->name), 0);
+    assert_int_equal(run("sample @.yaml -n 1 -p cat -o drawn.png --reference", s->name), 0);
     assert_true(dipp_path_exists("drawn.png"));
 }
 
@@ -127,13 +128,13 @@ static void what_is_missing_is_named(const subject *s)
     snprintf(line, sizeof line, "rm %s/%s %s/%s %s/scheduler/scheduler_config.json %s/vae/*.safetensors", name,
              s->weights, name, s->vocabulary, name, name);
     assert_int_equal(system(line), 0);
-    assert_int_equal(run("doctor %s.yaml", name), 3);
+    assert_int_equal(run("doctor @.yaml", name), 3);
     expect(s->weights);
     expect(s->vocabulary);
     expect("/scheduler/scheduler_config.json");
     expect("/vae/diffusion_pytorch_model.safetensors");
     expect(s->name[0] == 's' ? "stable-diffusion-v1-5/stable-diffusion-v1-5" : "PixArt-alpha/PixArt-XL-2-512x512");
-    assert_int_not_equal(run("check %s.yaml", name), 0);
+    assert_int_not_equal(run("check @.yaml", name), 0);
     expect("scheduler_config.json");
 
     /* What the files say and dipp does not know is refused by name. */

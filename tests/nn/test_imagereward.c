@@ -199,7 +199,7 @@ static int tear_down(void **state)
 
 static void load(replay *r)
 {
-    MUST(dipp_weights_read_sets(weights_path, "model", &r->set, 1, NULL, &error_));
+    MUST(dipp_weights_read_sets(weights_path, "model", &r->set, 1, &error_));
 }
 
 /* ---- Tests ------------------------------------------------------------------------------------------------------- */

@@ -94,7 +94,7 @@ static void load_weights(replay *r, dipp_weights_part part)
     snprintf(folder, sizeof folder, FOLDER "%s", current->name);
     char *file = dipp_run_weights_part(folder, part);
     assert_non_null(file);
-    if (dipp_weights_read_sets(file, "model", &r->set, 1, NULL, &error) != DIPP_OK)
+    if (dipp_weights_read_sets(file, "model", &r->set, 1, &error) != DIPP_OK)
         fail_msg("%s", error.message);
     dipp_release(file);
 }

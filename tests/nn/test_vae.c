@@ -121,7 +121,7 @@ static void a_file_of_the_old_kind_is_read(void **state)
     assert_int_equal(dipp_weights_writer_commit(&writer, &error), DIPP_OK);
 
     dipp_parameter_set_write(r.set, DIPP_BLOCK_MASTER, found, DIPP_HOST_F32); /* zeros */
-    if (dipp_weights_read_sets(path, "model", &r.set, 1, NULL, &error) != DIPP_OK)
+    if (dipp_weights_read_sets(path, "model", &r.set, 1, &error) != DIPP_OK)
         fail_msg("%s", error.message);
     dipp_parameter_set_read(r.set, DIPP_BLOCK_MASTER, found, DIPP_HOST_F32);
     assert_memory_equal(found, numbers, count * sizeof *found);

@@ -398,7 +398,7 @@ static void a_map_that_turns_in_a_circle_is_survived(void **state)
     put_model(&w);
     make_map(units);
     /* From 1 xor 'A' again to 1 xor 'A': children at 1. */
-    units[1 ^ 'A'] = 'A' | 1u << 8 | ((1u ^ 'A') ^ 1u) << 10;
+    units[1 ^ 'A'] = 'A' | 1u << 8 | (uint32_t)'A' << 10;
     units[1] = 0x80000000u;
     put_map(&w, 4 * UNITS, units, "ab", 3);
     dipp_tokenizer *tokenizer = NULL;

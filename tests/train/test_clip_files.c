@@ -319,7 +319,7 @@ static void both_layouts_load_alike(void **state)
         clip_model model;
         write_file(path, m, variant % 2, prefixes[variant / 2], NULL);
         open_model(&model, m);
-        if (dipp_weights_read_sets(path, "model", &model.set, 1, NULL, &error))
+        if (dipp_weights_read_sets(path, "model", &model.set, 1, &error))
             fail_msg("%s", error.message);
         check_numbers(&model, m);
         close_model(&model);
@@ -339,7 +339,7 @@ static void an_archive_of_openai_loads(void **state)
     clip_model model;
     uint32_t entry = 0;
     open_model(&model, m);
-    if (dipp_weights_read_sets(DIPP_FIXTURE_FOLDER "/torch/clip.pt", "model", &model.set, 1, NULL, &error) ||
+    if (dipp_weights_read_sets(DIPP_FIXTURE_FOLDER "/torch/clip.pt", "model", &model.set, 1, &error) ||
         dipp_weights_open(DIPP_FIXTURE_FOLDER "/torch/clip.safetensors", &expected, &error))
         fail_msg("%s", error.message);
     assert_int_equal(dipp_weights_count(expected), m->count + 3);
@@ -400,7 +400,7 @@ static void what_does_not_fit_is_listed(void **state)
     open_model(&model, m);
 
     write_file(path, m, false, "", "visual.ln_pre.bias");
-    assert_int_equal(dipp_weights_read_sets(path, "model", &model.set, 1, NULL, &error), DIPP_E_FORMAT);
+    assert_int_equal(dipp_weights_read_sets(path, "model", &model.set, 1, &error), DIPP_E_FORMAT);
     assert_non_null(strstr(error.message, "\n  vision_model.pre_layrnorm.bias is missing"));
     assert_null(strstr(error.message, "unexpected")); /* buffers are none */
 
@@ -408,7 +408,7 @@ static void what_does_not_fit_is_listed(void **state)
         if (!strcmp(other->tensors[i].name, "ln_final.bias"))
             snprintf(other->tensors[i].name, DIPP_ORIGINAL_NAME_BYTES, "ln_last.bias");
     write_file(path, other, false, "", NULL);
-    assert_int_equal(dipp_weights_read_sets(path, "model", &model.set, 1, NULL, &error), DIPP_E_FORMAT);
+    assert_int_equal(dipp_weights_read_sets(path, "model", &model.set, 1, &error), DIPP_E_FORMAT);
     assert_non_null(strstr(error.message, "\n  text_model.final_layer_norm.bias is missing"));
     assert_non_null(strstr(error.message, "\n  unexpected, the first of them: ln_last.bias"));
     free(other);
@@ -416,7 +416,7 @@ static void what_does_not_fit_is_listed(void **state)
     const clip_size wide = {4, 6, 2, 12, 2, 5, 4, 1, 9};
     other = make_manifest(&wide);
     write_file(path, other, false, "", NULL);
-    assert_int_equal(dipp_weights_read_sets(path, "model", &model.set, 1, NULL, &error), DIPP_E_FORMAT);
+    assert_int_equal(dipp_weights_read_sets(path, "model", &model.set, 1, &error), DIPP_E_FORMAT);
     assert_non_null(strstr(error.message, "visual.proj has shape [6, 4], expected the transpose of [5, 6]"));
     free(other);
 
@@ -426,7 +426,7 @@ static void what_does_not_fit_is_listed(void **state)
         if (!strcmp(other->tensors[i].name, "transformer.resblocks.0.attn.in_proj_bias"))
             other->tensors[i].shape[0] = 11;
     write_file(path, other, false, "", NULL);
-    assert_int_equal(dipp_weights_read_sets(path, "model", &model.set, 1, NULL, &error), DIPP_E_FORMAT);
+    assert_int_equal(dipp_weights_read_sets(path, "model", &model.set, 1, &error), DIPP_E_FORMAT);
     assert_non_null(strstr(error.message, "in_proj_bias has shape [11], expected 3 times [4]"));
     free(other);
 

@@ -151,7 +151,7 @@ static void check(const models *m, int network, const char *expected_file)
 static void read_or_fail(const models *m, int first, uint32_t count, const char *file)
 {
     dipp_error error = {0};
-    if (dipp_weights_read_sets(file, "model", m->sets + first, count, NULL, &error))
+    if (dipp_weights_read_sets(file, "model", m->sets + first, count, &error))
         fail_msg("%s", error.message);
 }
 
@@ -214,7 +214,7 @@ static void what_is_missing_is_named_as_the_network_does(void **state)
     close(descriptor);
     copy_file(path, "model.diffusion_model.output_blocks.2.1.conv.bias",
               "model.diffusion_model.input_blocks.4.0.in_layers.2.weight");
-    assert_int_equal(dipp_weights_read_sets(path, "model", m->sets, 3, NULL, &error), DIPP_E_FORMAT);
+    assert_int_equal(dipp_weights_read_sets(path, "model", m->sets, 3, &error), DIPP_E_FORMAT);
     assert_non_null(strstr(error.message, "\n  up_blocks.0.upsamplers.0.conv.bias is missing"));
     assert_non_null(strstr(error.message, "\n  model.diffusion_model.input_blocks.4.0.in_layers.2.weight has shape "
                                           "[2, 4, 3, 3], expected [4, 2, 3, 3]"));
@@ -274,7 +274,7 @@ static void any_allocation_may_fail(void **state)
     for (uint64_t nth = 1;; nth++) {
         dipp_error error = {0};
         dipp_memory_fail_nth(nth, false);
-        dipp_status status = dipp_weights_read_sets(FIXTURES "vae.ckpt", "model", m->sets + VAE, 1, NULL, &error);
+        dipp_status status = dipp_weights_read_sets(FIXTURES "vae.ckpt", "model", m->sets + VAE, 1, &error);
         bool failed = dipp_memory_has_failed();
         dipp_memory_fail_nth(0, false);
         assert_int_equal(status, failed ? DIPP_E_MEMORY : DIPP_OK);
@@ -291,7 +291,7 @@ static void any_allocation_may_fail_on_refusal(void **state)
     for (uint64_t nth = 1;; nth++) {
         dipp_error error = {0};
         dipp_memory_fail_nth(nth, false);
-        dipp_status status = dipp_weights_read_sets(FIXTURES "vae.ckpt", "model", m->sets + UNET, 2, NULL, &error);
+        dipp_status status = dipp_weights_read_sets(FIXTURES "vae.ckpt", "model", m->sets + UNET, 2, &error);
         bool failed = dipp_memory_has_failed();
         dipp_memory_fail_nth(0, false);
         if (status != DIPP_E_FORMAT && !(failed && status == DIPP_E_MEMORY))
