@@ -23,8 +23,8 @@ static void replace_infinities(char *text, size_t bytes)
         for (size_t k = 0; k < 2 && !quoted && i < bytes; k++) {
             size_t length = strlen(words[k]);
             if (bytes - i >= length && !memcmp(text + i, words[k], length)) {
-                memset(text + i, ' ', length);
-                memcpy(text + i, "null", 4);
+                for (size_t c = 0; c < length; c++)
+                    text[i + c] = c < 4 ? "null"[c] : ' ';
             }
         }
     }

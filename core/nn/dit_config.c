@@ -45,7 +45,8 @@ static void read_text(dipp_description *d, dipp_dit_options *o)
 static void read_positions(dipp_description *d, dipp_dit_options *o)
 {
     int64_t side = dipp_description_size(d, "sample_size", 128);
-    double scale = side / 64 > 1 ? (double)(side / 64) : 1.0;
+    int64_t whole = side / 64; /* the published code rounds down */
+    double scale = whole > 1 ? (double)whole : 1.0;
     o->height = o->width = side;
     o->position_base = side / o->patch;
     o->position_scale = dipp_description_number(d, "interpolation_scale", scale);

@@ -165,11 +165,11 @@ dipp_status diffusion_tokenize(const diffusion *d, const char *const *texts, uin
 
 dipp_condition diffusion_encode_text(const diffusion *d, dipp_graph *g, dipp_params p, dipp_prompt text)
 {
-    dipp_tensor states = DIPP_NONE;
     if (!d->text.present) {
         dipp_graph_fail(g, "%s: this model takes no text; set its parameter vocabulary to give it one", d->name);
         return (dipp_condition){.count = 0};
     }
+    dipp_tensor states;
     switch (d->text.kind) {
     case DIFFUSION_TEXT_OWN: states = dipp_text_encoder(g, p, &d->text.own, text.tokens, text.mask); break;
     case DIFFUSION_TEXT_CLIP: states = dipp_clip_text_states(g, p, &d->text.clip, text.tokens); break;
