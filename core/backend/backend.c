@@ -1,6 +1,7 @@
 /* Back-ends by name, and the parts that all of them share. */
 #include "backend/module.h"
 #include "backend/options.h"
+#include "base/resident.h"
 
 #include <string.h>
 
@@ -68,4 +69,22 @@ void dipp_backend_destroy(dipp_backend **backend)
         return;
     (*backend)->destroy(*backend);
     *backend = NULL;
+}
+
+void dipp_backend_memory(dipp_backend *backend, size_t *free_bytes, size_t *total)
+{
+    *free_bytes = *total = 0;
+    if (!backend->memory)
+        dipp_machine_memory(free_bytes, total);
+    else if (!backend->memory(backend, free_bytes, total))
+        *free_bytes = *total = 0;
+}
+
+dipp_status dipp_backend_no_memory(dipp_backend *backend, size_t bytes, const char *what, dipp_error *error)
+{
+    size_t free_bytes, total;
+    dipp_backend_memory(backend, &free_bytes, &total);
+    return dipp_fail(error, DIPP_E_MEMORY, "the %s back-end has no %.1f MiB for %s; free are %.1f of %.1f MiB",
+                     backend->name, (double)bytes / 1048576, what, (double)free_bytes / 1048576,
+                     (double)total / 1048576);
 }

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A line of /proc/self/status that is given in kB. */
-static size_t status_bytes(const char *key)
+/* A line of a file under /proc that is given in kB. */
+static size_t bytes_in(const char *path, const char *key)
 {
-    FILE *file = fopen("/proc/self/status", "r");
+    FILE *file = fopen(path, "r");
     char line[128];
     unsigned long long kib = 0;
     while (file && fgets(line, sizeof line, file))
@@ -21,10 +21,16 @@ static size_t status_bytes(const char *key)
 size_t dipp_resident_now(void)
 {
     malloc_trim(0);
-    return status_bytes("VmRSS:");
+    return bytes_in("/proc/self/status", "VmRSS:");
 }
 
 size_t dipp_resident_most(void)
 {
-    return status_bytes("VmHWM:");
+    return bytes_in("/proc/self/status", "VmHWM:");
+}
+
+void dipp_machine_memory(size_t *available, size_t *total)
+{
+    *available = bytes_in("/proc/meminfo", "MemAvailable:");
+    *total = bytes_in("/proc/meminfo", "MemTotal:");
 }

@@ -1,4 +1,4 @@
-/* What this process takes of the machine's memory. */
+/* What this process takes of the machine's memory, and what there is of it. */
 #ifndef DIPP_BASE_RESIDENT_H
 #define DIPP_BASE_RESIDENT_H
 
@@ -9,5 +9,9 @@
  * the system does not say. [any thread] */
 size_t dipp_resident_now(void);
 size_t dipp_resident_most(void);
+
+/* Memory of the machine that can be had without swapping, and all of it, in bytes; 0 where the system does not say.
+ * [any thread] */
+void dipp_machine_memory(size_t *available, size_t *total);
 
 #endif

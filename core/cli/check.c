@@ -19,6 +19,20 @@ static void print_check(const dipp_cell *cell, const dipp_check_report *report)
            cli_bytes_text(report->total_bytes, total), cli_bytes_text(report->peak_bytes, peak), report->peak_op);
 }
 
+static void print_fit(const dipp_check_report *report)
+{
+    char free_bytes[24], all[24], more[24];
+    if (!report->memory_bytes)
+        return;
+    printf("free now: %s of %s: ", cli_bytes_text(report->free_bytes, free_bytes),
+           cli_bytes_text(report->memory_bytes, all));
+    if (report->total_bytes <= report->free_bytes)
+        printf("it fits\n");
+    else
+        printf("%s too little; %s\n", cli_bytes_text(report->total_bytes - report->free_bytes, more),
+               dipp_run_takes_less);
+}
+
 static void print_plan(const dipp_cell *cell, const dipp_check_report *report)
 {
     cli_table table = {.columns = 7};
@@ -44,6 +58,7 @@ static void print_plan(const dipp_cell *cell, const dipp_check_report *report)
     printf("%s (%s, %s)\n", cell->arm, dipp_run_stage(cell->config), report->backend);
     cli_table_print(&table, stdout, 0);
     cli_table_clear(&table);
+    print_fit(report);
     if (report->host_bytes)
         printf("beside it on the host: %s\n", cli_bytes_text(report->host_bytes, bytes));
     printf("most alive: %s at %s of the program %s; without sharing: ", cli_bytes_text(report->peak_bytes, bytes),

@@ -15,6 +15,10 @@
 
 enum { UNPLANNED_BYTES = 512 << 20, APART_MS = 600 * 1000 };
 
+const char dipp_run_takes_less[] =
+    "smaller align.micro_batch and evaluate.batch, recompute: blocks, adapters (lora), and "
+    "align.optimizer.state: 8bit take less";
+
 /* The roles of a cell while it is set up. */
 typedef struct checked {
     dipp_run_setup *setup;
@@ -159,6 +163,8 @@ static dipp_status check(const dipp_cell *cell, dipp_plugins *plugins, bool weig
     *report = (dipp_check_report){.role_count = 0};
     dipp_status status = backed ? dipp_run_setup_create(cell->config, plugins, 0, &c.setup, error)
                                 : dipp_run_setup_create_unbacked(cell->config, plugins, &c.setup, error);
+    if (status == DIPP_OK && !backed)
+        dipp_backend_memory(c.setup->backend, &report->free_bytes, &report->memory_bytes);
     if (status == DIPP_OK && weights)
         status = dipp_run_setup_load(c.setup, cell->seed, error);
     if (status == DIPP_OK && c.setup->trainee)
@@ -194,8 +200,11 @@ dipp_status dipp_run_check(const dipp_cell *cell, dipp_plugins *plugins, bool we
     size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     dipp_check_report measured;
     if (status == DIPP_OK && report->total_bytes < memory / 4 &&
-        check(cell, plugins, false, true, resident, &measured, NULL) == DIPP_OK)
+        check(cell, plugins, false, true, resident, &measured, NULL) == DIPP_OK) {
+        measured.free_bytes = report->free_bytes;
+        measured.memory_bytes = report->memory_bytes;
         *report = measured;
+    }
     return status;
 }
 

@@ -19,7 +19,8 @@ typedef struct dipp_check_report {
         size_t weights, copy, gradient, moments; /* of a parameter set: what bytes are made of */
     } roles[DIPP_CHECK_ROLES];
     size_t role_count, total_bytes;
-    size_t host_bytes; /* beside total_bytes, where the back-end has memory of its own */
+    size_t host_bytes;               /* beside total_bytes, where the back-end has memory of its own */
+    size_t free_bytes, memory_bytes; /* of the memory that total_bytes are in, before any is taken; 0: not known */
     char peak_program[64], peak_op[64];
     size_t peak_bytes, peak_step, temporaries_sum;
     double flops;            /* useful, of an iteration */
@@ -28,6 +29,9 @@ typedef struct dipp_check_report {
     uint32_t prompts, evaluation_prompts, samples;
     size_t pairs, validation_pairs; /* of a reward that is trained; 0 pairs: scenes without end */
 } dipp_check_report;
+
+/* What takes less memory, for who has too little: "smaller align.micro_batch ..." */
+extern const char dipp_run_takes_less[];
 
 /* weights: also read every weight file; without, no memory is taken for numbers and any size can be planned. Errors are those that the run would end with. */
 dipp_status dipp_run_check(const dipp_cell *cell, dipp_plugins *plugins, bool weights, dipp_check_report *report,

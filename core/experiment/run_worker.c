@@ -6,6 +6,7 @@
 #include "base/resident.h"
 #include "experiment/experiment.h"
 #include "experiment/run_build.h"
+#include "experiment/run_check.h"
 #include "experiment/run_evaluate.h"
 #include "experiment/run_loop.h"
 #include "experiment/run_result.h"
@@ -244,29 +245,38 @@ static dipp_status parse(run_worker *worker, const dipp_cell **cell, dipp_error 
     return status;
 }
 
+/* Networks and programs, with all memory that they will take. */
+static dipp_status build(run_worker *worker, const dipp_cell *cell, dipp_error *error)
+{
+    dipp_status status =
+        dipp_run_setup_create(cell->config, worker->options->plugins, worker->options->threads, &worker->setup, error);
+    if (status == DIPP_OK)
+        status = dipp_run_setup_load(worker->setup, worker->facts.seed, error);
+    if (status == DIPP_OK)
+        status = dipp_run_loop_create(worker->setup, worker->facts.seed, &worker->loop, error);
+    if (status == DIPP_E_MEMORY) {
+        note(worker, dipp_run_takes_less);
+        dipp_error_context(error, "before the first step (see dipp plan)");
+    }
+    return status;
+}
+
 static dipp_status set_up(run_worker *worker, dipp_error *error)
 {
     const dipp_cell *cell = NULL;
     dipp_status status = parse(worker, &cell, error);
     worker->resident = dipp_resident_now();
     if (status == DIPP_OK)
-        status = dipp_run_setup_create(cell->config, worker->options->plugins, worker->options->threads, &worker->setup,
-                                       error);
-    if (status == DIPP_OK)
-        status = dipp_run_setup_load(worker->setup, worker->facts.seed, error);
+        status = build(worker, cell, error);
     if (status != DIPP_OK)
         return status;
     worker->steps = worker->progress.steps = dipp_run_loop_int(cell->config, "steps");
     worker->checkpoint_every = dipp_run_loop_int(cell->config, "checkpoint_every");
     worker->log_every = dipp_run_loop_int(cell->config, "log_every");
     worker->every = dipp_config_int(cell->config, "evaluate.every");
-    status = dipp_run_loop_create(worker->setup, worker->facts.seed, &worker->loop, error);
-    if (status == DIPP_OK && dipp_run_loop_recomputed_flops(worker->loop) > 0)
+    if (dipp_run_loop_recomputed_flops(worker->loop) > 0)
         note(worker, "blocks are computed again instead of kept (recompute)");
-    if (status == DIPP_OK)
-        status =
-            dipp_run_record_open(worker->store, worker->options->run_id, worker->facts.uuid, &worker->record, error);
-    return status;
+    return dipp_run_record_open(worker->store, worker->options->run_id, worker->facts.uuid, &worker->record, error);
 }
 
 /* ---- Resuming ---- */

@@ -91,12 +91,20 @@ struct dipp_backend {
     /* Optional: DIPP_OK, or the first failure of anything run or moved so far, for what is asynchronous or returns
      * nothing. It sticks: numbers read after it mean nothing. */
     dipp_status (*status)(dipp_backend *backend, dipp_error *error);
+    /* Optional, of a back-end with memory of its own: bytes that allocate could still give in all, and those there are; false
+     * when it does not know. */
+    bool (*memory)(dipp_backend *backend, size_t *free_bytes, size_t *total);
 };
 
 /* By name ("reference", "cpu", "cuda", "null", "auto"): DIPP_E_UNSUPPORTED says what is missing. The caller owns *out. */
 dipp_status dipp_backend_create(const char *name, const dipp_backend_options *options, dipp_backend **out,
                                 dipp_error *error);
 void dipp_backend_destroy(dipp_backend **backend);
+
+/* The memory that its numbers are in, the device's or the machine's: what is free, and all of it; 0 and 0 when not known. */
+void dipp_backend_memory(dipp_backend *backend, size_t *free_bytes, size_t *total);
+/* DIPP_E_MEMORY: so many bytes for this could not be had, and what there is. */
+dipp_status dipp_backend_no_memory(dipp_backend *backend, size_t bytes, const char *what, dipp_error *error);
 
 dipp_status dipp_reference_backend_create(const dipp_backend_options *options, dipp_backend **out, dipp_error *error);
 dipp_status dipp_cpu_backend_create(const dipp_backend_options *options, dipp_backend **out, dipp_error *error);

@@ -6,6 +6,7 @@
 #include "tensor/state_format.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Elements that pass through the host at a time: copies need no second set of memory. */
@@ -68,12 +69,12 @@ static dipp_status create(const char *name, dipp_layout *layout, dipp_backend *b
     dipp_layout_seal(layout);
     dipp_parameter_set *set = dipp_allocate_zeroed(1, sizeof *set);
     bool good = set != NULL;
-    double mib = 0;
+    size_t bytes = 0;
     if (good) {
         *set = (dipp_parameter_set){.layout = layout, .backend = backend, .trainable = trainable, .formats = formats};
         for (int block = 0; block <= (trainable ? DIPP_BLOCK_MOMENT2 : DIPP_BLOCK_COMPUTE); block++)
             if (block != DIPP_BLOCK_COMPUTE || !backend->compute_is_wide)
-                mib += (double)bytes_of(set, (dipp_block)block) / 1048576.0;
+                bytes += bytes_of(set, (dipp_block)block);
         good = (set->name = dipp_string_copy(name)) && allocate_block(set, DIPP_BLOCK_MASTER);
         if (good && backend->compute_is_wide)
             set->blocks[DIPP_BLOCK_COMPUTE] = set->blocks[DIPP_BLOCK_MASTER];
@@ -84,8 +85,9 @@ static dipp_status create(const char *name, dipp_layout *layout, dipp_backend *b
     }
     if (!good) {
         dipp_parameter_set_destroy(&set);
-        return dipp_fail(error, DIPP_E_MEMORY, "no %s memory for the parameters of %s (%.1f MiB in %d blocks)",
-                         backend->name, name, mib, trainable ? 5 : 2);
+        char what[160];
+        snprintf(what, sizeof what, "the parameters of %s", name);
+        return dipp_backend_no_memory(backend, bytes, what, error);
     }
     *out = set;
     return DIPP_OK;

@@ -428,15 +428,13 @@ dipp_status dipp_plan_allocate(dipp_plan *plan, dipp_error *error)
     dipp_backend *backend = plan->backend;
     plan->arena = backend->allocate(backend, plan->arena_bytes ? plan->arena_bytes : ALIGNMENT);
     if (!plan->arena)
-        return dipp_fail(error, DIPP_E_MEMORY, "the %s back-end has no %.1f MiB for the iteration's temporaries",
-                         backend->name, (double)plan->arena_bytes / 1048576.0);
+        return dipp_backend_no_memory(backend, plan->arena_bytes, "the iteration's temporaries", error);
     for (size_t p = 0; p < plan->program_count; p++) {
         dipp_plan_program *record = &plan->programs[p];
         if (!record->constant_bytes)
             continue;
         if (!(record->constants = backend->allocate(backend, record->constant_bytes)))
-            return dipp_fail(error, DIPP_E_MEMORY, "the %s back-end has no %.1f MiB for constants", backend->name,
-                             (double)record->constant_bytes / 1048576.0);
+            return dipp_backend_no_memory(backend, record->constant_bytes, "constants", error);
         const dipp_graph *g = record->program->graph;
         for (size_t id = 1; id < g->value_count; id++)
             if (g->values[id].kind == DIPP_VALUE_CONSTANT)

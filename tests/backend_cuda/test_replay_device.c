@@ -194,6 +194,11 @@ static void too_much_memory_is_an_answer(void **state)
     void *memory = backend->allocate(backend, 0);
     assert_non_null(memory);
     backend->release(backend, memory);
+    size_t free_bytes, total;
+    dipp_backend_memory(backend, &free_bytes, &total); /* the device's */
+    assert_true(free_bytes > 0 && free_bytes <= total);
+    assert_int_equal(dipp_backend_no_memory(backend, SIZE_MAX, "a test", &error), DIPP_E_MEMORY);
+    assert_non_null(strstr(error.message, "the cuda back-end has no "));
     assert_int_equal(backend->status(backend, &error), DIPP_OK);
     dipp_backend_destroy(&backend);
 }

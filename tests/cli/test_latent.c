@@ -178,6 +178,11 @@ static void test_latents(void **state)
     snprintf(arguments, sizeof arguments, "plan align.yaml reference.weights=%s", weights);
     assert_int_equal(dipp(arguments), 0);
     assert_false(output_has("computed again"));
+    assert_true(output_has(": it fits\n"));
+    snprintf(arguments, sizeof arguments, "plan align.yaml reference.weights=%s align.batch=1000000 recompute=none",
+             weights);
+    assert_int_equal(dipp(arguments), 0); /* no machine has so much, and a plan takes none of it */
+    assert_true(output_has("too little; smaller align.micro_batch"));
     snprintf(arguments, sizeof arguments, "plan align.yaml reference.weights=%s recompute=blocks", weights);
     assert_int_equal(dipp(arguments), 0);
     assert_true(output_has("blocks are computed again instead of kept"));

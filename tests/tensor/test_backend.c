@@ -3,6 +3,7 @@
 #include "op_check.h"
 
 #include "backend/unbacked.h"
+#include "base/resident.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -82,6 +83,27 @@ static void what_cannot_be_had_says_why(void **state)
         assert_non_null(strstr(error.message, rows[k].says));
         assert_null(backend);
     }
+}
+
+static void memory_is_counted(void **state)
+{
+    size_t free_bytes, total, machine;
+    dipp_error error = {0};
+    dipp_backend *backend = create("null", NULL, 5 << 20);
+    void *memory = backend->allocate(backend, 2 << 20);
+    dipp_backend_memory(backend, &free_bytes, &total);
+    assert_int_equal(free_bytes, 3 << 20);
+    assert_int_equal(total, 5 << 20);
+    assert_int_equal(dipp_backend_no_memory(backend, 7 << 20, "a test", &error), DIPP_E_MEMORY);
+    assert_string_equal(error.message, "the null back-end has no 7.0 MiB for a test; free are 3.0 of 5.0 MiB");
+    backend->release(backend, memory);
+    dipp_backend_destroy(&backend);
+
+    backend = create("reference", NULL, 0); /* in the machine's memory */
+    dipp_backend_memory(backend, &free_bytes, &total);
+    dipp_machine_memory(&machine, &machine);
+    assert_true(free_bytes > 0 && free_bytes < total && total == machine);
+    dipp_backend_destroy(&backend);
 }
 
 static void options_of_an_older_caller_are_cut(void **state)
@@ -264,6 +286,7 @@ int main(void)
         cmocka_unit_test(names_and_precisions),
         cmocka_unit_test(a_back_end_can_forgo_memory),
         cmocka_unit_test(what_cannot_be_had_says_why),
+        cmocka_unit_test(memory_is_counted),
         cmocka_unit_test(options_of_an_older_caller_are_cut),
         cmocka_unit_test(numbers_go_in_and_out),
         cmocka_unit_test(leaves_and_views_have_no_kernel),

@@ -143,6 +143,11 @@ static dipp_status status_of(dipp_backend *backend, dipp_error *error)
                      context->failure);
 }
 
+static bool memory_of(dipp_backend *backend, size_t *free_bytes, size_t *total)
+{
+    return cudaMemGetInfo(free_bytes, total) == cudaSuccess;
+}
+
 /* ---- lifecycle ---- */
 
 static void destroy(dipp_backend *backend)
@@ -256,6 +261,7 @@ static dipp_status create(const dipp_backend_options *options_given, dipp_backen
         .replay = dipp_cuda_replay,
         .forget = dipp_cuda_forget,
         .status = status_of,
+        .memory = memory_of,
     };
     *out = &context->backend;
     return DIPP_OK;

@@ -59,6 +59,14 @@ static void *null_allocate(dipp_backend *backend, size_t bytes)
     return memory;
 }
 
+static bool null_memory(dipp_backend *backend, size_t *free_bytes, size_t *total)
+{
+    const null_context *context = backend->context;
+    *free_bytes = context->limit - context->used;
+    *total = context->limit;
+    return context->limit > 0;
+}
+
 static void null_release(dipp_backend *backend, void *memory)
 {
     null_context *context = backend->context;
@@ -137,6 +145,7 @@ dipp_status dipp_null_backend_create(const dipp_backend_options *options, dipp_b
         .release = null_release,
         .upload = null_upload,
         .download = null_download,
+        .memory = null_memory,
         .zero = null_zero,
         .synchronize = null_synchronize,
         .destroy = null_destroy,
