@@ -189,6 +189,12 @@ static void test_latents(void **state)
     snprintf(arguments, sizeof arguments, "plan align.yaml reference.weights=%s memory_limit=0.00001", weights);
     assert_int_not_equal(dipp(arguments), 0);
     assert_true(output_has("with blocks recomputed: the iteration needs"));
+    snprintf(arguments, sizeof arguments, "run align.yaml reference.weights=%s memory_limit=0.00001 --db less.db",
+             weights);
+    assert_int_not_equal(dipp(arguments), 0); /* before any step, with what would help */
+    assert_true(output_has("before the first step (see dipp plan): with blocks recomputed"));
+    assert_true(output_has("smaller align.micro_batch"));
+    assert_int_equal(ask("less.db", "SELECT count(*) FROM runs WHERE status='failed' AND step=0"), 1);
     snprintf(arguments, sizeof arguments, "run align.yaml reference.weights=%s recompute=blocks --db l.db --dry-run",
              weights);
     assert_int_equal(dipp(arguments), 0);
