@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "weights/weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,24 +43,6 @@ bool dipp_run_weights_is_pipeline(const char *path)
     return found;
 }
 
-/* What weights are called where they are published, the best first: whole numbers of bytes before halves, one file's names
- * before those of several, and PyTorch's own files last. */
-static const char *const published[] = {"model.safetensors.index.json",
-                                        "diffusion_pytorch_model.safetensors.index.json",
-                                        "diffusion_pytorch_model.safetensors",
-                                        "model.bf16.safetensors",
-                                        "diffusion_pytorch_model.bf16.safetensors",
-                                        "model.safetensors.index.bf16.json",
-                                        "diffusion_pytorch_model.safetensors.index.bf16.json",
-                                        "model.fp16.safetensors",
-                                        "diffusion_pytorch_model.fp16.safetensors",
-                                        "model.safetensors.index.fp16.json",
-                                        "diffusion_pytorch_model.safetensors.index.fp16.json",
-                                        "pytorch_model.bin.index.json",
-                                        "diffusion_pytorch_model.bin.index.json",
-                                        "pytorch_model.bin",
-                                        "diffusion_pytorch_model.bin"};
-
 char *dipp_run_weights_file(const char *path, const char *name)
 {
     char file[64];
@@ -67,8 +50,8 @@ char *dipp_run_weights_file(const char *path, const char *name)
         return dipp_string_copy(path);
     snprintf(file, sizeof file, "%s.safetensors", name);
     char *own = existing(path, file);
-    for (size_t i = 0; i < sizeof published / sizeof *published && !own && !strcmp(name, "model"); i++)
-        own = existing(path, published[i]);
+    if (!own && !strcmp(name, "model"))
+        dipp_weights_in_folder(path, &own, NULL);
     return own ? own : dipp_path_join(path, file);
 }
 

@@ -29,13 +29,25 @@ struct dipp_weights {
     size_t note_count;
 };
 
+/* What weights are called where they are published, the best first: whole numbers of bytes before halves, then PyTorch's own
+ * files; of each kind the index of several before one. */
 static const char *const folder_choices[] = {"model.safetensors.index.json",
                                              "diffusion_pytorch_model.safetensors.index.json",
                                              "model.safetensors",
                                              "diffusion_pytorch_model.safetensors",
-                                             "pytorch_lora_weights.safetensors",
+                                             "model.bf16.safetensors",
+                                             "diffusion_pytorch_model.bf16.safetensors",
+                                             "model.safetensors.index.bf16.json",
+                                             "diffusion_pytorch_model.safetensors.index.bf16.json",
+                                             "model.fp16.safetensors",
+                                             "diffusion_pytorch_model.fp16.safetensors",
+                                             "model.safetensors.index.fp16.json",
+                                             "diffusion_pytorch_model.safetensors.index.fp16.json",
                                              "pytorch_model.bin.index.json",
-                                             "pytorch_model.bin"};
+                                             "diffusion_pytorch_model.bin.index.json",
+                                             "pytorch_model.bin",
+                                             "diffusion_pytorch_model.bin",
+                                             "pytorch_lora_weights.safetensors"};
 
 static dipp_status fail_memory(dipp_error *error, const char *path)
 {
@@ -245,7 +257,7 @@ static dipp_status open_index(dipp_weights *weights, const char *path, dipp_erro
     return status;
 }
 
-static dipp_status open_folder(const char *folder, char **path, dipp_error *error)
+dipp_status dipp_weights_in_folder(const char *folder, char **path, dipp_error *error)
 {
     enum { CHOICES = sizeof folder_choices / sizeof *folder_choices };
     for (size_t i = 0; i < CHOICES; i++) {
@@ -277,7 +289,7 @@ dipp_status dipp_weights_open(const char *path, dipp_weights **weights, dipp_err
     char *inside = NULL;
     dipp_status status = DIPP_OK;
     if (dipp_path_is_directory(path))
-        status = open_folder(path, &inside, error);
+        status = dipp_weights_in_folder(path, &inside, error);
     const char *found = inside ? inside : path;
     dipp_weights *made = NULL;
     if (!status)

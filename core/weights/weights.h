@@ -30,15 +30,18 @@ typedef struct dipp_weight_tensor {
 } dipp_weight_tensor;
 
 /* Opens path: a safetensors file, a file that torch.save or torch.jit.save wrote (.pt, .pth, .bin; PyTorch 1.6 or newer;
- * nothing in it is executed), an index (*.json) with its shards beside it, or a folder. In a folder the first of
- * model.safetensors.index.json, diffusion_pytorch_model.safetensors.index.json, model.safetensors,
- * diffusion_pytorch_model.safetensors, pytorch_lora_weights.safetensors, pytorch_model.bin.index.json,
- * pytorch_model.bin counts. Every header is checked in full before it is believed: DIPP_E_FORMAT names file, tensor,
+ * nothing in it is executed), an index (*.json) with its shards beside it, or a folder, of which what
+ * dipp_weights_in_folder finds counts. Every header is checked in full before it is believed: DIPP_E_FORMAT names file, tensor,
  * expected and found; DIPP_E_UNSUPPORTED a dtype or kind of file that dipp does not read; DIPP_E_NOT_FOUND a missing
  * file; DIPP_E_IO; DIPP_E_MEMORY. [any thread] */
 dipp_status dipp_weights_open(const char *path, dipp_weights **weights, dipp_error *error);
 
-/* The same for the content of one file in memory, which must outlive the result. label stands for the path
+/* FOLDER/NAME of the file or index that counts in a folder, the caller's (dipp_release): model.safetensors or
+ * diffusion_pytorch_model.safetensors, but the index of several before them; then their bf16 and fp16 variants, PyTorch's
+ * .bin likewise, last pytorch_lora_weights.safetensors. DIPP_E_NOT_FOUND lists them; DIPP_E_MEMORY. [any thread] */
+dipp_status dipp_weights_in_folder(const char *folder, char **path, dipp_error *error);
+
+/* dipp_weights_open for the content of one file in memory, which must outlive the result. label stands for the path
  * in messages. [any thread] */
 dipp_status dipp_weights_open_memory(const void *data, size_t bytes, const char *label, dipp_weights **weights,
                                      dipp_error *error);
